@@ -1,0 +1,83 @@
+"""The Lambda functions behind the custom resources, one per kind and stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aws_cdk import Duration, IgnoreMode, RemovalPolicy, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+_LIBRARY = Path(__file__).parent
+_ASSET_ONLY_HANDLERS = ["*", "!handlers", "!handlers/*.py", "!handlers/*.csv"]
+
+FUNCTION_TIMEOUT = Duration.minutes(5)
+"""Longest run: three calls in a row that are each refused for a minute by a fresh role."""
+
+ANSWER_TIMEOUT = Duration.minutes(6)
+"""How long CloudFormation waits for a function that died without an answer."""
+
+
+class CustomResourceFunction(Construct):
+    """Plain Lambda function that answers CloudFormation itself.
+
+    A Provider would double the resources and bury the text under a Node.js stack trace. One
+    function serves all generations of a stack, because the token of a custom resource cannot
+    change; so get it by ``of`` and not by the constructor.
+
+    The role has no right to create log groups: the group belongs to the stack, and a late log line
+    cannot bring it back after ``cdk destroy``.
+
+    Args:
+        scope: The stack.
+        construct_id: Name of the kind, unique in the stack.
+        module: Module in ``handlers/`` whose ``on_event`` is the entry point.
+        description: What the function is for, as the Lambda console shows it.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, module: str, description: str
+    ) -> None:
+        super().__init__(scope, construct_id)
+        log_group = logs.LogGroup(
+            self,
+            "Logs",
+            retention=logs.RetentionDays.ONE_MONTH,
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group.grant_write(self.role)
+        self.function = lambda_.Function(
+            self,
+            "Function",
+            description=description,
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            architecture=lambda_.Architecture.ARM_64,
+            code=lambda_.Code.from_asset(
+                str(_LIBRARY), exclude=_ASSET_ONLY_HANDLERS, ignore_mode=IgnoreMode.GIT
+            ),
+            handler=f"handlers.{module}.on_event",
+            role=self.role,
+            log_group=log_group,
+            timeout=FUNCTION_TIMEOUT,
+            memory_size=256,
+        )
+
+    @classmethod
+    def of(
+        cls, scope: Construct, construct_id: str, *, module: str, description: str
+    ) -> CustomResourceFunction:
+        """The function of this kind in the scope's stack, made at the first call."""
+        stack = Stack.of(scope)
+        found = stack.node.try_find_child(construct_id)
+        if isinstance(found, cls):
+            return found
+        return cls(stack, construct_id, module=module, description=description)
+
+    def allow(self, sid: str, actions: list[str], resources: list[str]) -> None:
+        """Adds a statement to the role's policy; the policy is in force before the function."""
+        self.role.add_to_policy(
+            iam.PolicyStatement(sid=sid, actions=sorted(actions), resources=resources)
+        )

@@ -1,0 +1,207 @@
+"""A GPU machine that installs a deep-learning environment and reports what it can do."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import jsii
+from aws_cdk import Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3_assets as s3_assets
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from gpustation.handlers import gpu_catalog
+from gpustation.image_choice import ImageChoice
+from gpustation.ready_signal import ReadySignal
+from gpustation.scripts_archive import ScriptsArchive
+from gpustation.settings import Framework
+from gpustation.user_data import render_user_data
+
+READY_STEPS = ("driver", "environment", "gpu")
+"""The steps that the machine's runner reports, in their order."""
+
+_SESSION_MANAGER_ACTIONS = [
+    # AWS, "Add Session Manager permissions to an existing IAM role": the least that works. The
+    # managed policy AmazonSSMManagedInstanceCore would let the machine read every parameter.
+    "ssm:UpdateInstanceInformation",
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+]
+
+
+class GpuInstance(Construct):
+    """EC2 instance with a GPU, closed by default, set up by the scripts of ``userdata/``.
+
+    The user data never changes in the life of the machine: it knows the address of a parameter,
+    which holds settings and the scripts' address and hash, and is read at every boot. So neither
+    new scripts nor new settings stop, restart or replace the machine. No EC2 key pair (all its
+    properties are create-only): the public key travels in the parameter.
+
+    Args:
+        scope: Construct that owns this one. Another path means another machine.
+        construct_id: ID unique within the scope.
+        vpc: Network of the machine.
+        subnet: Subnet with a route to the internet, in the zone that ``choice`` names.
+        security_group: What may come in.
+        instance_type: EC2 GPU type; a change stops and starts the machine and keeps its disk.
+        choice: Image, root device, disk and zone.
+        scripts: Folder with the machine's scripts: ``run.sh`` and the rest, and ``bootstrap/``.
+        ready: The signal of each of ``READY_STEPS``; they wait for this machine.
+        generation: Number of the machine, as its scripts report it. Default: 1.
+        framework: ``mxnet`` or ``pytorch``. Default: ``mxnet``.
+        public_key: OpenSSH public key line for the user ``ubuntu``. Default: none.
+        notebooks: Fetch D2L's notebooks. Default: true.
+        cuda_toolkit: Install the CUDA toolkit with nvcc as well. Default: false.
+
+    Raises:
+        ValueError: The type is not in the catalog or cannot run the framework, or a signal of a
+            step is missing.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        vpc: ec2.IVpc,
+        subnet: ec2.ISubnet,
+        security_group: ec2.ISecurityGroup,
+        instance_type: str,
+        choice: ImageChoice,
+        scripts: Path,
+        ready: Mapping[str, ReadySignal],
+        generation: int = 1,
+        framework: Framework = "mxnet",
+        public_key: str = "",
+        notebooks: bool = True,
+        cuda_toolkit: bool = False,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        gpu_type = _require_fitting(instance_type, framework)
+        if set(ready) != set(READY_STEPS):
+            raise ValueError(f"ready must have the steps {', '.join(READY_STEPS)}, got {[*ready]}")
+        archive = ScriptsArchive.of(scripts)
+        asset = self._stage(archive)
+        self.settings = ssm.StringParameter(
+            self,
+            "Settings",
+            simple_name=True,
+            description="What the GPU machine reads at every boot",
+            string_value=Stack.of(self).to_json_string(
+                {
+                    "stack": Stack.of(self).stack_name,
+                    "generation": generation,
+                    "framework": framework,
+                    "instance_type": gpu_type.name,
+                    "gpus": gpu_type.gpus,
+                    "driver_kind": gpu_type.driver,
+                    "driver_branch": f"{gpu_catalog.DRIVER_BRANCH}-server",
+                    "fabric_manager": gpu_type.nvswitch,
+                    "public_key": public_key,
+                    "notebooks": notebooks,
+                    "cuda_toolkit": cuda_toolkit,
+                    "scripts": {
+                        "bucket": asset.s3_bucket_name,
+                        "key": asset.s3_object_key,
+                        "sha256": archive.sha256,
+                    },
+                }
+            ),
+        )
+        self.role = self._make_role(asset)
+        self.instance = ec2.Instance(
+            self,
+            "Instance",
+            vpc=vpc,
+            vpc_subnets=ec2.SubnetSelection(subnets=[subnet]),
+            security_group=security_group,
+            instance_type=ec2.InstanceType(gpu_type.name),
+            machine_image=_ChosenImage(choice),
+            block_devices=[
+                ec2.BlockDevice(
+                    device_name=choice.root_device_name,
+                    volume=ec2.BlockDeviceVolume.ebs(
+                        int(choice.disk.to_gibibytes()),
+                        encrypted=True,
+                        volume_type=ec2.EbsDeviceVolumeType.GP3,
+                        delete_on_termination=True,
+                    ),
+                )
+            ],
+            role=self.role,
+            user_data=ec2.UserData.custom(
+                render_user_data(scripts / "bootstrap", self._bootstrap_variables(ready))
+            ),
+            # inline options: require_imdsv2 would make a launch template, which is create-only
+            http_tokens=ec2.HttpTokens.REQUIRED,
+            http_put_response_hop_limit=1,
+            instance_initiated_shutdown_behavior=ec2.InstanceInitiatedShutdownBehavior.STOP,
+            propagate_tags_to_volume_on_creation=True,
+        )
+        self.instance.node.add_dependency(subnet.internet_connectivity_established)
+        for signal in ready.values():
+            signal.wait_for(self.instance)
+
+    @property
+    def instance_id(self) -> str:
+        """Id of the EC2 instance."""
+        return self.instance.instance_id
+
+    def _stage(self, archive: ScriptsArchive) -> s3_assets.Asset:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "scripts.tar"
+            path.write_bytes(archive.content)
+            return s3_assets.Asset(self, "Scripts", path=str(path))
+
+    def _bootstrap_variables(self, ready: Mapping[str, ReadySignal]) -> dict[str, str]:
+        signals = {f"SIGNAL_{step.upper()}": ready[step].url for step in READY_STEPS}
+        return {
+            "REGION": Stack.of(self).region,
+            "SETTINGS_PARAMETER": self.settings.parameter_name,
+            **signals,
+        }
+
+    def _make_role(self, asset: s3_assets.Asset) -> iam.Role:
+        """Session Manager, this parameter, this object: ``grant_read`` gives the whole bucket."""
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
+        statements = {
+            "SessionManager": (_SESSION_MANAGER_ACTIONS, "*"),  # these take no resource
+            "ReadSettings": (["ssm:GetParameter"], self.settings.parameter_arn),
+            "ReadScripts": (
+                ["s3:GetObject"],
+                asset.bucket.arn_for_objects(asset.s3_object_key),
+            ),
+        }
+        for sid, (actions, resource) in statements.items():
+            role.add_to_policy(iam.PolicyStatement(sid=sid, actions=actions, resources=[resource]))
+        return role
+
+
+@jsii.implements(ec2.IMachineImage)
+class _ChosenImage:
+    """The image that the choice resolved at deploy time."""
+
+    def __init__(self, choice: ImageChoice) -> None:
+        self._image_id = choice.image_id
+
+    @jsii.member(jsii_name="getImage")
+    def get_image(self, _scope: Construct) -> ec2.MachineImageConfig:
+        return ec2.MachineImageConfig(
+            image_id=self._image_id,
+            os_type=ec2.OperatingSystemType.LINUX,
+            user_data=ec2.UserData.for_linux(),
+        )
+
+
+def _require_fitting(instance_type: str, framework: str) -> gpu_catalog.GpuType:
+    gpu_type = gpu_catalog.require_type(instance_type)
+    obstacle = gpu_type.obstacle(framework)
+    if obstacle:
+        raise ValueError(f"instance_type {instance_type} cannot run {framework}, {obstacle}")
+    return gpu_type

@@ -1,0 +1,125 @@
+"""Calls to AWS that more than one handler makes, with what their failures mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ec2 import EC2Client
+
+T = TypeVar("T")
+
+RETRIES = Config(
+    retries={"mode": "standard", "max_attempts": 8}, connect_timeout=5, read_timeout=10
+)
+"""Throttling is retried by the SDK, with back-off: a throttle is never an answer."""
+
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+"""What IAM answers, in the spellings of the services."""
+
+NEW_ROLE_SECONDS = 60.0
+"""How long a role's fresh policy may take until every service obeys it (aws-cdk #37675)."""
+
+
+class UnknownError(Exception):
+    """A fact could not be had; the text says why. Never to be read as zero or as enough."""
+
+
+def ask(
+    what: str,
+    call: Callable[[], T],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> T:
+    """Makes the call; waits for a fresh permission; says in words what cannot be had.
+
+    Args:
+        what: The fact that is asked for, for the text of the error.
+        call: Makes one request; the SDK inside retries throttling.
+        sleep: Waits some seconds; a test passes its own.
+        clock: Tells seconds; a test passes its own.
+
+    Raises:
+        UnknownError: After denial for ``NEW_ROLE_SECONDS``, throttling that lasted, or a network
+            fault. Other errors of the service are the caller's: they are answers.
+    """
+    deadline = clock() + NEW_ROLE_SECONDS
+    pause = 1.0
+    while True:
+        try:
+            return call()
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in DENIED and clock() + pause <= deadline:
+                sleep(pause)
+                pause = min(pause * 2, 10.0)
+            elif code in DENIED:
+                raise UnknownError(f"{what}: permission is missing ({code})") from error
+            elif is_passing(error):
+                raise UnknownError(f"{what}: AWS did not answer ({code})") from error
+            else:
+                raise
+        except BotoCoreError as error:
+            raise UnknownError(f"{what}: AWS was not reached ({type(error).__name__})") from error
+
+
+def is_passing(error: ClientError) -> bool:
+    """True for throttling and server faults, which say nothing about the thing asked for."""
+    code = error.response["Error"]["Code"]
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    throttled = code == "TooManyRequestsException" or "Throttl" in code
+    return throttled or code in ("RequestLimitExceeded", "ServiceException") or status >= 500
+
+
+def is_rolling_back(cloudformation: CloudFormationClient, event: Any) -> bool:
+    """True while the stack goes back to what it was: then nothing may be refused any more.
+
+    When the status cannot be had the answer is true as well: a refusal in a rollback would leave
+    the stack stuck, an unchecked update is only unchecked.
+    """
+    try:
+        stacks = ask(
+            "stack status", lambda: cloudformation.describe_stacks(StackName=event["StackId"])
+        )
+    except (UnknownError, ClientError):
+        return True
+    return "ROLLBACK" in stacks["Stacks"][0]["StackStatus"]
+
+
+def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
+    """Names of the region's ordinary zones that offer the type, sorted.
+
+    Local Zones and Wavelength Zones are left out: they cost and connect differently, and the
+    account may never have asked for them.
+
+    Raises:
+        UnknownError: AWS could not be asked.
+    """
+    zones = ask(
+        "availability zones",
+        lambda: ec2.describe_availability_zones(
+            Filters=[
+                {"Name": "zone-type", "Values": ["availability-zone"]},
+                {"Name": "state", "Values": ["available"]},
+            ]
+        ),
+    )
+    ordinary = {zone["ZoneName"] for zone in zones["AvailabilityZones"]}
+    pages = ec2.get_paginator("describe_instance_type_offerings")
+    offerings = ask(
+        "zones that offer the type",
+        lambda: pages.paginate(
+            LocationType="availability-zone",
+            Filters=[{"Name": "instance-type", "Values": [instance_type]}],
+        ).build_full_result(),
+    )
+    return sorted(
+        o["Location"] for o in offerings["InstanceTypeOfferings"] if o["Location"] in ordinary
+    )

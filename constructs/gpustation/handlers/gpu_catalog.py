@@ -1,0 +1,153 @@
+"""The GPU instance types of EC2: what each has, what it draws on, and what runs on it.
+
+The numbers are data (``gpu_types.csv``, with their sources); this module reads them and answers
+questions. It imports the standard library alone, because the settings ask it at synth and the
+quota handler asks it inside Lambda.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+DRIVER_BRANCH = 580
+"""NVIDIA driver branch that machines install: the long-term branch, supported until June 2028."""
+
+ARCHITECTURES = {
+    # mxnet-cu112 1.9.1 holds cubins of these architectures and no PTX (cuobjdump, 2026-11-23)
+    "mxnet": ("5.0", "6.0", "7.0", "8.0", "8.6"),
+    # userdata/locks/pytorch-architectures.json, read from the pinned wheel; a test compares them
+    "pytorch": ("7.0", "7.5", "8.0", "8.6", "9.0", "10.0", "12.0"),
+}
+"""CUDA architectures inside each framework's pinned wheel."""
+
+REACH = {
+    "mxnet": "MXNet 1.9.1 has code for 5.0 to 8.9 only",
+    "pytorch": "the pinned PyTorch has code for 7.0 to 12.x only",
+}
+"""The same in words: a cubin also runs on later minor versions of its major version."""
+
+RETIRED_FAMILIES = {
+    # family: its GPU, and the type of today that stands nearest (AWS sells these no longer)
+    "g2": ("GRID K520", "g4dn.xlarge"),
+    "g3": ("M60", "g4dn.xlarge"),
+    "g3s": ("M60", "g4dn.xlarge"),
+    "p2": ("K80", "g4dn.xlarge"),
+    "p3": ("V100", "g5.xlarge"),
+}
+"""Families that Dive into Deep Learning's chapter names, or named, and AWS has retired."""
+
+
+@dataclass(frozen=True)
+class GpuType:
+    """One EC2 instance type with a GPU.
+
+    Attributes:
+        name: Instance type, e.g. ``"g4dn.xlarge"``.
+        gpu: GPU model, e.g. ``"t4"``.
+        gpus: Whole GPUs; 0 when the type has a fraction of one.
+        compute_capability: NVIDIA compute capability, e.g. ``"7.5"``; empty for other makers.
+        cpu_architecture: ``"amd64"`` or ``"arm64"``.
+        vcpus: Default vCPUs, the unit of the quotas.
+        quota_code: Service Quotas code of the on-demand bucket.
+        usd_per_hour: On-demand price in us-east-1 on 2026-07-20; ``None`` when none is public.
+        driver: Kernel module: ``"open"``, ``"proprietary"``, ``"grid"`` or ``"amd"``.
+        min_driver: Oldest of Ubuntu's branches (580, 595) that drives it; 0 when none does.
+        nvswitch: True where the GPUs need nvidia-fabricmanager.
+    """
+
+    name: str
+    gpu: str
+    gpus: int
+    compute_capability: str
+    cpu_architecture: str
+    vcpus: int
+    quota_code: str
+    usd_per_hour: float | None
+    driver: str
+    min_driver: int
+    nvswitch: bool
+
+    @property
+    def family(self) -> str:
+        """The part before the dot, e.g. ``"g4dn"``."""
+        return self.name.partition(".")[0]
+
+    def obstacle(self, framework: str) -> str | None:
+        """Why the framework cannot run here, as a clause; ``None`` when it can."""
+        if self.driver == "amd":
+            return "its GPU is AMD's and has no CUDA"
+        if self.cpu_architecture != "amd64":
+            return "its processor is ARM, and there are no CUDA builds of the frameworks for it"
+        if self.driver == "grid":
+            return "it has a fraction of a GPU, which only NVIDIA's licensed vGPU driver can use"
+        if not _runs_on(ARCHITECTURES[framework], self.compute_capability):
+            return (
+                f"its {self.gpu.upper()} has compute capability {self.compute_capability}, and "
+                f"{REACH[framework]}"
+            )
+        if self.min_driver > DRIVER_BRANCH:
+            return (
+                f"its {self.gpu.upper()} needs driver {self.min_driver}, and machines install "
+                f"the long-term branch {DRIVER_BRANCH}"
+            )
+        return None
+
+
+@functools.cache
+def gpu_types() -> dict[str, GpuType]:
+    """All types of the catalog by name, in its order (by family, small to large)."""
+    text = (Path(__file__).parent / "gpu_types.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return {row["type"]: _from_row(row) for row in rows}
+
+
+def require_type(name: str) -> GpuType:
+    """The type of this name.
+
+    Raises:
+        ValueError: The catalog has none.
+    """
+    found = gpu_types().get(name)
+    if found is None:
+        raise ValueError(f"instance_type must be a GPU type of the catalog, got {name}")
+    return found
+
+
+def _from_row(row: dict[str, str]) -> GpuType:
+    return GpuType(
+        name=row["type"],
+        gpu=row["gpu"],
+        gpus=0 if "/" in row["gpus"] else int(row["gpus"]),
+        compute_capability=row["compute_cap"],
+        cpu_architecture=row["cpu_arch"],
+        vcpus=int(row["vcpu"]),
+        quota_code=row["quota_od"],
+        usd_per_hour=float(row["usd_h_us_east_1"]) if row["usd_h_us_east_1"] else None,
+        driver=row["driver"],
+        min_driver=int(row["min_driver"] or 0),
+        nvswitch=row["nvswitch"] == "1",
+    )
+
+
+def _runs_on(architectures: tuple[str, ...], compute_capability: str) -> bool:
+    """A cubin runs on its own major version, at an equal or higher minor (NVIDIA's rule)."""
+    major, _, minor = compute_capability.partition(".")
+    for architecture in architectures:
+        a_major, _, a_minor = architecture.partition(".")
+        if a_major == major and int(a_minor) <= int(minor):
+            return True
+    return False
+
+
+def types_for(framework: str) -> list[GpuType]:
+    """The types that run the framework, cheapest first; those without a price come last."""
+    fitting = [t for t in gpu_types().values() if t.obstacle(framework) is None]
+    return sorted(fitting, key=lambda t: (t.usd_per_hour is None, t.usd_per_hour or 0.0, t.name))
+
+
+def families_for(framework: str) -> list[str]:
+    """The families with a type that runs the framework, in the catalog's order."""
+    return list(dict.fromkeys(t.family for t in gpu_types().values() if not t.obstacle(framework)))

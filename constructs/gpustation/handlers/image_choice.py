@@ -1,0 +1,227 @@
+"""Chooses image, root device and zone of one generation, once, and never changes its mind.
+
+The answer is the physical id, together with the settings that it was made for. So an Update can
+be judged without a memory elsewhere: the same settings get the same answer (also in a rollback),
+others are refused before anything of the machine is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from .aws_calls import RETRIES, UnknownError, ask, zones_offering
+from .responder import Answer, Event, RefusedError, respond
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import ImageTypeDef
+    from mypy_boto3_ssm import SSMClient
+
+LOCKED = {
+    # property: setting; a change of one of these is a new machine
+    "Image": "image",
+    "Framework": "framework",
+    "DiskGib": "disk_gib",
+    "AvailabilityZone": "availability_zone",
+    "ReadyTimeoutMinutes": "ready_timeout_minutes",
+}
+
+_CANONICAL = "/aws/service/canonical/ubuntu/server"
+IMAGE_PARAMETERS = {
+    # 22.04 is published under ebs-gp2 only, 24.04 under ebs-gp3 (Canonical's parameter tree)
+    "ubuntu-22.04": f"{_CANONICAL}/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id",
+    "ubuntu-24.04": f"{_CANONICAL}/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+    "dlami": "/aws/service/deeplearning/ami/x86_64/"
+    "base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
+}
+"""Public SSM parameters that name today's image of each kind."""
+
+_SEPARATOR = ";"
+
+
+def image_parameter(image: str, framework: str) -> str | None:
+    """Name of the SSM parameter that holds the AMI id; ``None`` when the image is an AMI id."""
+    if image.startswith("ami-"):
+        return None
+    if image == "baked":
+        return f"/gpustation/image/{framework}"
+    return IMAGE_PARAMETERS.get(image, image)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one machine is made of, for as long as it lives."""
+
+    image_id: str
+    root_device_name: str
+    availability_zone: str
+    locked: tuple[str, ...]
+
+    @property
+    def physical_id(self) -> str:
+        """All of it in one line, readable in the console."""
+        parts = (self.image_id, self.root_device_name, self.availability_zone, *self.locked)
+        return _SEPARATOR.join(parts)
+
+    @classmethod
+    def parse(cls, physical_id: str) -> Choice:
+        """Reads a physical id back."""
+        image_id, device, zone, *locked = physical_id.split(_SEPARATOR)
+        return cls(image_id, device, zone, tuple(locked))
+
+    @property
+    def answer(self) -> Answer:
+        """The answer to CloudFormation."""
+        data = {
+            "ImageId": self.image_id,
+            "RootDeviceName": self.root_device_name,
+            "AvailabilityZone": self.availability_zone,
+        }
+        return Answer(self.physical_id, data)
+
+
+def on_event(event: dict[str, Any], context: object) -> None:
+    """Entry point of the Lambda function."""
+    ec2 = boto3.client("ec2", config=RETRIES)
+    ssm = boto3.client("ssm", config=RETRIES)
+    respond(event, context, lambda request: decide(request, ec2, ssm))
+
+
+def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Answer:
+    """Chooses at Create; answers the same at Update, or refuses.
+
+    Raises:
+        RefusedError: No such machine can be made, or a setting changed that needs a new one.
+    """
+    properties = event["ResourceProperties"]
+    if event["RequestType"] == "Update":
+        choice = Choice.parse(event["PhysicalResourceId"])
+        _require_same_settings(choice, properties)
+        return choice.answer
+    try:
+        image = _find_image(properties, ec2, ssm)
+        device = _require_usable(image, properties)
+        zone = _choose_zone(event, ec2)
+    except UnknownError as unknown:
+        raise RefusedError(
+            f"cannot choose image and zone: {unknown}; deploy again, nothing was created"
+        ) from unknown
+    return Choice(image["ImageId"], device, zone, _locked(properties)).answer
+
+
+def _locked(properties: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(properties[name] for name in LOCKED)
+
+
+def _require_same_settings(choice: Choice, properties: Mapping[str, str]) -> None:
+    changed = [
+        f"{setting}={new} (the machine has {old})"
+        for setting, old, new in zip(
+            LOCKED.values(), choice.locked, _locked(properties), strict=True
+        )
+        if old != new
+    ]
+    if not changed:
+        return
+    following = int(properties["Generation"]) % 255 + 1
+    raise RefusedError(
+        f"{' and '.join(changed)} would need a new machine, and none is replaced unasked: "
+        f'add "generation": {following} to the context in cdk.json (or -c generation={following}) '
+        "to build a new one; the old one and its disk go once the new one is ready. "
+        "To keep this machine set back what changed (a forgotten -c counts as a change)"
+    )
+
+
+def _find_image(properties: Mapping[str, str], ec2: EC2Client, ssm: SSMClient) -> ImageTypeDef:
+    image = properties["Image"]
+    parameter = image_parameter(image, properties["Framework"])
+    image_id = image if parameter is None else _read_parameter(image, parameter, ec2, ssm)
+    try:
+        images = ask(f"image {image_id}", lambda: ec2.describe_images(ImageIds=[image_id]))[
+            "Images"
+        ]
+    except ClientError as error:
+        if not error.response["Error"]["Code"].startswith("InvalidAMIID"):
+            raise
+        images = []
+    if not images:
+        raise RefusedError(
+            f"image={image}: {image_id} does not exist in {_region(ec2)}, or is not shared with "
+            "this account; AMI ids differ from region to region"
+        )
+    return images[0]
+
+
+def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) -> str:
+    try:
+        answer = ask(f"parameter {parameter}", lambda: ssm.get_parameter(Name=parameter))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ParameterNotFound":
+            raise
+        raise RefusedError(
+            f"image={image}: the SSM parameter {parameter} does not exist in {_region(ec2)}; "
+            "put the id of an AMI into it, or take image=ubuntu-22.04"
+        ) from error
+    value = answer["Parameter"]["Value"].strip()
+    if not value.startswith("ami-"):
+        raise RefusedError(
+            f"image={image}: the SSM parameter {parameter} must hold an AMI id; put one into it"
+        )
+    return value
+
+
+def _require_usable(image: ImageTypeDef, properties: Mapping[str, str]) -> str:
+    """The image's root device name, once it is sure that a machine can start from it."""
+    name = f"image={properties['Image']} ({image['ImageId']})"
+    if image.get("State", "available") != "available":
+        raise RefusedError(f"{name} is {image['State']}, not available; try again when it is")
+    if image["Architecture"] != "x86_64":
+        raise RefusedError(f"{name} is built for {image['Architecture']}; take an image for x86_64")
+    if image.get("Platform"):
+        raise RefusedError(f"{name} is {image['Platform']}; take an Ubuntu image")
+    device = image.get("RootDeviceName", "")
+    volumes = [
+        m["Ebs"]
+        for m in image.get("BlockDeviceMappings", [])
+        if m.get("DeviceName") == device and "Ebs" in m
+    ]
+    if not volumes:
+        raise RefusedError(f"{name} has no EBS root volume; take an image that has one")
+    size = volumes[0].get("VolumeSize", 0)
+    if int(properties["DiskGib"]) < size:
+        raise RefusedError(
+            f"disk_gib={properties['DiskGib']}: {name} needs at least {size} GiB; "
+            f"set disk_gib={size}"
+        )
+    return device
+
+
+def _choose_zone(event: Event, ec2: EC2Client) -> str:
+    properties = event["ResourceProperties"]
+    wanted, instance_type = properties["AvailabilityZone"], properties["InstanceType"]
+    zones = zones_offering(ec2, instance_type)
+    if not zones:
+        raise RefusedError(
+            f"instance_type={instance_type}: no zone of {_region(ec2)} offers it; take another "
+            "type or another region"
+        )
+    if wanted == "auto":
+        # Another stack, or another try, meets another zone first: one may be out of machines
+        seed = f"{event['StackId']}/{event['RequestId']}"
+        return min(zones, key=lambda zone: hashlib.sha256(f"{seed}/{zone}".encode()).digest())
+    if wanted not in zones:
+        raise RefusedError(
+            f"availability_zone={wanted}: {instance_type} is offered in {', '.join(zones)} only; "
+            "take one of these, or auto"
+        )
+    return str(wanted)
+
+
+def _region(client: EC2Client) -> str:
+    return str(client.meta.region_name)

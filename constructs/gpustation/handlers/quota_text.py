@@ -1,0 +1,131 @@
+"""What the quota check says: the sentences that a person reads in ``cdk deploy``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import gpu_catalog
+from .quota_arithmetic import Verdict
+from .responder import MAX_REASON
+
+_FITTING_TYPES = 3
+
+
+@dataclass(frozen=True)
+class OpenRequest:
+    """A request for more quota that AWS has not decided yet."""
+
+    request_id: str
+    status: str
+    vcpus: int
+    day: str
+
+    def __str__(self) -> str:
+        """One clause for the text."""
+        return f"request {self.request_id} for {self.vcpus} vCPUs of {self.day} ({self.status})"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What AWS answered, and what it means.
+
+    Attributes:
+        gpu_type: The type that the settings ask for.
+        framework: The framework of the settings, for types to take instead.
+        region: The region's name.
+        quota_name: AWS's name of the quota; empty when unknown.
+        verdict: The arithmetic.
+        unknown: What could not be found out, a clause each.
+        zones: Zones that offer the type; ``None`` when unknown.
+        machine_zone: Zone of the machine that changes its type; empty for a new machine.
+        own_instance_ids: The stack's machines that run now.
+        open_requests: Requests for more quota that are open.
+    """
+
+    gpu_type: gpu_catalog.GpuType
+    framework: str
+    region: str
+    quota_name: str
+    verdict: Verdict
+    unknown: tuple[str, ...]
+    zones: list[str] | None
+    machine_zone: str
+    own_instance_ids: tuple[str, ...]
+    open_requests: tuple[OpenRequest, ...]
+
+    @property
+    def quota(self) -> str:
+        """Name and code of the quota."""
+        return f"{self.quota_name or 'the quota'}, {self.gpu_type.quota_code}, {self.region}"
+
+
+def passed(findings: Findings) -> str:
+    """The sentence of a deploy that goes on: enough, unknown, or nothing needed."""
+    verdict, name = findings.verdict, findings.gpu_type.name
+    if verdict.is_unknown:
+        return _within(
+            f"UNKNOWN whether the quota suffices: {'; '.join(findings.unknown) or 'use unknown'}. "
+            f"{name} needs {verdict.needed} vCPUs of {findings.quota}; EC2 refuses the launch if "
+            "they are not free"
+        )
+    use = f"limit {_number(verdict.limit)}, in use {_number(verdict.in_use)}; {findings.quota}"
+    if verdict.needed == 0:
+        return f"this deploy starts no machine and needs no vCPUs ({use})"
+    return f"{name} needs {verdict.needed} vCPUs, {_number(verdict.free)} free ({use})"
+
+
+def warning(findings: Findings) -> str:
+    """The refusal's first line, for ``quota=warn``."""
+    return _within(f"TOO SMALL, only warned of (quota=warn): {_first_line(findings)}")
+
+
+def refusal(findings: Findings, filed: str) -> str:
+    """Everything that helps to get further; the first line is enough to act on."""
+    code, region = findings.gpu_type.quota_code, findings.region
+    lines = [_first_line(findings)]
+    if filed:
+        lines.append(f"quota=request: {filed}")
+    lines += [f"Open: {request}" for request in findings.open_requests[:1]]
+    if findings.verdict.fits_without_own and findings.own_instance_ids:
+        ids = " ".join(findings.own_instance_ids)
+        lines.append(
+            f"The old machine holds {findings.verdict.own} until the new one is ready; stopping it "
+            f"frees them: aws ec2 stop-instances --region {region} --instance-ids {ids}"
+        )
+    lines.append(_what_fits(findings))
+    lines.append(
+        f"Quota: {findings.quota_name or code} ({code}), decided in 1 to 3 working days, "
+        f"https://{region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
+    )
+    return _within("\n".join(lines))
+
+
+def _first_line(findings: Findings) -> str:
+    verdict, code = findings.verdict, findings.gpu_type.quota_code
+    return (
+        f"quota too small: {findings.gpu_type.name} needs {verdict.needed} vCPUs, "
+        f"{_number(verdict.free)} free in {findings.region} "
+        f"(limit {_number(verdict.limit)}, in use {_number(verdict.in_use)}). Ask for more: "
+        f"aws service-quotas request-service-quota-increase --region {findings.region} "
+        f"--service-code ec2 --quota-code {code} --desired-value {verdict.desired}"
+    )
+
+
+def _what_fits(findings: Findings) -> str:
+    free = findings.verdict.free or 0
+    fitting = [
+        f"{t.name} ({t.vcpus})"
+        for t in gpu_catalog.types_for(findings.framework)
+        if t.quota_code == findings.gpu_type.quota_code and t.vcpus <= free
+    ]
+    if not fitting:
+        return "No type of this quota fits into what is free."
+    return f"Would fit now (vCPUs): {', '.join(fitting[:_FITTING_TYPES])}."
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else str(value)
+
+
+def _within(text: str) -> str:
+    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 4] + " ..."

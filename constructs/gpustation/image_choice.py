@@ -1,0 +1,101 @@
+"""Chooses image, root device and zone of a machine at deploy time, once."""
+
+from __future__ import annotations
+
+from aws_cdk import CustomResource, Duration, Size, Stack
+from constructs import Construct
+
+from gpustation.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
+from gpustation.handlers import gpu_catalog
+from gpustation.handlers.image_choice import image_parameter
+from gpustation.settings import Framework
+
+
+class ImageChoice(Construct):
+    """Image, root device and zone of one machine, resolved at Create and the same ever after.
+
+    These are create-only on an instance: a "latest" AMI parameter would replace the machine and
+    lose its disk on some later deploy. A changed argument (all but the instance type) is refused
+    at deploy time with the line that builds a new generation.
+
+    Args:
+        scope: Construct that owns this one; one per machine.
+        construct_id: ID unique within the scope. Another path means another machine.
+        instance_type: EC2 GPU type that the zone must offer.
+        image: ``ubuntu-22.04``, ``ubuntu-24.04``, ``dlami``, ``baked``, an AMI id or the name of
+            an SSM parameter. Default: ``ubuntu-22.04``.
+        framework: Whose baked image ``baked`` means. Default: ``mxnet``.
+        disk: Root disk, at least the image's snapshot. Default: 64 GiB.
+        availability_zone: Name of a zone, or ``auto``. Default: ``auto``, an ordinary zone that
+            offers the type.
+        ready_timeout: How long the machine's wait conditions wait: they cannot be changed, so a
+            change of it is a new machine too. Default: 30 minutes.
+        generation: Number of the machine, for the text of a refusal. Default: 1.
+
+    Raises:
+        ValueError: The type is not in the catalog.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        instance_type: str,
+        image: str = "ubuntu-22.04",
+        framework: Framework = "mxnet",
+        disk: Size | None = None,
+        availability_zone: str = "auto",
+        ready_timeout: Duration | None = None,
+        generation: int = 1,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        gpu_catalog.require_type(instance_type)
+        self.disk = disk or Size.gibibytes(64)
+        ready_timeout = ready_timeout or Duration.minutes(30)
+        function = CustomResourceFunction.of(
+            self,
+            "ImageChoiceHandler",
+            module="image_choice",
+            description="Chooses image, root device and zone of a GPU machine",
+        )
+        self._allow_reading(function, image_parameter(image, framework))
+        self.resource = CustomResource(
+            self,
+            "Resource",
+            service_token=function.function.function_arn,
+            resource_type="Custom::ImageChoice",
+            service_timeout=ANSWER_TIMEOUT,
+            properties={
+                "InstanceType": instance_type,
+                "Image": image,
+                "Framework": framework,
+                "DiskGib": str(self.disk.to_gibibytes()),
+                "AvailabilityZone": availability_zone,
+                "ReadyTimeoutMinutes": str(ready_timeout.to_minutes()),
+                "Generation": str(generation),
+            },
+        )
+        self.image_id = self.resource.get_att_string("ImageId")
+        self.root_device_name = self.resource.get_att_string("RootDeviceName")
+        self.availability_zone = self.resource.get_att_string("AvailabilityZone")
+
+    def _allow_reading(self, function: CustomResourceFunction, parameter: str | None) -> None:
+        function.allow(
+            "ReadImagesAndZones",
+            [
+                "ec2:DescribeAvailabilityZones",
+                "ec2:DescribeImages",
+                "ec2:DescribeInstanceTypeOfferings",
+            ],
+            ["*"],  # EC2's Describe actions take no resource
+        )
+        if parameter is not None:
+            function.allow("ReadImageId", ["ssm:GetParameter"], [_parameter_arn(self, parameter)])
+
+
+def _parameter_arn(scope: Construct, name: str) -> str:
+    """Public parameters belong to no account; the name carries the slash of the ARN."""
+    stack = Stack.of(scope)
+    account = "" if name.startswith("/aws/") else stack.account
+    return f"arn:{stack.partition}:ssm:{stack.region}:{account}:parameter{name}"

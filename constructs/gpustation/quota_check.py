@@ -1,0 +1,106 @@
+"""Checks the vCPU quota at deploy time."""
+
+from __future__ import annotations
+
+from aws_cdk import CustomResource, Stack
+from constructs import Construct
+
+from gpustation.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
+from gpustation.handlers import gpu_catalog
+from gpustation.settings import Framework, QuotaMode
+
+_MODES = ("enforce", "warn", "request")
+
+
+class QuotaCheck(Construct):
+    """Fails a deploy for which the account's vCPU quota does not suffice, before anything costs.
+
+    Whatever costs must depend on this construct (``node.add_dependency``). An unknown quota lets
+    the deploy go on and says so; a rollback and a deploy that starts no machine always pass.
+
+    Args:
+        scope: Construct that owns this one.
+        construct_id: ID unique within the scope. Keep it: the check remembers by it what runs.
+        instance_type: EC2 GPU type that will run, e.g. ``"g4dn.xlarge"``.
+        framework: Framework of the types that a refusal offers instead. Default: ``mxnet``.
+        generation: Number of the machine; another number means a machine beside the old one.
+            Default: 1.
+        mode: ``enforce`` fails the deploy; ``warn`` only says so in ``message``; ``request`` also
+            files the increase, and so needs the permission for it. Default: ``enforce``.
+
+    Raises:
+        ValueError: The type is not in the catalog, or the mode is none of the three.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        instance_type: str,
+        framework: Framework = "mxnet",
+        generation: int = 1,
+        mode: QuotaMode = "enforce",
+    ) -> None:
+        super().__init__(scope, construct_id)
+        gpu_type = gpu_catalog.require_type(instance_type)
+        if mode not in _MODES:
+            raise ValueError(f"mode must be one of {', '.join(_MODES)}, got {mode}")
+        function = CustomResourceFunction.of(
+            self,
+            "QuotaCheckHandler",
+            module="quota_check",
+            description="Compares the vCPU quota with what a GPU machine needs",
+        )
+        self._allow_reading(function)
+        if mode == "request":
+            self._allow_requesting(function, gpu_type.quota_code)
+        self.resource = CustomResource(
+            self,
+            "Resource",
+            service_token=function.function.function_arn,
+            resource_type="Custom::QuotaCheck",
+            service_timeout=ANSWER_TIMEOUT,
+            properties={
+                "InstanceType": instance_type,
+                "Framework": framework,
+                "Generation": str(generation),
+                "Mode": mode,
+            },
+        )
+        self.message = self.resource.get_att_string("Message")
+        """Need, limit and use as a sentence, or what is unknown."""
+
+    def _allow_reading(self, function: CustomResourceFunction) -> None:
+        function.allow(
+            "ReadUse",
+            [
+                "ec2:DescribeAvailabilityZones",
+                "ec2:DescribeInstanceTypeOfferings",
+                "ec2:DescribeInstanceTypes",
+                "ec2:DescribeInstances",
+            ],
+            ["*"],  # EC2's Describe actions take no resource
+        )
+        function.allow(
+            "ReadQuota",
+            [
+                "servicequotas:GetAWSDefaultServiceQuota",
+                "servicequotas:GetServiceQuota",
+                "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
+            ],
+            [_quota_arn(self, "*")],  # another type may draw on another quota
+        )
+        function.allow("ReadStack", ["cloudformation:DescribeStacks"], [Stack.of(self).stack_id])
+
+    def _allow_requesting(self, function: CustomResourceFunction, quota_code: str) -> None:
+        function.allow(
+            "RequestQuota",
+            ["servicequotas:RequestServiceQuotaIncrease"],
+            [_quota_arn(self, quota_code)],
+        )
+
+
+def _quota_arn(scope: Construct, quota_code: str) -> str:
+    stack = Stack.of(scope)
+    return f"arn:{stack.partition}:servicequotas:{stack.region}:{stack.account}:ec2/{quota_code}"

@@ -1,0 +1,200 @@
+"""The settings of a workstation: one typed model, read from CDK context.
+
+Faults do not raise: they are returned as lines, all at once, so that the stack can carry them as
+error annotations. Those stop ``cdk deploy`` and let ``cdk destroy`` work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BeforeValidator
+
+from gpustation import setting_values as values
+from gpustation.handlers import gpu_catalog
+from gpustation.public_key import read_public_key
+
+LATER_SETTINGS = (
+    "spot",
+    "max_price_usd",
+    "idle_stop_minutes",
+    "stop_at",
+    "monthly_budget_usd",
+    "workstations",
+)
+"""Settings with a place in the design and no code yet: answered, never silently ignored."""
+
+_CDK_KEYS = ("cli-telemetry", "acknowledged-issue-numbers")
+_UNSET = ("", "none")
+
+Framework = Literal["mxnet", "pytorch"]
+QuotaMode = Literal["enforce", "warn", "request"]
+
+
+def _public_key(value: object) -> str:
+    return "" if str(value).strip() in _UNSET else read_public_key(str(value))
+
+
+def _number(low: int, high: int, unit: str, reason: str) -> BeforeValidator:
+    return BeforeValidator(lambda value: values.whole_number(value, low, high, unit, reason))
+
+
+_disk = _number(
+    values.MIN_DISK_GIB,
+    values.MAX_DISK_GIB,
+    "GiB",
+    f"Ubuntu, driver, CUDA libraries and framework need {values.MIN_DISK_GIB} GiB; take 64",
+)
+_generation = _number(1, 255, "", "each generation has a subnet 10.0.<generation>.0/24 of its own")
+_timeout = _number(5, 720, "minutes", "a wait condition waits 12 hours at most; 30 is usual")
+_framework = BeforeValidator(lambda value: values.one_of(value, ("mxnet", "pytorch")))
+_quota = BeforeValidator(lambda value: values.one_of(value, ("enforce", "warn", "request")))
+_boolean = BeforeValidator(values.boolean)
+
+
+class Settings(pydantic.BaseModel):
+    """What a person may choose; the README's table says what each does and when it can change.
+
+    Attributes:
+        instance_type: EC2 instance type. Default: ``g4dn.xlarge``.
+        framework: ``mxnet`` or ``pytorch``. Default: ``mxnet``.
+        image: Name, AMI id or SSM parameter of the image. Default: ``ubuntu-22.04``.
+        disk_gib: Root disk in GiB, gp3, encrypted. Default: 64.
+        availability_zone: Zone's name, or ``auto`` for one that offers the type (the default).
+        public_key: One OpenSSH public key line; empty (the default) adds none.
+        generation: 1 to 255; another number builds a new machine. Default: 1.
+        ssh_cidr: IPv4 networks that reach port 22. Default: none, so no inbound rule.
+        allow_world_ssh: Must be true for ``0.0.0.0/0``. Default: false.
+        quota: What a quota that is too small does. Default: ``enforce``, the deploy fails.
+        ready_timeout_minutes: Minutes that the deploy waits for the machine. Default: 30.
+        notebooks: D2L's notebooks in the home folder. Default: true.
+        cuda_toolkit: Also install nvcc and the toolkit. Default: false.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    instance_type: Annotated[str, BeforeValidator(values.instance_type)] = "g4dn.xlarge"
+    framework: Annotated[Framework, _framework] = "mxnet"
+    image: Annotated[str, BeforeValidator(values.image)] = "ubuntu-22.04"
+    disk_gib: Annotated[int, _disk] = 64
+    availability_zone: Annotated[str, BeforeValidator(values.availability_zone)] = "auto"
+    public_key: Annotated[str, BeforeValidator(_public_key)] = ""
+    generation: Annotated[int, _generation] = 1
+    ssh_cidr: Annotated[tuple[str, ...], BeforeValidator(values.ssh_networks)] = ()
+    allow_world_ssh: Annotated[bool, _boolean] = False
+    quota: Annotated[QuotaMode, _quota] = "enforce"
+    ready_timeout_minutes: Annotated[int, _timeout] = 30
+    notebooks: Annotated[bool, _boolean] = True
+    cuda_toolkit: Annotated[bool, _boolean] = False
+
+
+@dataclasses.dataclass(frozen=True)
+class SettingsReport:
+    """Settings as read, with what is wrong about them.
+
+    Attributes:
+        settings: The settings; a faulty one has its default here.
+        faults: One line per fault; not empty means that nothing may be deployed.
+        warnings: One line per key that was ignored.
+    """
+
+    settings: Settings
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_settings(context: Mapping[str, Any]) -> SettingsReport:
+    """Reads the settings out of CDK's context, which also carries what is not ours."""
+    given: dict[str, Any] = {}
+    faults: list[str] = []
+    warnings: list[str] = []
+    for key, value in context.items():
+        if key in Settings.model_fields:
+            given[key] = value
+        elif key in LATER_SETTINGS:
+            faults.append(f"{_shown(key, value)}: known, not yet supported; remove it")
+        elif near := _nearly_ours(key):
+            faults.append(f"{_shown(key, value, near)}: no such setting; did you mean {near}?")
+        elif not _is_cdks(key):
+            warnings.append(f"{key}: not a setting of gpustation, ignored")
+    settings, value_faults = _validate(given)
+    faults += value_faults.values()
+    faults += _conflicts(settings, set(value_faults))
+    return SettingsReport(settings, tuple(faults), tuple(warnings))
+
+
+def _is_cdks(key: str) -> bool:
+    return key in _CDK_KEYS or any(mark in key for mark in ":/@")
+
+
+def _nearly_ours(key: str) -> str | None:
+    if _is_cdks(key):
+        return None
+    names = [*Settings.model_fields, *LATER_SETTINGS]
+    folded = {name.replace("_", ""): name for name in names}
+    plain = key.lower().replace("-", "").replace("_", "")
+    close = difflib.get_close_matches(plain, folded, n=1, cutoff=0.8)
+    prefixed = [name for name in names if name.startswith(f"{key.lower()}_")]
+    return folded[close[0]] if close else next(iter(prefixed), None)
+
+
+def _validate(given: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
+    """The settings with defaults in place of faulty values, and the fault of each such key."""
+    try:
+        return Settings(**given), {}
+    except pydantic.ValidationError as error:
+        faults = {str(e["loc"][0]): str(e["ctx"]["error"]) for e in error.errors()}
+    sound = {key: value for key, value in given.items() if key not in faults}
+    return Settings(**sound), {
+        key: f"{_shown(key, given[key])}: {rule}" for key, rule in faults.items()
+    }
+
+
+def _shown(key: str, value: object, meant: str = "") -> str:
+    """``key=value`` on one line; never the value of a key, which may be a private one."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    if "public_key" in (key, meant) or "PRIVATE KEY" in text:
+        return key
+    line = text if text.isprintable() else ascii(text)
+    return f"{key}={line[:80]}"
+
+
+def _conflicts(settings: Settings, faulty: set[str]) -> list[str]:
+    """Rules on two settings, each checked where neither is faulty by itself."""
+    lines: list[str] = []
+    gpu_type = gpu_catalog.gpu_types()[settings.instance_type]
+    if not faulty & {"instance_type", "framework"}:
+        obstacle = gpu_type.obstacle(settings.framework)
+        if obstacle:
+            lines.append(_framework_conflict(settings, obstacle))
+    if not faulty & {"instance_type", "image"} and (
+        settings.image == "dlami" and gpu_type.driver != "open"
+    ):
+        lines.append(
+            f"image=dlami: its open driver does not drive the {gpu_type.gpu.upper()} of "
+            f"instance_type={gpu_type.name}; take image=ubuntu-22.04"
+        )
+    if not faulty & {"ssh_cidr", "allow_world_ssh"} and (
+        values.covers_the_world(settings.ssh_cidr) and not settings.allow_world_ssh
+    ):
+        lines.append(
+            f"ssh_cidr={','.join(settings.ssh_cidr)}: opens port 22 to the whole internet; "
+            "pass your own address with /32, or allow_world_ssh=true if you mean it"
+        )
+    return lines
+
+
+def _framework_conflict(settings: Settings, obstacle: str) -> str:
+    remedy = values.take_one_of(settings.framework)
+    other = "pytorch" if settings.framework == "mxnet" else "mxnet"
+    if gpu_catalog.gpu_types()[settings.instance_type].obstacle(other) is None:
+        remedy += f", or framework={other}"
+    return (
+        f"instance_type={settings.instance_type}: not with framework={settings.framework}, "
+        f"{obstacle}; {remedy}"
+    )

@@ -1,0 +1,78 @@
+"""The network of a workstation: small, free, and closed by default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+VPC_CIDR = "10.0.0.0/16"
+SSH_PORT = 22
+
+
+class WorkstationNetwork(Construct):
+    """VPC with an internet gateway, a security group, and a public subnet per machine.
+
+    Of its own, because a look-up of the account's default VPC needs credentials at synth, and a
+    subnet can lie in any zone only if it is made once the zone is known. No NAT gateway: it would
+    cost more per month than many a GPU day.
+
+    Args:
+        scope: Construct that owns this one.
+        construct_id: ID unique within the scope.
+        ssh_cidrs: IPv4 networks that reach port 22. Default: none, so no inbound rule at all.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, ssh_cidrs: Iterable[str] = ()
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self.vpc = ec2.Vpc(
+            self,
+            "Vpc",
+            ip_addresses=ec2.IpAddresses.cidr(VPC_CIDR),
+            subnet_configuration=[],  # add_subnet makes them, in the zone of the machine
+        )
+        gateway = ec2.CfnInternetGateway(self, "InternetGateway")
+        self._gateway_id = gateway.ref
+        self._attachment = ec2.CfnVPCGatewayAttachment(
+            self,
+            "InternetGatewayAttachment",
+            vpc_id=self.vpc.vpc_id,
+            internet_gateway_id=gateway.ref,
+        )
+        self.security_group = ec2.SecurityGroup(
+            self, "SecurityGroup", vpc=self.vpc, description="GPU workstation"
+        )
+        for cidr in ssh_cidrs:
+            self.security_group.add_ingress_rule(
+                ec2.Peer.ipv4(cidr), ec2.Port.tcp(SSH_PORT), f"SSH from {cidr}"
+            )
+
+    def add_subnet(
+        self, scope: Construct, construct_id: str, *, number: int, availability_zone: str
+    ) -> ec2.PublicSubnet:
+        """Adds a public subnet; what runs in it must depend on its internet connectivity.
+
+        Args:
+            scope: Construct that owns the subnet: the generation of the machine.
+            construct_id: ID unique within the scope.
+            number: Third byte of the addresses, so that two can stand side by side; 1 to 255.
+            availability_zone: Name of the zone, or a token of it.
+
+        Raises:
+            ValueError: The number is out of range.
+        """
+        if not 1 <= number <= 255:
+            raise ValueError(f"number must be from 1 to 255, got {number}; take another generation")
+        subnet = ec2.PublicSubnet(
+            scope,
+            construct_id,
+            vpc_id=self.vpc.vpc_id,
+            availability_zone=availability_zone,
+            cidr_block=f"10.0.{number}.0/24",
+            map_public_ip_on_launch=True,
+        )
+        subnet.add_default_internet_route(self._gateway_id, self._attachment)
+        return subnet

@@ -1,0 +1,1 @@
+"""Deployable units; they compose the constructs of gpustation and know where userdata/ is."""

@@ -1,0 +1,162 @@
+"""One GPU workstation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import (
+    Acknowledgment,
+    Annotations,
+    CfnOutput,
+    Duration,
+    Size,
+    Stack,
+    Tags,
+    Validations,
+)
+from constructs import Construct
+
+from gpustation import (
+    GpuInstance,
+    ImageChoice,
+    QuotaCheck,
+    ReadySignal,
+    SettingsReport,
+    WorkstationNetwork,
+)
+from gpustation.handlers import gpu_catalog
+from stacks.person_commands import PersonCommands
+
+USERDATA = Path("/tmp/ud/userdata")
+TAG = "gpustation"
+
+
+class GpuWorkstationStack(Stack):
+    """A GPU machine with its network, quota check and way in; a deploy returns when it is ready.
+
+    What belongs to one machine lies in the scope ``Generation<n>``, so that another generation is
+    another machine, built and proven before the old one goes. All else keeps its logical id.
+
+    Args:
+        scope: The app.
+        construct_id: Name of the stack.
+        report: Settings as read. Faults become error annotations, which stop a deploy and let
+            ``cdk destroy`` work.
+        **kwargs: Passed on to ``Stack``, e.g. ``env``.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, report: SettingsReport, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            scope, construct_id, description="GPU workstation for deep learning", **kwargs
+        )
+        settings = report.settings
+        timeout = Duration.minutes(settings.ready_timeout_minutes)
+        Tags.of(self).add(TAG, self.stack_name)
+
+        check = QuotaCheck(
+            self,
+            "QuotaCheck",
+            instance_type=settings.instance_type,
+            framework=settings.framework,
+            generation=settings.generation,
+            mode=settings.quota,
+        )
+        network = WorkstationNetwork(self, "Network", ssh_cidrs=settings.ssh_cidr)
+
+        generation = Construct(self, f"Generation{settings.generation}")
+        choice = ImageChoice(
+            generation,
+            "ImageChoice",
+            instance_type=settings.instance_type,
+            image=settings.image,
+            framework=settings.framework,
+            disk=Size.gibibytes(settings.disk_gib),
+            availability_zone=settings.availability_zone,
+            ready_timeout=timeout,
+            generation=settings.generation,
+        )
+        choice.node.add_dependency(check)  # the quota's refusal is the one to read first
+        subnet = network.add_subnet(
+            generation,
+            "Subnet",
+            number=settings.generation,
+            availability_zone=choice.availability_zone,
+        )
+        ready = {
+            "driver": ReadySignal(generation, "DriverReady", timeout=timeout),
+            "environment": ReadySignal(generation, "EnvironmentReady", timeout=timeout),
+            "gpu": ReadySignal(generation, "GpuReady", timeout=timeout),
+        }
+        machine = GpuInstance(
+            generation,
+            "Machine",
+            vpc=network.vpc,
+            subnet=subnet,
+            security_group=network.security_group,
+            instance_type=settings.instance_type,
+            choice=choice,
+            scripts=USERDATA,
+            ready=ready,
+            generation=settings.generation,
+            framework=settings.framework,
+            public_key=settings.public_key,
+            notebooks=settings.notebooks,
+            cuda_toolkit=settings.cuda_toolkit,
+        )
+        machine.instance.node.add_dependency(check)
+        self._annotate(report)
+        self._add_outputs(
+            PersonCommands(machine.instance_id, self.region, bool(settings.ssh_cidr)),
+            {
+                "InstanceId": (machine.instance_id, "The EC2 instance"),
+                "AvailabilityZone": (choice.availability_zone, "Where it runs"),
+                "ImageId": (choice.image_id, "The image it was started from"),
+                "Quota": (check.message, "What the quota check found"),
+                "Ready": (ready["gpu"].data, "What the machine reported when it was set up"),
+            },
+        )
+
+    def _annotate(self, report: SettingsReport) -> None:
+        annotations = Annotations.of(self)
+        for fault in report.faults:
+            annotations.add_error(fault)
+        for number, warning in enumerate(report.warnings, start=1):
+            annotations.add_warning_v2(f"gpustation:ignoredKey{number}", warning)
+        if report.faults:
+            return  # the type may be a default that nobody asked for
+        gpu_type = gpu_catalog.gpu_types()[report.settings.instance_type]
+        price = gpu_type.usd_per_hour
+        cost = (
+            f"{price * 24:.2f} USD per day (on-demand, us-east-1, 2026-07-20)"
+            if price
+            else "a price that AWS only tells in an offer"
+        )
+        annotations.add_warning_v2(
+            "gpustation:nothingStopsIt",
+            f"nothing stops this machine by itself: a {gpu_type.name} costs {cost} until you run "
+            "StopCommand or cdk destroy",
+        )
+
+    def _add_outputs(self, commands: PersonCommands, facts: dict[str, tuple[str, str]]) -> None:
+        outputs = facts | {
+            "SshCommand": (commands.ssh, f"A shell on the machine; {commands.needs}"),
+            "JupyterCommand": (
+                commands.jupyter,
+                f"Prints Jupyter's address and holds the tunnel until Ctrl-C; {commands.needs}",
+            ),
+            "StopCommand": (commands.stop, "Stops the bill of the machine, not of its disk"),
+            "StartCommand": (commands.start, "Starts the stopped machine"),
+        }
+        for name, (value, description) in outputs.items():
+            CfnOutput(self, name, value=value, description=description)
+        # The validation reports outputs at their stack, so that is where it is acknowledged
+        Validations.of(self).acknowledge(
+            Acknowledgment(
+                id="CloudFormation-Validate::F6101",
+                reason="the schema calls WaitCondition's Data an object; CloudFormation returns "
+                "its JSON as text (user guide, AWS::CloudFormation::WaitCondition)",
+            )
+        )

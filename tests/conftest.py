@@ -1,0 +1,20 @@
+"""Guards the layout before anything imports CDK, then holds what the suites share."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+if (ROOT / "constructs" / "__init__.py").exists():
+    pytest.exit(
+        "delete constructs/__init__.py: it hides the PyPI package constructs, which aws-cdk-lib "
+        "needs (docs/decisions/0001-constructs-is-a-source-root.md)",
+        returncode=4,
+    )
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT

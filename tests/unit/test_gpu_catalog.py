@@ -1,0 +1,89 @@
+"""The catalog against an independent source, and its answers."""
+
+import json
+from importlib import resources
+
+import pytest
+
+from gpustation.handlers import gpu_catalog
+
+
+def moto_types() -> dict[str, dict]:
+    text = resources.files("moto.ec2.resources").joinpath("instance_types.json").read_text()
+    return json.loads(text)
+
+
+TYPES = gpu_catalog.gpu_types()
+MOTO = moto_types()
+NVIDIA = [t for t in TYPES.values() if t.driver != "amd"]
+
+
+def test_has_every_gpu_type_on_sale() -> None:
+    assert len(TYPES) == 70
+    assert len(NVIDIA) == 65
+
+
+@pytest.mark.parametrize("name", [t.name for t in NVIDIA])
+def test_agrees_with_what_ec2_describes(name: str) -> None:
+    mine, theirs = TYPES[name], MOTO[name]
+    assert mine.vcpus == theirs["VCpuInfo"]["DefaultVCpus"]
+    architectures = theirs["ProcessorInfo"]["SupportedArchitectures"]
+    assert ("arm64" in architectures) == (mine.cpu_architecture == "arm64")
+    gpus = theirs["GpuInfo"]["Gpus"]
+    assert {gpu["Manufacturer"] for gpu in gpus} == {"NVIDIA"}
+    # known bad in EC2's own data: p4de counts its GPUs wrong (SkyPilot works around it too)
+    if mine.gpus and not name.startswith("p4de"):
+        assert mine.gpus == sum(gpu["Count"] for gpu in gpus)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["g4dn.xlarge", "g5.48xlarge", "g6.xlarge", "gr6.4xlarge", "g6e.xlarge", "p3dn.24xlarge"],
+)
+def test_mxnet_runs_from_volta_to_ada(name: str) -> None:
+    assert TYPES[name].obstacle("mxnet") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("p5.48xlarge", "compute capability 9.0"),
+        ("p6-b200.48xlarge", "compute capability 10.0"),
+        ("g7e.2xlarge", "compute capability 12.0"),
+        ("g5g.xlarge", "ARM"),
+        ("g4ad.xlarge", "AMD"),
+        ("g6f.xlarge", "fraction"),
+        ("gr6f.4xlarge", "fraction"),
+    ],
+)
+def test_mxnet_cannot(name: str, reason: str) -> None:
+    assert reason in (TYPES[name].obstacle("mxnet") or "")
+
+
+def test_pytorch_takes_hopper_and_blackwell_but_not_what_needs_a_later_driver() -> None:
+    assert TYPES["p5.48xlarge"].obstacle("pytorch") is None
+    assert TYPES["p6-b300.48xlarge"].obstacle("pytorch") is None
+    assert "driver 595" in (TYPES["g7.2xlarge"].obstacle("pytorch") or "")
+
+
+def test_only_types_behind_nvswitch_need_the_fabric_manager() -> None:
+    families = {t.family for t in TYPES.values() if t.nvswitch}
+    assert families == {"p4d", "p4de", "p5", "p5e", "p5en", "p6-b200", "p6-b300"}
+    assert not TYPES["p5.4xlarge"].nvswitch, "one GPU has no switch to manage"
+
+
+def test_retired_families_are_not_on_sale_and_have_a_successor_that_is() -> None:
+    for family, (_gpu, successor) in gpu_catalog.RETIRED_FAMILIES.items():
+        assert family not in {t.family for t in TYPES.values()}
+        assert TYPES[successor].obstacle("mxnet") is None
+
+
+def test_cheapest_types_come_first_and_those_without_a_price_last() -> None:
+    names = [t.name for t in gpu_catalog.types_for("pytorch")]
+    assert names[0] == "g4dn.xlarge"
+    assert TYPES[names[-1]].usd_per_hour is None
+
+
+def test_fails_when_type_is_unknown() -> None:
+    with pytest.raises(ValueError, match="got m5.large"):
+        gpu_catalog.require_type("m5.large")

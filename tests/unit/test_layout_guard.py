@@ -1,0 +1,25 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_fails_when_constructs_becomes_a_package(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "constructs").mkdir()
+    (tmp_path / "constructs" / "__init__.py").touch()
+    shutil.copy(root / "tests" / "conftest.py", tmp_path / "tests")
+    (tmp_path / "tests" / "test_nothing.py").write_text("def test_nothing(): pass\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "tests"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 4
+    assert "delete constructs/__init__.py" in run.stdout + run.stderr
+
+
+def test_git_ignores_the_file_that_breaks_everything(root: Path) -> None:
+    assert "/constructs/__init__.py" in (root / ".gitignore").read_text().splitlines()
