@@ -28,7 +28,7 @@ from gpustation import (
 from gpustation.handlers import gpu_catalog
 from stacks.person_commands import PersonCommands
 
-USERDATA = Path("/tmp/ud/userdata")
+USERDATA = Path(__file__).parent.parent / "userdata"
 TAG = "gpustation"
 
 

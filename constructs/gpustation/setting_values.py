@@ -127,8 +127,9 @@ def _ssh_network(text: str) -> str:
     try:
         version = ipaddress.ip_address(address).version
     except ValueError:
+        shown = f'"{text}"' if text.isprintable() and len(text) <= 50 else "each part"
         raise ValueError(
-            f'"{text}" must be an IPv4 network such as 203.0.113.7/32; '
+            f"{shown} must be an IPv4 network such as 203.0.113.7/32; "
             "`curl https://checkip.amazonaws.com` prints your address"
         ) from None
     if version == 6:

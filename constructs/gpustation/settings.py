@@ -121,7 +121,7 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
         elif near := _nearly_ours(key):
             faults.append(f"{_shown(key, value, near)}: no such setting; did you mean {near}?")
         elif not _is_cdks(key):
-            warnings.append(f"{key}: not a setting of gpustation, ignored")
+            warnings.append(f"{_one_line(key)}: not a setting of gpustation, ignored")
     settings, value_faults = _validate(given)
     faults += value_faults.values()
     faults += _conflicts(settings, set(value_faults))
@@ -159,9 +159,12 @@ def _shown(key: str, value: object, meant: str = "") -> str:
     """``key=value`` on one line; never the value of a key, which may be a private one."""
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     if "public_key" in (key, meant) or "PRIVATE KEY" in text:
-        return key
-    line = text if text.isprintable() else ascii(text)
-    return f"{key}={line[:80]}"
+        return _one_line(key)
+    return f"{_one_line(key)}={_one_line(text)}"
+
+
+def _one_line(text: str) -> str:
+    return (text if text.isprintable() else ascii(text))[:80]
 
 
 def _conflicts(settings: Settings, faulty: set[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """The catalog against an independent source, and its answers."""
 
+import gzip
 import json
 from importlib import resources
 
@@ -9,8 +10,8 @@ from gpustation.handlers import gpu_catalog
 
 
 def moto_types() -> dict[str, dict]:
-    text = resources.files("moto.ec2.resources").joinpath("instance_types.json").read_text()
-    return json.loads(text)
+    packed = resources.files("moto.ec2.resources").joinpath("instance_types.json.gz")
+    return json.loads(gzip.decompress(packed.read_bytes()))
 
 
 TYPES = gpu_catalog.gpu_types()
@@ -85,5 +86,5 @@ def test_cheapest_types_come_first_and_those_without_a_price_last() -> None:
 
 
 def test_fails_when_type_is_unknown() -> None:
-    with pytest.raises(ValueError, match="got m5.large"):
+    with pytest.raises(ValueError, match=r"got m5\.large"):
         gpu_catalog.require_type("m5.large")

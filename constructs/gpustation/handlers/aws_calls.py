@@ -31,34 +31,26 @@ class UnknownError(Exception):
     """A fact could not be had; the text says why. Never to be read as zero or as enough."""
 
 
-def ask(
-    what: str,
-    call: Callable[[], T],
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic,
-) -> T:
+def ask(what: str, call: Callable[[], T]) -> T:
     """Makes the call; waits for a fresh permission; says in words what cannot be had.
 
     Args:
         what: The fact that is asked for, for the text of the error.
         call: Makes one request; the SDK inside retries throttling.
-        sleep: Waits some seconds; a test passes its own.
-        clock: Tells seconds; a test passes its own.
 
     Raises:
         UnknownError: After denial for ``NEW_ROLE_SECONDS``, throttling that lasted, or a network
             fault. Other errors of the service are the caller's: they are answers.
     """
-    deadline = clock() + NEW_ROLE_SECONDS
+    deadline = time.monotonic() + NEW_ROLE_SECONDS
     pause = 1.0
     while True:
         try:
             return call()
         except ClientError as error:
             code = error.response["Error"]["Code"]
-            if code in DENIED and clock() + pause <= deadline:
-                sleep(pause)
+            if code in DENIED and time.monotonic() + pause <= deadline:
+                time.sleep(pause)
                 pause = min(pause * 2, 10.0)
             elif code in DENIED:
                 raise UnknownError(f"{what}: permission is missing ({code})") from error

@@ -7,7 +7,7 @@ deploy goes on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -46,10 +46,11 @@ def on_event(event: dict[str, Any], context: object) -> None:
         boto3.client("ec2", config=RETRIES),
         boto3.client("service-quotas", config=RETRIES),
     )
-    respond(event, context, lambda request: decide(request, clients))
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        respond(event, context, lambda request: decide(request, clients, pool))
 
 
-def decide(event: Event, clients: Clients) -> Answer:
+def decide(event: Event, clients: Clients, pool: Executor) -> Answer:
     """Passes with a sentence for the ``Quota`` output, or refuses with what to do.
 
     Raises:
@@ -62,7 +63,7 @@ def decide(event: Event, clients: Clients) -> Answer:
     properties = event["ResourceProperties"]
     gpu_type = gpu_catalog.gpu_types()[properties["InstanceType"]]
     need = _need(event, gpu_type)
-    findings = _find_out(event, gpu_type, need, clients)
+    findings = _find_out(event, gpu_type, need, clients, pool)
     if need.vcpus and findings.zones is not None:  # a fact, whatever the mode
         _require_offered(findings)
     if not findings.verdict.is_refusal:
@@ -84,15 +85,14 @@ def _need(event: Event, gpu_type: gpu_catalog.GpuType) -> Need:
 
 
 def _find_out(
-    event: Event, gpu_type: gpu_catalog.GpuType, need: Need, clients: Clients
+    event: Event, gpu_type: gpu_catalog.GpuType, need: Need, clients: Clients, pool: Executor
 ) -> Findings:
     """Asks AWS everything at once: a refusal takes as long as the slowest answer, not the sum."""
     code = gpu_type.quota_code
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        asked_quota = pool.submit(_known, lambda: _quota(clients.quotas, code))
-        asked_instances = pool.submit(_known, lambda: _instances(clients.ec2, event["StackId"]))
-        asked_zones = pool.submit(_known, lambda: zones_offering(clients.ec2, gpu_type.name))
-        asked_requests = pool.submit(_known, lambda: _open_requests(clients.quotas, code))
+    asked_quota = pool.submit(_known, lambda: _quota(clients.quotas, code))
+    asked_instances = pool.submit(_known, lambda: _instances(clients.ec2, event["StackId"]))
+    asked_zones = pool.submit(_known, lambda: zones_offering(clients.ec2, gpu_type.name))
+    asked_requests = pool.submit(_known, lambda: _open_requests(clients.quotas, code))
     quota, instances = asked_quota.result(), asked_instances.result()
     own = [i for i in instances.value or () if i.own and i.state != "terminated"]
     return Findings(

@@ -1,0 +1,115 @@
+"""What a later version must not change unasked: logical ids, user data, service tokens."""
+
+import hashlib
+import re
+from typing import Any
+
+import pytest
+
+from gpustation.user_data import MAX_BYTES
+from tests.synthesis import PUBLIC_KEY, resource, synthesize, user_data
+
+GENERATION_1_IDS = {
+    "Generation1DriverReadyF7E6A7B3",
+    "Generation1DriverReadyHandle9BC6936F",
+    "Generation1EnvironmentReady7A19C1B1",
+    "Generation1EnvironmentReadyHandle3BBB21E0",
+    "Generation1GpuReady21F1EAD5",
+    "Generation1GpuReadyHandle9D68E2BD",
+    "Generation1ImageChoice092B6F83",
+    "Generation1MachineInstance6A2E7483",
+    "Generation1MachineInstanceInstanceProfileAFC86A5C",
+    "Generation1MachineRoleB54D23D1",
+    "Generation1MachineRoleDefaultPolicy6AF1A98A",
+    "Generation1MachineSettings2F3DCCCC",
+    "Generation1SubnetBFD40E3C",
+    "Generation1SubnetDefaultRouteB159AE6C",
+    "Generation1SubnetRouteTable3A75390E",
+    "Generation1SubnetRouteTableAssociation7B5AB662",
+}
+LASTING_IDS = {
+    "ImageChoiceHandlerFunction3BF30894",
+    "ImageChoiceHandlerLogsEB4F2C05",
+    "ImageChoiceHandlerRoleDefaultPolicyE5AB0482",
+    "ImageChoiceHandlerRoleEDC9D8B5",
+    "NetworkInternetGatewayAttachment4FEFFDBC",
+    "NetworkInternetGatewayD8FF3F66",
+    "NetworkSecurityGroup6335DB55",
+    "NetworkVpc7FB7348F",
+    "QuotaCheckB2735ED9",
+    "QuotaCheckHandlerFunction4A20A252",
+    "QuotaCheckHandlerLogs518D9922",
+    "QuotaCheckHandlerRole3BFCEED4",
+    "QuotaCheckHandlerRoleDefaultPolicy568CF3D2",
+}
+"""Another id here replaces the resource in every stack that exists."""
+
+ANOTHER_OF_EACH: dict[str, Any] = {
+    "instance_type": "g5.xlarge",
+    "framework": "pytorch",
+    "image": "dlami",
+    "disk_gib": 100,
+    "availability_zone": "us-east-1b",
+    "public_key": PUBLIC_KEY,
+    "ssh_cidr": "203.0.113.7/32",
+    "allow_world_ssh": True,
+    "quota": "request",
+    "ready_timeout_minutes": 60,
+    "notebooks": False,
+    "cuda_toolkit": True,
+}
+
+
+@pytest.mark.parametrize("key", [None, *ANOTHER_OF_EACH])
+def test_logical_ids_are_pinned_whatever_the_settings(key: str | None) -> None:
+    settings = {key: ANOTHER_OF_EACH[key]} if key else {}
+    assert set(synthesize(**settings).to_json()["Resources"]) == GENERATION_1_IDS | LASTING_IDS
+
+
+def test_another_generation_renames_what_belongs_to_the_machine_and_nothing_else() -> None:
+    ids = set(synthesize(generation=2).to_json()["Resources"])
+    assert ids > LASTING_IDS
+    own = {re.sub(r"[0-9A-F]{8}$", "", name) for name in ids - LASTING_IDS}
+    assert own == {
+        re.sub(r"[0-9A-F]{8}$", "", name).replace("Generation1", "Generation2")
+        for name in GENERATION_1_IDS
+    }
+
+
+USER_DATA_SHA256 = "to be pinned"
+
+
+def test_user_data_is_pinned() -> None:
+    """Other bytes stop and start every machine that exists: say so in the changelog."""
+    text = user_data(synthesize())
+    assert hashlib.sha256(text.encode()).hexdigest() == USER_DATA_SHA256
+
+
+@pytest.mark.parametrize("key", [k for k in ANOTHER_OF_EACH if k != "availability_zone"])
+def test_user_data_is_the_same_whatever_the_settings(key: str) -> None:
+    assert user_data(synthesize(**{key: ANOTHER_OF_EACH[key]})) == user_data(synthesize())
+
+
+PRESIGNED_URL_BYTES = 620
+"""A wait condition's address with its signature and a session token has about 550."""
+
+
+def test_user_data_fits_with_room(record_property: Any) -> None:
+    text = user_data(synthesize())
+    references = re.findall(r"<[A-Z]\w+>", text)
+    size = len(text.encode()) + PRESIGNED_URL_BYTES * len(references)
+    print(f"user data: {size} bytes at most, {MAX_BYTES - size} under the limit of {MAX_BYTES}")
+    assert size < MAX_BYTES
+
+
+@pytest.mark.parametrize("key", ["public_key", "notebooks", "cuda_toolkit"])
+def test_what_changes_at_the_next_boot_leaves_the_instance_as_it_is(key: str) -> None:
+    changed = resource(synthesize(**{key: ANOTHER_OF_EACH[key]}), "AWS::EC2::Instance")
+    assert changed == resource(synthesize(), "AWS::EC2::Instance")
+
+
+@pytest.mark.parametrize("kind", ["Custom::QuotaCheck", "Custom::ImageChoice"])
+def test_service_tokens_are_pinned(kind: str) -> None:
+    for generation in (1, 2):
+        token = resource(synthesize(generation=generation), kind)["Properties"]["ServiceToken"]
+        assert token["Fn::GetAtt"][0] in LASTING_IDS

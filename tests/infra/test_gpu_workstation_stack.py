@@ -1,0 +1,253 @@
+"""The promises of the workstation, each as an assertion on its template."""
+
+import json
+from typing import Any
+
+import pytest
+from aws_cdk.assertions import Match, Template
+
+from tests.synthesis import PUBLIC_KEY, resource, synthesize
+
+DEFAULT = synthesize()
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"ssh_cidr": "203.0.113.7/32"},
+    {"generation": 2, "quota": "request"},
+    {"framework": "pytorch", "instance_type": "p5.48xlarge", "image": "dlami"},
+]
+
+
+def instance(template: Template = DEFAULT) -> dict[str, Any]:
+    return resource(template, "AWS::EC2::Instance")
+
+
+def test_nothing_may_come_in_by_default() -> None:
+    group = resource(DEFAULT, "AWS::EC2::SecurityGroup")["Properties"]
+    assert "SecurityGroupIngress" not in group
+    DEFAULT.resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
+
+
+def test_only_the_given_networks_reach_only_port_22() -> None:
+    template = synthesize(ssh_cidr="203.0.113.7/32,198.51.100.0/24")
+    rules = resource(template, "AWS::EC2::SecurityGroup")["Properties"]["SecurityGroupIngress"]
+    assert [(r["CidrIp"], r["IpProtocol"], r["FromPort"], r["ToPort"]) for r in rules] == [
+        ("203.0.113.7/32", "tcp", 22, 22),
+        ("198.51.100.0/24", "tcp", 22, 22),
+    ]
+    template.resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
+
+
+def test_metadata_needs_a_token_and_stays_on_the_machine() -> None:
+    options = instance()["Properties"]["MetadataOptions"]
+    assert options == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+    DEFAULT.resource_count_is("AWS::EC2::LaunchTemplate", 0)
+
+
+def test_the_root_disk_is_encrypted_gp3_under_the_images_own_name() -> None:
+    (mapping,) = instance()["Properties"]["BlockDeviceMappings"]
+    assert mapping["Ebs"] == {
+        "Encrypted": True,
+        "VolumeSize": 64,
+        "VolumeType": "gp3",
+        "DeleteOnTermination": True,
+    }
+    assert mapping["DeviceName"]["Fn::GetAtt"][1] == "RootDeviceName"
+
+
+def test_shutdown_from_inside_stops_and_keeps_the_disk() -> None:
+    assert instance()["Properties"]["InstanceInitiatedShutdownBehavior"] == "stop"
+
+
+def test_there_is_no_ec2_key_pair() -> None:
+    DEFAULT.resource_count_is("AWS::EC2::KeyPair", 0)
+    assert "KeyName" not in instance(synthesize(public_key=PUBLIC_KEY))["Properties"]
+
+
+UNTAGGABLE = {
+    "AWS::CloudFormation::WaitCondition",
+    "AWS::CloudFormation::WaitConditionHandle",
+    "AWS::EC2::Route",
+    "AWS::EC2::SubnetRouteTableAssociation",
+    "AWS::EC2::VPCGatewayAttachment",
+    "AWS::IAM::InstanceProfile",
+    "AWS::IAM::Policy",
+    "Custom::ImageChoice",
+    "Custom::QuotaCheck",
+}
+
+
+@pytest.mark.parametrize("settings", VARIANTS)
+def test_every_resource_carries_the_tag(settings: dict[str, Any]) -> None:
+    for logical_id, found in synthesize(**settings).to_json()["Resources"].items():
+        if found["Type"] in UNTAGGABLE:
+            continue
+        tags = found["Properties"]["Tags"]
+        pairs = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
+        assert pairs["gpustation"] == "GpuWorkstation", logical_id
+
+
+def test_volumes_carry_it_too() -> None:
+    assert instance()["Properties"]["PropagateTagsToVolumeOnCreation"] is True
+
+
+def actions_of(template: Template, policy_prefix: str) -> dict[str, Any]:
+    """Resource of each action in the policies whose logical id begins so."""
+    found: dict[str, Any] = {}
+    for logical_id, policy in template.find_resources("AWS::IAM::Policy").items():
+        if not logical_id.startswith(policy_prefix):
+            continue
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            assert statement["Effect"] == "Allow"
+            actions = statement["Action"]
+            for action in actions if isinstance(actions, list) else [actions]:
+                found[action] = statement["Resource"]
+    return found
+
+
+def test_the_machine_may_open_sessions_and_read_its_two_things() -> None:
+    actions = actions_of(DEFAULT, "Generation1Machine")
+    assert set(actions) == {
+        "s3:GetObject",
+        "ssm:GetParameter",
+        "ssm:UpdateInstanceInformation",
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:OpenDataChannel",
+    }
+    parameter = json.dumps(actions["ssm:GetParameter"])
+    assert "Generation1MachineSettings" in parameter and "*" not in parameter
+    scripts = json.dumps(actions["s3:GetObject"])
+    assert scripts.rstrip('"]}').endswith(".tar") and "*" not in scripts
+
+
+def test_no_role_carries_a_managed_policy() -> None:
+    for role in DEFAULT.find_resources("AWS::IAM::Role").values():
+        assert "ManagedPolicyArns" not in role["Properties"]
+        assert "Policies" not in role["Properties"]
+
+
+READING = {
+    "cloudformation:DescribeStacks",
+    "ec2:DescribeAvailabilityZones",
+    "ec2:DescribeInstanceTypeOfferings",
+    "ec2:DescribeInstanceTypes",
+    "ec2:DescribeInstances",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+    "servicequotas:GetAWSDefaultServiceQuota",
+    "servicequotas:GetServiceQuota",
+    "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
+}
+
+
+@pytest.mark.parametrize("mode", ["enforce", "warn"])
+def test_the_quota_check_only_reads(mode: str) -> None:
+    assert set(actions_of(synthesize(quota=mode), "QuotaCheckHandler")) == READING
+
+
+def test_only_request_may_request_and_only_this_quota() -> None:
+    actions = actions_of(synthesize(quota="request"), "QuotaCheckHandler")
+    assert set(actions) - READING == {"servicequotas:RequestServiceQuotaIncrease"}
+    assert "ec2/L-DB2E81BA" in json.dumps(actions["servicequotas:RequestServiceQuotaIncrease"])
+
+
+@pytest.mark.parametrize(
+    ("image", "parameter"),
+    [
+        ("ubuntu-22.04", "::parameter/aws/service/canonical/ubuntu/server/22.04/"),
+        ("baked", ":parameter/gpustation/image/mxnet"),
+        ("/team/image", ":parameter/team/image"),
+    ],
+)
+def test_the_image_choice_reads_one_parameter(image: str, parameter: str) -> None:
+    actions = actions_of(synthesize(image=image), "ImageChoiceHandler")
+    text = json.dumps(actions["ssm:GetParameter"])
+    assert parameter in text and "*" not in text
+
+
+def test_an_ami_id_needs_no_parameter() -> None:
+    actions = actions_of(synthesize(image="ami-0123456789abcdef0"), "ImageChoiceHandler")
+    assert "ssm:GetParameter" not in actions
+
+
+def test_no_log_group_outlives_the_stack_or_comes_back() -> None:
+    groups = DEFAULT.find_resources("AWS::Logs::LogGroup")
+    functions = DEFAULT.find_resources("AWS::Lambda::Function")
+    assert len(groups) == len(functions) == 2
+    for group in groups.values():
+        assert group["DeletionPolicy"] == "Delete"
+        assert group["Properties"]["RetentionInDays"] == 30
+    for function in functions.values():
+        assert function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] in groups
+    assert "logs:CreateLogGroup" not in json.dumps(DEFAULT.to_json())
+
+
+def depends_on(template: Template) -> str:
+    return " ".join(instance(template)["DependsOn"])
+
+
+@pytest.mark.parametrize("settings", VARIANTS)
+def test_the_machine_waits_for_the_quota_and_the_way_out(settings: dict[str, Any]) -> None:
+    template = synthesize(**settings)
+    assert "QuotaCheck" in depends_on(template)
+    assert "SubnetDefaultRoute" in depends_on(template)
+
+
+def test_nothing_that_costs_comes_before_the_quota_check() -> None:
+    choice = resource(DEFAULT, "Custom::ImageChoice")
+    assert any(name.startswith("QuotaCheck") for name in choice["DependsOn"])
+
+
+def test_each_step_waits_for_the_machine_with_a_handle_of_its_own() -> None:
+    conditions = DEFAULT.find_resources("AWS::CloudFormation::WaitCondition")
+    assert len(conditions) == 3
+    handles = {c["Properties"]["Handle"]["Ref"] for c in conditions.values()}
+    assert len(handles) == 3
+    for condition in conditions.values():
+        assert condition["Properties"]["Timeout"] == "1800"
+        assert condition["Properties"]["Count"] == 1
+        assert any("MachineInstance" in name for name in condition["DependsOn"])
+
+
+def test_image_subnet_and_zone_come_from_the_choice() -> None:
+    properties = instance()["Properties"]
+    assert properties["ImageId"]["Fn::GetAtt"][1] == "ImageId"
+    subnet = resource(DEFAULT, "AWS::EC2::Subnet")["Properties"]
+    assert subnet["AvailabilityZone"]["Fn::GetAtt"][1] == "AvailabilityZone"
+    assert subnet["MapPublicIpOnLaunch"] is True
+    assert "SsmParameterValue" not in json.dumps(DEFAULT.to_json()["Parameters"])
+
+
+def test_there_is_no_nat_and_no_second_lambda_for_the_default_group() -> None:
+    DEFAULT.resource_count_is("AWS::EC2::NatGateway", 0)
+    DEFAULT.resource_count_is("AWS::Lambda::Function", 2)
+
+
+def test_outputs_are_those_of_the_contract() -> None:
+    assert set(DEFAULT.to_json()["Outputs"]) == {
+        "InstanceId",
+        "AvailabilityZone",
+        "ImageId",
+        "Quota",
+        "Ready",
+        "SshCommand",
+        "JupyterCommand",
+        "StopCommand",
+        "StartCommand",
+    }
+
+
+def test_the_key_is_in_the_settings_of_the_machine_and_nowhere_else() -> None:
+    text = json.dumps(synthesize(public_key=PUBLIC_KEY).to_json())
+    assert text.count(PUBLIC_KEY.split()[1]) == 1
+
+
+def test_a_larger_type_gets_its_fabric_manager() -> None:
+    template = synthesize(framework="pytorch", instance_type="p5.48xlarge")
+    template.has_resource_properties(
+        "AWS::SSM::Parameter",
+        {"Value": {"Fn::Join": ["", Match.array_with([Match.string_like_regexp("fabric")])]}},
+    )
+    text = json.dumps(resource(template, "AWS::SSM::Parameter")["Properties"]["Value"])
+    assert '\\"fabric_manager\\":true' in text.replace("\\\\", "\\")

@@ -1,0 +1,52 @@
+"""Templates of the real stack, synthesized once per variant in this process."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import App
+from aws_cdk.assertions import Template
+
+from gpustation import read_settings
+from stacks.gpu_workstation_stack import GpuWorkstationStack
+
+ROOT = Path(__file__).parent.parent
+PUBLIC_KEY = (
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N me@example"
+)
+
+
+def make_app(**settings: Any) -> App:
+    """The app as ``app.py`` makes it, with the context of cdk.json, which App() does not read."""
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    app = App(context=context | settings, builtin_cloud_formation_validation=False)
+    report = read_settings(app.node.get_all_context())
+    GpuWorkstationStack(app, "GpuWorkstation", report=report)
+    return app
+
+
+@functools.cache
+def _template(settings: str) -> Template:
+    stack = make_app(**json.loads(settings)).node.find_child("GpuWorkstation")
+    assert isinstance(stack, GpuWorkstationStack)
+    return Template.from_stack(stack)
+
+
+def synthesize(**settings: Any) -> Template:
+    """Template of the workstation with these settings; made once per process."""
+    return _template(json.dumps(settings, sort_keys=True))
+
+
+def resource(template: Template, resource_type: str) -> dict[str, Any]:
+    """The one resource of this type, whole."""
+    (found,) = template.find_resources(resource_type).values()
+    whole: dict[str, Any] = found
+    return whole
+
+
+def user_data(template: Template) -> str:
+    """The user data as bash, every reference in place of its value."""
+    encoded = resource(template, "AWS::EC2::Instance")["Properties"]["UserData"]["Fn::Base64"]
+    parts = encoded["Fn::Join"][1]
+    return "".join(part if isinstance(part, str) else f"<{part['Ref']}>" for part in parts)

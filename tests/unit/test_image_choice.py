@@ -1,0 +1,234 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gpustation.handlers import image_choice
+from gpustation.handlers.responder import Answer, RefusedError
+from tests.unit.stubbed_aws import Event, StubbedAws
+
+MakeEvent = Callable[..., Event]
+AMI = "ami-0123456789abcdef0"
+ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+
+
+def properties(**changes: str) -> dict[str, str]:
+    return {
+        "InstanceType": "g4dn.xlarge",
+        "Image": "ubuntu-22.04",
+        "Framework": "mxnet",
+        "DiskGib": "64",
+        "AvailabilityZone": "auto",
+        "ReadyTimeoutMinutes": "30",
+        "Generation": "1",
+    } | changes
+
+
+def image(**changes: Any) -> dict[str, Any]:
+    return {
+        "ImageId": AMI,
+        "State": "available",
+        "Architecture": "x86_64",
+        "RootDeviceName": "/dev/sda1",
+        "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 8}}],
+    } | changes
+
+
+def answer_parameter(aws: StubbedAws, name: str, value: str = AMI) -> None:
+    aws.answer("ssm", "get_parameter", {"Parameter": {"Value": value}}, {"Name": name})
+
+
+def answer_image(aws: StubbedAws, **changes: Any) -> None:
+    aws.answer("ec2", "describe_images", {"Images": [image(**changes)]}, {"ImageIds": [AMI]})
+
+
+def answer_zones(aws: StubbedAws, *offered: str) -> None:
+    zones = [{"ZoneName": zone} for zone in ZONES]
+    aws.answer("ec2", "describe_availability_zones", {"AvailabilityZones": zones})
+    offers = [{"Location": zone} for zone in offered]
+    aws.answer("ec2", "describe_instance_type_offerings", {"InstanceTypeOfferings": offers})
+
+
+UBUNTU = image_choice.IMAGE_PARAMETERS["ubuntu-22.04"]
+
+
+def decide(event: Event, aws: StubbedAws) -> Answer:
+    answer = image_choice.decide(event, aws.clients["ec2"], aws.clients["ssm"])
+    aws.assert_all_asked()
+    return answer
+
+
+def refusal(event: Event, aws: StubbedAws) -> str:
+    with pytest.raises(RefusedError) as refused:
+        image_choice.decide(event, aws.clients["ec2"], aws.clients["ssm"])
+    aws.assert_all_asked()
+    return str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [
+        *image_choice.IMAGE_PARAMETERS.items(),
+        ("baked", "/gpustation/image/mxnet"),
+        ("/my/own", "/my/own"),
+    ],
+)
+def test_an_image_by_name_is_read_from_its_parameter(
+    aws: StubbedAws, event: MakeEvent, name: str, parameter: str
+) -> None:
+    answer_parameter(aws, parameter)
+    answer_image(aws)
+    answer_zones(aws, "us-east-1b")
+    answer = decide(event("Create", properties(Image=name)), aws)
+    assert answer.data == {
+        "ImageId": AMI,
+        "RootDeviceName": "/dev/sda1",
+        "AvailabilityZone": "us-east-1b",
+    }
+
+
+def test_an_ami_id_is_taken_as_it_is(aws: StubbedAws, event: MakeEvent) -> None:
+    answer_image(aws)
+    answer_zones(aws, "us-east-1a")
+    assert decide(event("Create", properties(Image=AMI)), aws).data["ImageId"] == AMI
+
+
+def test_local_zones_are_never_taken(aws: StubbedAws, event: MakeEvent) -> None:
+    answer_parameter(aws, UBUNTU)
+    answer_image(aws)
+    answer_zones(aws, "us-east-1-bos-1a", "us-east-1c")
+    answer = decide(event("Create", properties()), aws)
+    assert answer.data["AvailabilityZone"] == "us-east-1c"
+
+
+def test_another_try_meets_another_zone(aws: StubbedAws, event: MakeEvent) -> None:
+    seen = set()
+    for number in range(20):
+        answer_parameter(aws, UBUNTU)
+        answer_image(aws)
+        answer_zones(aws, *ZONES)
+        request = event("Create", properties()) | {"StackId": f"stack/GpuWorkstation/{number}"}
+        seen.add(decide(request, aws).data["AvailabilityZone"])
+    assert seen == set(ZONES)
+
+
+def test_a_repeated_request_gets_the_same_zone(aws: StubbedAws, event: MakeEvent) -> None:
+    answers = set()
+    for _ in range(2):
+        answer_parameter(aws, UBUNTU)
+        answer_image(aws)
+        answer_zones(aws, *ZONES)
+        answers.add(decide(event("Create", properties()), aws).physical_id)
+    assert len(answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "image_changes", "words"),
+    [
+        ({}, {"Architecture": "arm64"}, "built for arm64"),
+        ({}, {"State": "pending"}, "is pending"),
+        ({}, {"Platform": "windows"}, "take an Ubuntu image"),
+        ({}, {"BlockDeviceMappings": []}, "no EBS root volume"),
+        (
+            {"DiskGib": "64"},
+            {"BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 75}}]},
+            "set disk_gib=75",
+        ),
+    ],
+)
+def test_fails_when_no_machine_can_start_from_the_image(
+    aws: StubbedAws,
+    event: MakeEvent,
+    changes: dict[str, str],
+    image_changes: dict[str, Any],
+    words: str,
+) -> None:
+    answer_parameter(aws, UBUNTU)
+    answer_image(aws, **image_changes)
+    assert words in refusal(event("Create", properties(**changes)), aws)
+
+
+def test_fails_when_the_image_does_not_exist(aws: StubbedAws, event: MakeEvent) -> None:
+    aws.fail("ec2", "describe_images", "InvalidAMIID.NotFound")
+    assert "does not exist in us-east-1" in refusal(event("Create", properties(Image=AMI)), aws)
+
+
+def test_fails_when_the_parameter_does_not_exist(aws: StubbedAws, event: MakeEvent) -> None:
+    aws.fail("ssm", "get_parameter", "ParameterNotFound")
+    text = refusal(event("Create", properties(Image="baked")), aws)
+    assert "/gpustation/image/mxnet does not exist" in text
+
+
+def test_fails_when_the_parameter_holds_no_image(aws: StubbedAws, event: MakeEvent) -> None:
+    answer_parameter(aws, "/my/own", "hello")
+    assert "must hold an AMI id" in refusal(event("Create", properties(Image="/my/own")), aws)
+
+
+@pytest.mark.parametrize(
+    ("zone", "offered", "words"),
+    [
+        ("auto", [], "no zone of us-east-1 offers it"),
+        ("us-east-1a", ["us-east-1b", "us-east-1c"], "offered in us-east-1b, us-east-1c only"),
+    ],
+)
+def test_fails_when_the_zone_does_not_offer_the_type(
+    aws: StubbedAws, event: MakeEvent, zone: str, offered: list[str], words: str
+) -> None:
+    answer_parameter(aws, UBUNTU)
+    answer_image(aws)
+    answer_zones(aws, *offered)
+    assert words in refusal(event("Create", properties(AvailabilityZone=zone)), aws)
+
+
+def test_fails_when_aws_cannot_be_asked(aws: StubbedAws, event: MakeEvent) -> None:
+    aws.fail("ssm", "get_parameter", "ThrottlingException")
+    assert "deploy again, nothing was created" in refusal(event("Create", properties()), aws)
+
+
+class TestUpdate:
+    physical_id = f"{AMI};/dev/sda1;us-east-1b;ubuntu-22.04;mxnet;64;auto;30"
+
+    def update(self, make: MakeEvent, **changes: str) -> Event:
+        request = make("Update", properties(**changes), properties())
+        return request | {"PhysicalResourceId": self.physical_id}
+
+    @pytest.mark.parametrize("changes", [{"InstanceType": "g5.xlarge"}, {"Generation": "1"}])
+    def test_gets_the_same_answer_without_asking_aws(
+        self, aws: StubbedAws, event: MakeEvent, changes: dict[str, str]
+    ) -> None:
+        answer = decide(self.update(event, **changes), aws)
+        assert answer.physical_id == self.physical_id
+        assert answer.data == {
+            "ImageId": AMI,
+            "RootDeviceName": "/dev/sda1",
+            "AvailabilityZone": "us-east-1b",
+        }
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"Image": "dlami"}, "image=dlami (the machine has ubuntu-22.04)"),
+            ({"Framework": "pytorch"}, "framework=pytorch (the machine has mxnet)"),
+            ({"DiskGib": "100"}, "disk_gib=100 (the machine has 64)"),
+            ({"AvailabilityZone": "us-east-1b"}, "availability_zone=us-east-1b"),
+            ({"ReadyTimeoutMinutes": "60"}, "ready_timeout_minutes=60"),
+        ],
+    )
+    def test_is_refused_when_it_would_be_another_machine(
+        self, aws: StubbedAws, event: MakeEvent, changes: dict[str, str], words: str
+    ) -> None:
+        text = refusal(self.update(event, **changes), aws)
+        assert words in text
+        assert '"generation": 2' in text
+        assert "-c generation=2" in text
+
+    def test_back_to_what_it_was_is_the_same_answer_after_a_refusal(
+        self, aws: StubbedAws, event: MakeEvent
+    ) -> None:
+        refusal(self.update(event, DiskGib="100"), aws)
+        assert decide(self.update(event), aws).physical_id == self.physical_id
+
+
+def test_the_answer_survives_its_way_through_cloudformation() -> None:
+    choice = image_choice.Choice(AMI, "/dev/sda1", "us-east-1b", ("/a/b", "mxnet", "64"))
+    assert image_choice.Choice.parse(choice.physical_id) == choice
