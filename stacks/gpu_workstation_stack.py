@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from aws_cdk import (
-    Acknowledgment,
     Annotations,
     CfnOutput,
     Duration,
     Size,
     Stack,
     Tags,
-    Validations,
 )
 from constructs import Construct
 
@@ -25,6 +23,7 @@ from gpustation import (
     SettingsReport,
     WorkstationNetwork,
 )
+from gpustation.acknowledge import acknowledge
 from gpustation.handlers import gpu_catalog
 from stacks.person_commands import PersonCommands
 
@@ -43,11 +42,18 @@ class GpuWorkstationStack(Stack):
         construct_id: Name of the stack.
         report: Settings as read. Faults become error annotations, which stop a deploy and let
             ``cdk destroy`` work.
+        scripts: The machine's scripts. Default: ``userdata/`` of this project.
         **kwargs: Passed on to ``Stack``, e.g. ``env``.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, report: SettingsReport, **kwargs: Any
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        report: SettingsReport,
+        scripts: Path = USERDATA,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             scope, construct_id, description="GPU workstation for deep learning", **kwargs
@@ -65,6 +71,15 @@ class GpuWorkstationStack(Stack):
             mode=settings.quota,
         )
         network = WorkstationNetwork(self, "Network", ssh_cidrs=settings.ssh_cidr)
+        if settings.allow_world_ssh:
+            reason = "the person said allow_world_ssh=true; keys alone open the door"
+            acknowledge(
+                network.security_group,
+                {
+                    "AwsSolutions::AwsSolutions-EC23": reason,
+                    "CloudFormation-Validate::W2508": reason,
+                },
+            )
 
         generation = Construct(self, f"Generation{settings.generation}")
         choice = ImageChoice(
@@ -98,7 +113,7 @@ class GpuWorkstationStack(Stack):
             security_group=network.security_group,
             instance_type=settings.instance_type,
             choice=choice,
-            scripts=USERDATA,
+            scripts=scripts,
             ready=ready,
             generation=settings.generation,
             framework=settings.framework,
@@ -153,10 +168,10 @@ class GpuWorkstationStack(Stack):
         for name, (value, description) in outputs.items():
             CfnOutput(self, name, value=value, description=description)
         # The validation reports outputs at their stack, so that is where it is acknowledged
-        Validations.of(self).acknowledge(
-            Acknowledgment(
-                id="CloudFormation-Validate::F6101",
-                reason="the schema calls WaitCondition's Data an object; CloudFormation returns "
-                "its JSON as text (user guide, AWS::CloudFormation::WaitCondition)",
-            )
+        acknowledge(
+            self,
+            {
+                "CloudFormation-Validate::F6101": "the schema calls WaitCondition's Data an "
+                "object; CloudFormation returns its JSON as text (user guide)"
+            },
         )

@@ -9,7 +9,7 @@ from aws_cdk import App
 from aws_cdk.assertions import Template
 
 from gpustation import read_settings
-from stacks.gpu_workstation_stack import GpuWorkstationStack
+from stacks.gpu_workstation_stack import USERDATA, GpuWorkstationStack
 
 ROOT = Path(__file__).parent.parent
 PUBLIC_KEY = (
@@ -17,12 +17,27 @@ PUBLIC_KEY = (
 )
 
 
-def make_app(**settings: Any) -> App:
-    """The app as ``app.py`` makes it, with the context of cdk.json, which App() does not read."""
+def make_app(
+    *,
+    outdir: str | None = None,
+    scripts: Path | None = None,
+    validate: bool = False,
+    **settings: Any,
+) -> App:
+    """The app as ``app.py`` makes it, with the context of cdk.json, which App() does not read.
+
+    Args:
+        outdir: Folder of the cloud assembly. Default: a temporary one.
+        scripts: The machine's scripts. Default: those of the project.
+        validate: Run the built-in validation, which takes seconds once per process.
+        **settings: Context on top of cdk.json's.
+    """
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    app = App(context=context | settings, builtin_cloud_formation_validation=False)
+    app = App(
+        context=context | settings, outdir=outdir, builtin_cloud_formation_validation=validate
+    )
     report = read_settings(app.node.get_all_context())
-    GpuWorkstationStack(app, "GpuWorkstation", report=report)
+    GpuWorkstationStack(app, "GpuWorkstation", report=report, scripts=scripts or USERDATA)
     return app
 
 

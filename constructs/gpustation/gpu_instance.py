@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,10 +9,11 @@ import jsii
 from aws_cdk import Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from gpustation.acknowledge import acknowledge
+from gpustation.file_asset import FileAsset
 from gpustation.handlers import gpu_catalog
 from gpustation.image_choice import ImageChoice
 from gpustation.ready_signal import ReadySignal
@@ -87,13 +87,15 @@ class GpuInstance(Construct):
         if set(ready) != set(READY_STEPS):
             raise ValueError(f"ready must have the steps {', '.join(READY_STEPS)}, got {[*ready]}")
         archive = ScriptsArchive.of(scripts)
-        asset = self._stage(archive)
-        self.settings = ssm.StringParameter(
+        asset = FileAsset.of_bytes(
+            self, "Scripts", file_name="scripts.tar", content=archive.content
+        )
+        self.settings = ssm.CfnParameter(
             self,
             "Settings",
-            simple_name=True,
+            type="String",
             description="What the GPU machine reads at every boot",
-            string_value=Stack.of(self).to_json_string(
+            value=Stack.of(self).to_json_string(
                 {
                     "stack": Stack.of(self).stack_name,
                     "generation": generation,
@@ -107,8 +109,8 @@ class GpuInstance(Construct):
                     "notebooks": notebooks,
                     "cuda_toolkit": cuda_toolkit,
                     "scripts": {
-                        "bucket": asset.s3_bucket_name,
-                        "key": asset.s3_object_key,
+                        "bucket": asset.bucket_name,
+                        "key": asset.object_key,
                         "sha256": archive.sha256,
                     },
                 }
@@ -144,6 +146,15 @@ class GpuInstance(Construct):
             instance_initiated_shutdown_behavior=ec2.InstanceInitiatedShutdownBehavior.STOP,
             propagate_tags_to_volume_on_creation=True,
         )
+        acknowledge(
+            self.instance,
+            {
+                "AwsSolutions::AwsSolutions-EC28": "detailed monitoring costs and shows the CPU; "
+                "the GPU is what matters here, and it is not in it",
+                "AwsSolutions::AwsSolutions-EC29": "cdk destroy must be able to end the machine "
+                "and its bill; stack termination protection is there for who wants it",
+            },
+        )
         self.instance.node.add_dependency(subnet.internet_connectivity_established)
         for signal in ready.values():
             signal.wait_for(self.instance)
@@ -153,33 +164,40 @@ class GpuInstance(Construct):
         """Id of the EC2 instance."""
         return self.instance.instance_id
 
-    def _stage(self, archive: ScriptsArchive) -> s3_assets.Asset:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "scripts.tar"
-            path.write_bytes(archive.content)
-            return s3_assets.Asset(self, "Scripts", path=str(path))
-
     def _bootstrap_variables(self, ready: Mapping[str, ReadySignal]) -> dict[str, str]:
         signals = {f"SIGNAL_{step.upper()}": ready[step].url for step in READY_STEPS}
         return {
             "REGION": Stack.of(self).region,
-            "SETTINGS_PARAMETER": self.settings.parameter_name,
+            "SETTINGS_PARAMETER": self.settings.ref,
             **signals,
         }
 
-    def _make_role(self, asset: s3_assets.Asset) -> iam.Role:
+    def _make_role(self, asset: FileAsset) -> iam.Role:
         """Session Manager, this parameter, this object: ``grant_read`` gives the whole bucket."""
+        stack = Stack.of(self)
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         statements = {
             "SessionManager": (_SESSION_MANAGER_ACTIONS, "*"),  # these take no resource
-            "ReadSettings": (["ssm:GetParameter"], self.settings.parameter_arn),
+            "ReadSettings": (
+                ["ssm:GetParameter"],
+                stack.format_arn(
+                    service="ssm", resource="parameter", resource_name=self.settings.ref
+                ),
+            ),
             "ReadScripts": (
                 ["s3:GetObject"],
-                asset.bucket.arn_for_objects(asset.s3_object_key),
+                f"arn:{stack.partition}:s3:::{asset.bucket_name}/{asset.object_key}",
             ),
         }
         for sid, (actions, resource) in statements.items():
             role.add_to_policy(iam.PolicyStatement(sid=sid, actions=actions, resources=[resource]))
+        acknowledge(
+            role,
+            {
+                "AwsSolutions::AwsSolutions-IAM5[Resource::*]": "the actions of Session Manager "
+                "take no resource (service authorization reference)"
+            },
+        )
         return role
 
 

@@ -7,7 +7,7 @@ from constructs import Construct
 
 from gpustation.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
 from gpustation.handlers import gpu_catalog
-from gpustation.handlers.image_choice import image_parameter
+from gpustation.handlers.images import image_parameter
 from gpustation.settings import Framework
 
 
@@ -63,7 +63,7 @@ class ImageChoice(Construct):
         self.resource = CustomResource(
             self,
             "Resource",
-            service_token=function.function.function_arn,
+            service_token=function.function_arn,
             resource_type="Custom::ImageChoice",
             service_timeout=ANSWER_TIMEOUT,
             properties={

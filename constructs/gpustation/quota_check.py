@@ -58,7 +58,7 @@ class QuotaCheck(Construct):
         self.resource = CustomResource(
             self,
             "Resource",
-            service_token=function.function.function_arn,
+            service_token=function.function_arn,
             resource_type="Custom::QuotaCheck",
             service_timeout=ANSWER_TIMEOUT,
             properties={
@@ -89,7 +89,7 @@ class QuotaCheck(Construct):
                 "servicequotas:GetServiceQuota",
                 "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
             ],
-            [_quota_arn(self, "*")],  # another type may draw on another quota
+            [_quota_arn(self, code) for code in gpu_catalog.quota_codes()],
         )
         function.allow("ReadStack", ["cloudformation:DescribeStacks"], [Stack.of(self).stack_id])
 

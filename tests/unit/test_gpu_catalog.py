@@ -3,6 +3,7 @@
 import gzip
 import json
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,17 @@ def test_pytorch_takes_hopper_and_blackwell_but_not_what_needs_a_later_driver() 
     assert TYPES["p5.48xlarge"].obstacle("pytorch") is None
     assert TYPES["p6-b300.48xlarge"].obstacle("pytorch") is None
     assert "driver 595" in (TYPES["g7.2xlarge"].obstacle("pytorch") or "")
+
+
+def test_pytorch_has_no_code_for_volta_any_more() -> None:
+    assert "compute capability 7.0" in (TYPES["p3dn.24xlarge"].obstacle("pytorch") or "")
+
+
+def test_the_architectures_are_those_read_from_the_pinned_wheel(root: Path) -> None:
+    found = json.loads((root / "userdata/locks/pytorch-architectures.json").read_text())
+    assert gpu_catalog.ARCHITECTURES["pytorch"] == tuple(found["architectures"])
+    assert found["version"] in gpu_catalog.REACH["pytorch"]
+    assert found["ptx"] == [], "PTX would reach further than the cubins"
 
 
 def test_only_types_behind_nvswitch_need_the_fabric_manager() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from gpustation.handlers import image_choice
+from gpustation.handlers.images import IMAGE_PARAMETERS
 from gpustation.handlers.responder import Answer, RefusedError
 from tests.unit.stubbed_aws import Event, StubbedAws
 
@@ -49,7 +50,7 @@ def answer_zones(aws: StubbedAws, *offered: str) -> None:
     aws.answer("ec2", "describe_instance_type_offerings", {"InstanceTypeOfferings": offers})
 
 
-UBUNTU = image_choice.IMAGE_PARAMETERS["ubuntu-22.04"]
+UBUNTU = IMAGE_PARAMETERS["ubuntu-22.04"]
 
 
 def decide(event: Event, aws: StubbedAws) -> Answer:
@@ -68,7 +69,7 @@ def refusal(event: Event, aws: StubbedAws) -> str:
 @pytest.mark.parametrize(
     ("name", "parameter"),
     [
-        *image_choice.IMAGE_PARAMETERS.items(),
+        *IMAGE_PARAMETERS.items(),
         ("baked", "/gpustation/image/mxnet"),
         ("/my/own", "/my/own"),
     ],

@@ -19,13 +19,13 @@ ARCHITECTURES = {
     # mxnet-cu112 1.9.1 holds cubins of these architectures and no PTX (cuobjdump, 2026-11-23)
     "mxnet": ("5.0", "6.0", "7.0", "8.0", "8.6"),
     # userdata/locks/pytorch-architectures.json, read from the pinned wheel; a test compares them
-    "pytorch": ("7.0", "7.5", "8.0", "8.6", "9.0", "10.0", "12.0"),
+    "pytorch": ("7.5", "8.0", "8.6", "9.0", "10.0", "12.0"),
 }
 """CUDA architectures inside each framework's pinned wheel."""
 
 REACH = {
     "mxnet": "MXNet 1.9.1 has code for 5.0 to 8.9 only",
-    "pytorch": "the pinned PyTorch has code for 7.0 to 12.x only",
+    "pytorch": "PyTorch 2.14.1 has code for 7.5 to 12.x only",
 }
 """The same in words: a cubin also runs on later minor versions of its major version."""
 
@@ -130,6 +130,11 @@ def _from_row(row: dict[str, str]) -> GpuType:
         min_driver=int(row["min_driver"] or 0),
         nvswitch=row["nvswitch"] == "1",
     )
+
+
+def quota_codes() -> list[str]:
+    """Codes of the on-demand quotas that the catalog's types draw on."""
+    return sorted({t.quota_code for t in gpu_types().values()})
 
 
 def _runs_on(architectures: tuple[str, ...], compute_capability: str) -> bool:

@@ -16,6 +16,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from .aws_calls import RETRIES, UnknownError, ask, zones_offering
+from .images import image_parameter
 from .responder import Answer, Event, RefusedError, respond
 
 if TYPE_CHECKING:
@@ -32,26 +33,7 @@ LOCKED = {
     "ReadyTimeoutMinutes": "ready_timeout_minutes",
 }
 
-_CANONICAL = "/aws/service/canonical/ubuntu/server"
-IMAGE_PARAMETERS = {
-    # 22.04 is published under ebs-gp2 only, 24.04 under ebs-gp3 (Canonical's parameter tree)
-    "ubuntu-22.04": f"{_CANONICAL}/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id",
-    "ubuntu-24.04": f"{_CANONICAL}/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
-    "dlami": "/aws/service/deeplearning/ami/x86_64/"
-    "base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
-}
-"""Public SSM parameters that name today's image of each kind."""
-
 _SEPARATOR = ";"
-
-
-def image_parameter(image: str, framework: str) -> str | None:
-    """Name of the SSM parameter that holds the AMI id; ``None`` when the image is an AMI id."""
-    if image.startswith("ami-"):
-        return None
-    if image == "baked":
-        return f"/gpustation/image/{framework}"
-    return IMAGE_PARAMETERS.get(image, image)
 
 
 @dataclass(frozen=True)

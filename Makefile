@@ -1,0 +1,59 @@
+# Everything a person or CI runs, one target each. Python with venv is all it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+# Our own python, node and tools first, whatever else is installed
+export PATH := $(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+export CDK_DISABLE_CLI_TELEMETRY := true
+BASH_FILES = $(shell find userdata -name '*.sh') .ci/run
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(VENV)/.installed node_modules/.installed ## Python packages, Node.js and the CDK CLI, into this folder
+	@echo 'ready: `. $(VENV)/bin/activate` puts the pinned cdk and everything else on your PATH'
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 10) and "gpustation needs Python 3.10 or later, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3 ...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@ln -sf ../../node_modules/.bin/cdk $(VENV)/bin/cdk
+	@touch $@
+
+node_modules/.installed: package-lock.json $(VENV)/.installed
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+demo: setup ## The main job on an embedded AWS: no account, no cost
+	@$(BIN)/python -m localaws.demo
+
+test: setup ## All tests, with the CDK CLI against the embedded AWS
+	@$(BIN)/python -m pytest
+
+check: setup ## Format, lint, types, import rules, bash
+	ruff format --check .
+	ruff check .
+	mypy app.py stacks constructs localaws bench userdata/bootstrap/agent.py
+	lint-imports
+	shellcheck $(BASH_FILES)
+	shfmt -d -i 2 -ci $(BASH_FILES)
+
+format: setup ## Formats Python and bash
+	ruff format .
+	ruff check --fix .
+	shfmt -w -i 2 -ci $(BASH_FILES)
+
+bench: setup ## Speed, as ratios measured in one run
+	@$(BIN)/python -m bench
+
+lock: setup ## Compiles requirements.in into requirements.txt
+	$(BIN)/python -m pip install --quiet uv==0.13.9
+	$(BIN)/uv pip compile requirements.in --quiet --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-header -o requirements.txt
+
+clean: ## Removes what setup and synth made
+	rm -rf $(VENV) node_modules cdk.out build constructs/*.egg-info

@@ -1,0 +1,137 @@
+"""Runs the real CDK CLI against the embedded AWS, as a person or a CI job does."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from localaws import LocalAws
+from tests.synthesis import ROOT, make_app
+
+CDK = ROOT / "node_modules" / ".bin" / "cdk"
+STACK = "GpuWorkstation"
+COMMAND_SECONDS = 240
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a command left behind."""
+
+    status: int
+    output: str
+    outputs: dict[str, str]
+
+
+class Cdk:
+    """The CDK CLI with an account, for one folder of cloud assemblies.
+
+    Args:
+        aws: The embedded AWS.
+        folder: Where assemblies and output files go.
+    """
+
+    def __init__(self, aws: LocalAws, folder: Path) -> None:
+        self._aws = aws
+        self._folder = folder
+        self._count = 0
+
+    def deploy(self, *, scripts: Path | None = None, **settings: Any) -> Run:
+        """Deploys with these settings; synthesizes in this process, which saves seconds.
+
+        Args:
+            scripts: Other scripts for the machine than those of ``userdata/``.
+            **settings: The context.
+        """
+        self._count += 1
+        assembly = self._folder / f"assembly-{self._count}"
+        make_app(outdir=str(assembly), scripts=scripts, **settings).synth()
+        return self.deploy_app("--app", str(assembly))
+
+    def deploy_app(self, *arguments: str) -> Run:
+        """Deploys as ``cdk deploy`` does, with these arguments."""
+        outputs = self._folder / "outputs.json"
+        outputs.unlink(missing_ok=True)
+        run = self.run(
+            "deploy",
+            *arguments,
+            "--require-approval",
+            "never",
+            "--progress",
+            "events",
+            "--outputs-file",
+            str(outputs),
+        )
+        found = json.loads(outputs.read_text()).get(STACK, {}) if outputs.exists() else {}
+        return dataclasses.replace(run, outputs=found)
+
+    def destroy(self) -> Run:
+        """Destroys the workstation; any of its assemblies will do, they name the same stack."""
+        assembly = self._folder / "assembly-1"
+        if not assembly.exists():
+            make_app(outdir=str(assembly)).synth()
+        return self.run("destroy", "--force", "--app", str(assembly))
+
+    def destroy_app(self, *arguments: str) -> Run:
+        """Destroys as ``cdk destroy`` does, with these arguments and without its question."""
+        return self.run("destroy", "--force", *arguments)
+
+    def run(self, *arguments: str) -> Run:
+        """Any other command."""
+        environment = self._aws.environment | {"CDK_VALIDATION": "false"}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        output = [] if "--app" in arguments else ["--output", str(self._folder / "cdk.out")]
+        done = subprocess.run(
+            [str(CDK), *arguments, *output],
+            cwd=ROOT,
+            env=environment | {"PATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        print(f"$ cdk {' '.join(arguments)}\n{done.stdout}\nexit status {done.returncode}")
+        return Run(done.returncode, done.stdout, {})
+
+
+class Account:
+    """What the tests look at in the embedded AWS."""
+
+    def __init__(self, aws: LocalAws) -> None:
+        self.aws = aws
+
+    def instances(self) -> list[dict[str, Any]]:
+        """All instances that are not terminated."""
+        reservations = self.aws.client("ec2").describe_instances()["Reservations"]
+        return [
+            instance
+            for reservation in reservations
+            for instance in reservation["Instances"]
+            if instance["State"]["Name"] != "terminated"
+        ]
+
+    def instance(self) -> dict[str, Any]:
+        """The one instance."""
+        (instance,) = self.instances()
+        return instance
+
+    def root_volume(self) -> str:
+        """Id of its root volume."""
+        return str(self.instance()["BlockDeviceMappings"][0]["Ebs"]["VolumeId"])
+
+    def events(self, instance_id: str) -> list[str]:
+        """What happened to an instance."""
+        return [event.event for event in self.aws.control.history(instance_id)]
+
+    def stack_status(self) -> str:
+        """Status of the workstation's stack."""
+        stacks = self.aws.client("cloudformation").describe_stacks(StackName=STACK)
+        return str(stacks["Stacks"][0]["StackStatus"])
+
+    def machine_file(self, instance_id: str, path: str) -> Path:
+        """A file of the machine."""
+        return Path(self.aws.control.machine_root(instance_id)) / path.lstrip("/")

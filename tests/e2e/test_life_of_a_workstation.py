@@ -1,0 +1,98 @@
+"""Create, no-op, stop, start, destroy: through app.py and the commands of the outputs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from localaws import LocalAws
+from tests.e2e.cdk_cli import Account, Cdk
+from tests.e2e.conftest import G_QUOTA
+
+
+def paste(command: str, aws: LocalAws) -> subprocess.CompletedProcess[str]:
+    """Runs a command as pasted into a fresh shell with credentials."""
+    environment = aws.environment
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", command],
+        env=environment | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_workstation_from_first_to_last(aws: LocalAws, cdk: Cdk, account: Account) -> None:
+    created = cdk.deploy_app("-c", "ssh_cidr=203.0.113.7/32", "-c", "disk_gib=80")
+    assert created.status == 0
+    outputs = created.outputs
+    instance = account.instance()
+    assert outputs["InstanceId"] == instance["InstanceId"]
+    assert outputs["AvailabilityZone"] == instance["Placement"]["AvailabilityZone"]
+    assert outputs["ImageId"] == instance["ImageId"]
+    assert outputs["Quota"].startswith("g4dn.xlarge needs 4 vCPUs, 8 free")
+    assert outputs["Ready"].startswith("simulated, no machine was booted: 1 x ")
+    assert "MXNet 1.9.1" in outputs["Ready"]
+    assert all(f"Generation1/{step}Ready" in created.output for step in ("Driver", "Gpu"))
+
+    volume = aws.client("ec2").describe_volumes(VolumeIds=[account.root_volume()])["Volumes"][0]
+    assert (volume["Size"], volume["VolumeType"], volume["Encrypted"]) == (80, "gp3", True)
+    for tagged in (instance, volume):
+        tags = {tag["Key"]: tag["Value"] for tag in tagged["Tags"]}
+        assert tags["gpustation"] == "GpuWorkstation"
+
+    again = cdk.deploy_app("-c", "ssh_cidr=203.0.113.7/32", "-c", "disk_gib=80")
+    assert again.status == 0
+    assert "no changes" in again.output
+    assert again.outputs == outputs
+
+    assert paste(outputs["StopCommand"], aws).returncode == 0
+    assert account.instance()["State"]["Name"] == "stopped"
+    assert paste(outputs["StartCommand"], aws).returncode == 0
+    assert aws.control.machine_idle(outputs["InstanceId"])
+    assert account.events(outputs["InstanceId"]) == ["launched", "stopped", "started"]
+
+    assert cdk.destroy_app().status == 0
+    assert account.instances() == []
+    assert aws.leftovers() == []
+
+
+def test_no_output_tag_or_log_holds_the_token(aws: LocalAws, cdk: Cdk, account: Account) -> None:
+    outputs = cdk.deploy().outputs
+    token_file = account.machine_file(
+        outputs["InstanceId"], "/home/ubuntu/.config/gpustation/jupyter-token"
+    )
+    token = token_file.read_text().strip()
+    assert len(token) >= 32
+    assert token not in str(outputs)
+    assert token not in aws.console(outputs["InstanceId"])
+    for log in account.machine_file(outputs["InstanceId"], "/var/log/gpustation").glob("*"):
+        assert token not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ["-c", "instance_type=nonsense", "-c", "disk_gib=abc"],
+        ["-c", "public_key=/gone/id.pub", "-c", "spot=true", "-c", "ssh_cidr=0.0.0.0/0"],
+    ],
+)
+def test_destroy_works_whatever_the_settings_have_become(
+    aws: LocalAws, cdk: Cdk, account: Account, broken: list[str]
+) -> None:
+    assert cdk.deploy().status == 0
+    refused = cdk.deploy_app(*broken)
+    assert refused.status != 0
+    assert "Traceback" not in refused.output
+    assert account.events(account.instance()["InstanceId"]) == ["launched"]
+    assert cdk.destroy_app(*broken).status == 0
+    assert account.instances() == []
+
+
+def test_exactly_enough_quota_is_enough(aws: LocalAws, cdk: Cdk, account: Account) -> None:
+    aws.control.set_quota(G_QUOTA, 4)
+    assert cdk.deploy().status == 0
+    assert account.instance()["State"]["Name"] == "running"

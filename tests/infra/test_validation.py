@@ -1,0 +1,78 @@
+"""cdk-nag, the built-in validation and cfn-lint over the real app, in every variant."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import aws_cdk as cdk
+import cdk_nag
+import pytest
+
+from tests.snapshot.test_snapshots import VARIANTS
+from tests.synthesis import make_app
+
+
+def findings(app: cdk.App, folder: Path) -> list[str]:
+    """What the validations find and nobody has acknowledged, but for our own annotations."""
+    report = folder / "validation-report.json"
+    with contextlib.suppress(RuntimeError):  # raised after the report is written
+        app.synth()
+    found = []
+    for plugin in json.loads(report.read_text()).get("pluginReports", []):
+        name = plugin.get("pluginName") or plugin["summary"]["pluginName"]
+        found += [
+            f"{name}: {violation['ruleName']}: {violation.get('description', '')}"
+            for violation in plugin.get("violations", [])
+            if "Annotation" not in name
+        ]
+    return found
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_cdk_nag_finds_nothing_that_is_not_acknowledged(variant: str, tmp_path: Path) -> None:
+    app = make_app(outdir=str(tmp_path), **VARIANTS[variant])
+    cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks())
+    assert findings(app, tmp_path) == []
+
+
+def test_cdk_nag_does_look(tmp_path: Path) -> None:
+    app = make_app(outdir=str(tmp_path))
+    cdk.aws_ec2.Vpc(app.node.find_child("GpuWorkstation"), "Open", max_azs=1)  # type: ignore[arg-type]
+    cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks())
+    assert any("VPC7" in finding for finding in findings(app, tmp_path))
+
+
+def test_the_built_in_validation_finds_nothing(tmp_path: Path, root: Path) -> None:
+    """As ``cdk synth`` runs it: all variants in one app, default rules on."""
+    program = (
+        "import sys, json\n"
+        "from tests.synthesis import make_app\n"
+        "from tests.snapshot.test_snapshots import VARIANTS\n"
+        "for name, settings in VARIANTS.items():\n"
+        "    make_app(outdir=f'{sys.argv[1]}/{name}', validate=True, **settings).synth()\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "CloudFormation Validate" not in run.stderr
+
+
+def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
+    for variant, settings in VARIANTS.items():
+        make_app(outdir=str(tmp_path / variant), **settings).synth()
+    templates = sorted(str(path) for path in tmp_path.glob("*/*.template.json"))
+    assert len(templates) == len(VARIANTS)
+    run = subprocess.run(
+        [str(Path(sys.executable).with_name("cfn-lint")), "--regions", "us-east-1", *templates],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout

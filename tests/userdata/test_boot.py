@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import re
+import stat
+
+from cloud_bench import archive_of
+from machine_bench import SETTINGS, STEPS, USERDATA, Machine
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 person@laptop"
+
+
+def boot_again(machine: Machine, **changed: object) -> list[str]:
+    """Boot with changed settings; returns what stubbed commands were called."""
+    scripts = machine.cloud.settings["scripts"]
+    machine.cloud.settings = {**SETTINGS, "scripts": scripts, **changed}
+    machine.forget_calls()
+    machine.boot()
+    assert "the set-up is complete" in machine.output
+    return [call for call in machine.calls() if not call.startswith(("systemctl", "chown"))]
+
+
+def test_each_step_is_signaled_once_and_in_order(finished: Machine) -> None:
+    sent = finished.cloud.signals
+    assert [(step, one["Status"], one["UniqueId"]) for step, one in sent] == [
+        ("driver", "SUCCESS", "driver"),
+        ("environment", "SUCCESS", "jupyter"),
+        ("gpu", "SUCCESS", "verify"),
+    ]
+
+
+def test_ready_says_what_was_computed_and_that_it_is_simulated(finished: Machine) -> None:
+    data = finished.cloud.signals[2][1]["Data"]
+    assert re.fullmatch(
+        r"simulated, no machine was booted: 1 x Tesla T4 ready: driver 580\.178\.04, CUDA 11\.8, "
+        r"MXNet 1\.9\.1 computed on every GPU \(system \d+ s, driver \d+ s, environment \d+ s, "
+        r"notebooks \d+ s, jupyter \d+ s, verify \d+ s\)",
+        data,
+    )
+
+
+def test_unit_waits_for_cloud_init_and_reports_failure(finished: Machine) -> None:
+    unit = finished.read("etc/systemd/system/gpustation.service")
+    assert "WantedBy=cloud-init.target" in unit
+    assert "After=cloud-final.service network-online.target" in unit
+    assert "OnFailure=gpustation-failure.service" in unit
+    assert f'python3 "{finished.root}/opt/gpustation/agent.py" fetch' in unit
+
+
+def test_driver_comes_for_the_running_kernel_and_is_held(finished: Machine) -> None:
+    installs = [call for call in finished.calls("apt-get") if " install " in call]
+    assert "linux-modules-nvidia-580-server-open-6.8.0-1070-aws" in installs[1]
+    assert "DPkg::Lock::Timeout=300" in installs[1]
+    assert any("--error-on=any update" in call for call in finished.calls("apt-get"))
+    assert "libnvidia-compute-580-server" in finished.calls("apt-mark")[0]
+
+
+def test_environment_is_installed_from_the_hashed_lock(finished: Machine) -> None:
+    (install,) = [call for call in finished.calls("uv") if call.startswith("uv pip install")]
+    assert "--require-hashes" in install
+    assert re.search(r"/locks/mxnet-3\.1[01]\.lock$", install)
+    folder = finished.read("etc/ld.so.conf.d/gpustation.conf").strip()
+    assert folder.startswith(str(finished.root / "opt/gpustation/env/lib/python3."))
+    assert folder.endswith("/site-packages/nvidia/cublas/lib")
+
+
+def test_secrets_are_readable_by_their_owner_alone(finished: Machine) -> None:
+    token = finished.root / "home/ubuntu/.config/gpustation/jupyter-token"
+    for path in (token, finished.root / "etc/gpustation/bootstrap.json"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert re.fullmatch(r"[0-9a-f]{48}", token.read_text())
+    logs = (finished.root / "var/log").rglob("*")
+    everything = finished.output + "".join(path.read_text() for path in logs if path.is_file())
+    assert token.read_text() not in everything
+    assert "X-Amz-Signature" not in everything
+
+
+def test_notebooks_are_those_of_the_framework(finished: Machine) -> None:
+    starter = json.loads(finished.read("home/ubuntu/gpu-starter.ipynb"))
+    assert starter["metadata"]["kernelspec"]["name"] == "mxnet"
+    section = finished.read("home/ubuntu/d2l/chapter_preliminaries/ndarray.ipynb")
+    assert json.loads(section)["cells"][1]["source"] == ["1 + 1"]
+
+
+def test_second_boot_redoes_nothing_and_sends_nothing(finished: Machine) -> None:
+    before = len(finished.cloud.signals)
+    assert boot_again(finished) == []
+    assert len(finished.cloud.signals) == before
+
+
+def test_newer_scripts_alone_redo_nothing(finished: Machine) -> None:
+    old = (finished.root / "opt/gpustation/scripts").readlink()
+    archive = archive_of(USERDATA, extra={"phases/README": b"new"})
+    finished.cloud.serve_scripts(archive)
+    assert boot_again(finished) == []
+    assert (finished.root / "opt/gpustation/scripts").readlink() != old
+    assert finished.read("opt/gpustation/scripts/phases/README") == "new"
+
+
+def test_public_key_comes_and_goes_with_the_setting(finished: Machine) -> None:
+    boot_again(finished, public_key=KEY)
+    authorized = finished.root / "home/ubuntu/.ssh/authorized_keys"
+    lines = authorized.read_text().splitlines()
+    assert lines[0] == "ssh-rsa AAAA of-the-person"
+    assert lines[2] == KEY
+    assert stat.S_IMODE(authorized.stat().st_mode) == 0o600
+    boot_again(finished, public_key="ssh-ed25519 BBBB other")
+    assert KEY not in authorized.read_text()
+    boot_again(finished)
+    assert authorized.read_text() == "ssh-rsa AAAA of-the-person\n"
+
+
+def test_cuda_toolkit_is_added_without_a_new_environment(finished: Machine) -> None:
+    calls = boot_again(finished, cuda_toolkit=True)
+    assert any(call.endswith("install nvidia-cuda-toolkit") for call in calls)
+    assert "nvcc --version" in calls
+    assert not any(call.startswith("uv") for call in calls)
+
+
+def test_another_type_is_verified_again_and_not_signaled(finished: Machine) -> None:
+    before = len(finished.cloud.signals)
+    boot_again(finished, cuda_toolkit=True, instance_type="g5.12xlarge", gpus=4)
+    assert "4 x NVIDIA A10G ready" in finished.output
+    assert len(finished.cloud.signals) == before
+
+
+def test_offline_boot_goes_on_with_what_there_is(finished: Machine) -> None:
+    finished.cloud.faults["."] = [99, 500, "no network"]
+    finished.forget_calls()
+    finished.boot()
+    finished.cloud.faults.clear()
+    assert "warning: going on with the settings and scripts of an earlier boot" in finished.output
+    assert "the set-up is complete" in finished.output
+
+
+def test_copied_disk_in_another_machine_reports_and_gets_a_token_of_its_own(
+    finished: Machine,
+) -> None:
+    token = finished.read("home/ubuntu/.config/gpustation/jupyter-token")
+    finished.cloud.signals.clear()
+    finished.suffix = "&machine=2"
+    calls = boot_again(finished)
+    assert [step for step, _ in finished.cloud.signals] == list(STEPS)
+    assert not any(call.startswith(("uv", "apt-get")) for call in calls)
+    assert finished.read("home/ubuntu/.config/gpustation/jupyter-token") != token
+
+
+def test_notebooks_are_left_out_until_asked_for(machine: Machine) -> None:
+    machine.cloud.settings.update(notebooks=False, framework="pytorch")
+    machine.boot()
+    home = machine.root / "home/ubuntu"
+    assert (home / "gpu-starter.ipynb").exists()
+    assert not (home / "d2l").exists()
+    assert "PyTorch 2.14.1 computed" in machine.cloud.signals[2][1]["Data"]
+    calls = boot_again(machine, framework="pytorch")
+    assert (home / "d2l/chapter_preliminaries/ndarray.ipynb").exists()
+    assert {call.split()[0] for call in calls} == {"git"}

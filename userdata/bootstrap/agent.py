@@ -1,0 +1,275 @@
+"""Fetches what this machine is to become, and reports what became of it.
+
+Travels inside the user data: small, standard library only, Python 3.8 or newer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import hmac
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote, urlsplit
+from urllib.request import Request, urlopen
+
+ROOT = os.environ.get("GPUSTATION_ROOT", "")
+OPT = Path(ROOT + "/opt/gpustation")
+STATE = Path(ROOT + "/var/lib/gpustation")
+STEPS = ("driver", "environment", "gpu")
+#: When trying again ends; a role can take a minute to work after it was made.
+DEADLINE = time.monotonic() + float(os.environ.get("GPUSTATION_RETRY_SECONDS", "120"))
+#: Characters; CloudFormation shows little more of a reason.
+TEXT_LIMIT = 900
+
+
+class AgentError(Exception):
+    """A fault that trying again did not cure; its text is the line to show."""
+
+
+def log(text: str) -> None:
+    """Print a line for the journal at once."""
+    print("gpustation: " + text, flush=True)
+
+
+def call(what: str, request: Callable[[], Request], denied_passes: bool = True) -> bytes:
+    """Return the body of the answer to `request()`, which is made anew for each try.
+
+    Network faults, 5xx and throttling are tried again; with `denied_passes` 403 and 404 too.
+    """
+    pause = 0.5
+    while True:
+        again = True
+        try:
+            with urlopen(request(), timeout=20) as answer:
+                return bytes(answer.read())
+        except HTTPError as error:
+            body = " ".join(error.read().decode("utf-8", "replace").split())
+            fault = f"answered {error.code}: {body[:300]}"
+            again = error.code >= 500 or error.code == 429 or "Throttl" in body
+            if denied_passes:
+                again = again or error.code in (403, 404) or "AccessDenied" in body
+        except (OSError, HTTPException) as error:
+            fault = f"did not answer: {error}"
+        if not again or time.monotonic() + pause > DEADLINE:
+            raise AgentError(f"{what} {fault}")
+        log(f"{what} {fault}; trying again in {pause:g} s")
+        time.sleep(pause)
+        pause = min(pause * 2, 15)
+
+
+def credentials() -> dict[str, str]:
+    """Return the role's credentials from the metadata service, version 2."""
+    base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254"
+
+    def ask(path: str, headers: dict[str, str], method: str = "GET") -> str:
+        request = Request(f"{base.rstrip('/')}/latest/{path}", headers=headers, method=method)
+        return call("the metadata service", lambda: request).decode()
+
+    token = ask("api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"}, "PUT")
+    headers = {"X-aws-ec2-metadata-token": token}
+    roles = "meta-data/iam/security-credentials/"
+    return dict(json.loads(ask(roles + ask(roles, headers).split()[0], headers)))
+
+
+def sign(request: Request, region: str, service: str, keys: dict[str, str], stamp: str) -> None:
+    """Add AWS Signature Version 4; the path of the address is percent-encoded already."""
+    parts = urlsplit(request.full_url)
+    body: Any = request.data or b""
+    digest = hashlib.sha256(body).hexdigest()
+    request.add_header("X-Amz-Date", stamp)
+    request.add_header("X-Amz-Security-Token", keys["Token"])
+    if service == "s3":
+        request.add_header("X-Amz-Content-SHA256", digest)
+    signed = {name.lower(): value for name, value in request.header_items()}
+    signed["host"] = parts.netloc
+    names = ";".join(sorted(signed))
+    lines = "".join(f"{name}:{signed[name]}\n" for name in sorted(signed))
+    what = [request.get_method(), parts.path, parts.query, lines, names, digest]
+    scope = [stamp[:8], region, service, "aws4_request"]
+    text = ["AWS4-HMAC-SHA256", stamp, "/".join(scope)]
+    text.append(hashlib.sha256("\n".join(what).encode()).hexdigest())
+    key = ("AWS4" + keys["SecretAccessKey"]).encode()
+    for part in [*scope, "\n".join(text)]:
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    who = f"{text[0]} Credential={keys['AccessKeyId']}/{text[2]}"
+    made = f"{who}, SignedHeaders={names}, Signature={key.hex()}"
+    request.add_header("Authorization", made)
+
+
+def aws(what: str, region: str, service: str, path: str, bucket: str = "", **ask: Any) -> bytes:
+    """Call AWS, or what AWS_ENDPOINT_URL (the SDKs' own variable) names."""
+    suffix = ".cn" if region.startswith("cn-") else ""
+    host = f"{bucket}.{service}" if bucket else service
+    url = f"https://{host}.{region}.amazonaws.com{suffix}"
+    if os.environ.get("AWS_ENDPOINT_URL"):
+        url = os.environ["AWS_ENDPOINT_URL"].rstrip("/") + (bucket and "/" + bucket)
+
+    def request() -> Request:
+        made = Request(url + path, **ask)
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        sign(made, region, service, credentials(), stamp)
+        return made
+
+    return call(what, request)
+
+
+def read_settings(region: str, name: str) -> dict[str, Any]:
+    """Return what the settings parameter holds."""
+    kind = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "AmazonSSM.GetParameter"}
+    body = json.dumps({"Name": name}).encode()
+    answer = aws(f"settings parameter {name}", region, "ssm", "/", data=body, headers=kind)
+    return dict(json.loads(json.loads(answer)["Parameter"]["Value"]))
+
+
+def unpack(data: bytes, folder: Path) -> None:
+    """Write the archive's files; what is neither file nor folder below `folder` is refused."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        for member in archive:
+            path = PurePosixPath(member.name)
+            file = archive.extractfile(member) if member.isfile() else None
+            if path.is_absolute() or ".." in path.parts or not (file or member.isdir()):
+                raise AgentError(f"scripts archive holds {member.name!r}, which is refused")
+            if file:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(file.read())
+
+
+def fetch_scripts(region: str, bucket: str, key: str, sha256: str) -> str:
+    """Return the name of the scripts' folder, downloaded unless it is there already."""
+    name = "scripts-" + sha256[:12]
+    if (OPT / name).is_dir():
+        return name
+    what = f"scripts s3://{bucket}/{key}"
+    data = aws(what, region, "s3", "/" + quote(key, safe="/-_.~"), bucket)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise AgentError(f"{what} have sha256 {digest}, but the settings say {sha256}")
+    draft = Path(tempfile.mkdtemp(dir=OPT))
+    try:
+        unpack(data, draft)
+        draft.chmod(0o755)
+        os.sync()  # else a power cut after the rename leaves empty files
+        draft.rename(OPT / name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return name
+
+
+def write(path: Path, value: object) -> None:
+    """Replace a JSON file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(json.dumps(value))
+    draft.replace(path)
+
+
+def fetch(known: dict[str, Any]) -> int:
+    """Bring settings and scripts up to date, or go on with those of an earlier boot."""
+    started = time.monotonic()
+    try:
+        settings = read_settings(known["region"], known["settings_parameter"])
+        name = fetch_scripts(known["region"], **settings["scripts"])
+    except (AgentError, KeyError, TypeError, ValueError, tarfile.TarError, OSError) as error:
+        text = str(error) if isinstance(error, AgentError) else repr(error)
+        log("error: " + text)
+        if (STATE / "settings.json").exists() and (OPT / "scripts/run.sh").exists():
+            log("warning: going on with the settings and scripts of an earlier boot")
+            return 0
+        seconds = round(time.monotonic() - started)
+        reason = f"phase fetch failed after {seconds} s: {text}"
+        write(STATE / "failure.json", {"phase": "fetch", "step": "driver", "reason": reason})
+        return 1
+    write(STATE / "settings.json", settings)
+    link = OPT / "scripts.new"
+    if link.is_symlink():
+        link.unlink()
+    link.symlink_to(name)
+    link.replace(OPT / "scripts")
+    log(f"settings and {name} are in place")
+    return 0
+
+
+def plain(text: str) -> str:
+    """Return `text` as one line of printable ASCII, cut to what can be shown."""
+    text = " | ".join(line.strip() for line in text.splitlines() if line.strip())
+    return "".join(char if " " <= char <= "~" else "?" for char in text)[:TEXT_LIMIT]
+
+
+def signal(
+    known: dict[str, Any], step: str, status: str, unique_id: str, reason: str, data: str = ""
+) -> int:
+    """Send a step's only signal; its presigned address wants an empty Content-Type."""
+    mark = STATE / "signaled" / step
+    if mark.exists():
+        log(f"step {step} has had its signal")
+        return 0
+    sent = {"Status": status, "UniqueId": plain(unique_id), "Reason": plain(reason)}
+    sent["Data"] = plain(data).replace('"', "'").replace("\\", "/")
+    url, body = known["signals"][step], json.dumps(sent).encode()
+    made = Request(url, body, {"Content-Type": ""}, method="PUT")
+    try:
+        call(f"signal address of {step}", lambda: made, denied_passes=False)
+    except AgentError as error:
+        log(f"error: {error}")
+        return 1
+    write(mark, sent)
+    log(f"step {step}: signaled {status}")
+    return 0
+
+
+def report_failure(known: dict[str, Any]) -> int:
+    """Send the reason in failure.json to the step that failed."""
+    left = [step for step in STEPS if not (STATE / "signaled" / step).exists()]
+    if (STATE / "failure.json").exists():
+        failure = json.loads((STATE / "failure.json").read_text())
+    elif not left or (STATE / "undelivered").exists():
+        log("no phase failed; a signal that is still missing is sent at the next boot")
+        return 0
+    else:
+        failure = {"phase": "setup", "step": left[0]}
+        failure["reason"] = "the set-up stopped without a word; its journal ends: " + journal()
+    return signal(known, failure["step"], "FAILURE", failure["phase"], failure["reason"])
+
+
+def journal() -> str:
+    """Return the last lines that systemd kept of the set-up, if any."""
+    command = ["journalctl", "-u", "gpustation.service", "-n", "12", "--no-pager", "-o", "cat"]
+    try:
+        return subprocess.check_output(command, timeout=20).decode("utf-8", "replace")
+    except (OSError, subprocess.SubprocessError):
+        return "(nothing)"
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("fetch").set_defaults(run=fetch)
+    commands.add_parser("report-failure").set_defaults(run=report_failure)
+    one = commands.add_parser("signal")
+    one.set_defaults(run=signal)
+    one.add_argument("step", choices=STEPS)
+    for option in ("--status", "--unique-id", "--reason"):
+        one.add_argument(option, required=True)
+    one.add_argument("--data", default="")
+    args = vars(parser.parse_args())
+    del args["command"]
+    known = json.loads(Path(ROOT + "/etc/gpustation/bootstrap.json").read_text())
+    return int(args.pop("run")(known, **args))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

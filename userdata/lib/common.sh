@@ -1,0 +1,128 @@
+# shellcheck shell=bash
+# What the runner and its phases share. Sourced, never run.
+#
+# A phase is a bash file that sources this one first. Whatever fails in it ends it, and leaves
+# in $GPUSTATION_RECORD the exit status and the command, with its arguments expanded.
+set -Eeuo pipefail
+umask 022
+
+root=${GPUSTATION_ROOT:-}
+opt="$root/opt/gpustation"
+state="$root/var/lib/gpustation"
+# The folder and not the link to it: a newer version may be switched in while this one runs.
+# shellcheck disable=SC2034  # read by the phases
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck disable=SC2034  # read by the phases
+user=ubuntu home="$root/home/ubuntu" env="$opt/env"
+
+# A phase that ends with this status wants one reboot and then to run again.
+# shellcheck disable=SC2034  # read by the runner and a phase
+reboot_status=79
+# Seconds of trying again per command: package mirrors recover within a minute or two.
+retry_seconds=${GPUSTATION_RETRY_SECONDS:-120}
+failed_command=
+
+log() {
+  printf 'gpustation: %s\n' "$*"
+}
+
+# die MESSAGE: fail with a sentence instead of a command, also from within $(...).
+die() {
+  log "error: $*" >&2
+  record 1 message "$*"
+  trap - ERR
+  exit 1
+}
+
+# warn MESSAGE: go on; the report says it, and the phase runs again at the next boot.
+warn() {
+  log "warning: $*"
+  printf '%s\n' "$*" >>"$state/warnings/$GPUSTATION_PHASE"
+}
+
+# fact MESSAGE: what the report tells of this phase.
+fact() {
+  log "$*"
+  printf '%s\n' "$*" >"$state/facts/$GPUSTATION_PHASE"
+}
+
+# The first fault is the cause: what a subshell recorded is not overwritten by its parent.
+record() {
+  [[ -z ${GPUSTATION_RECORD:-} || -s $GPUSTATION_RECORD ]] ||
+    printf '%s\n' "$@" >"$GPUSTATION_RECORD"
+}
+
+on_error() {
+  local status=$1 command=$2
+  record "$status" command "${failed_command:-$command}"
+}
+trap 'on_error "$?" "$BASH_COMMAND"' ERR
+
+# run COMMAND...: log the command as it is run; its failure is reported with these arguments.
+run() {
+  local status=0
+  log "+ $*"
+  "$@" || status=$?
+  failed_command=
+  ((status == 0)) || failed_command=$*
+  return "$status"
+}
+
+# attempt COMMAND...: run, where failing is one of the expected answers.
+attempt() {
+  local status=0
+  run "$@" || status=$?
+  failed_command=
+  return "$status"
+}
+
+# retry COMMAND...: run until it works, with growing pauses, for $retry_seconds at most.
+retry() {
+  local status=0 pause=5 end=$((SECONDS + retry_seconds))
+  while true; do
+    status=0
+    run "$@" || status=$?
+    if ((status == 0 || SECONDS + pause > end)); then
+      return "$status"
+    fi
+    log "exited $status; trying again in $pause s"
+    sleep "$pause"
+    pause=$((pause * 2))
+  done
+}
+
+# apt_get ARGUMENT...: apt-get that never asks, waits for unattended upgrades to let go of the lock,
+# and tries each download again.
+apt_get() {
+  DEBIAN_FRONTEND=noninteractive retry apt-get -y -q \
+    -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold "$@"
+}
+
+# Without --error-on=any a mirror that does not answer counts as a success.
+apt_update() {
+  apt_get --error-on=any update
+}
+
+apt_install() {
+  apt_get --no-install-recommends install "$@"
+}
+
+is_installed() {
+  local status
+  # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
+  status=$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) || return 1
+  [[ $status == installed ]]
+}
+
+# setting NAME: its value in the settings parameter; true and false for booleans. The runner
+# reads them once, into $GPUSTATION_SETTINGS.
+setting() {
+  local line
+  while IFS= read -r line; do
+    if [[ $line == "$1="* ]]; then
+      printf '%s\n' "${line#*=}"
+      return
+    fi
+  done <<<"$GPUSTATION_SETTINGS"
+  die "the settings parameter has no $1; deploy again with the version that wrote these scripts"
+}

@@ -1,0 +1,36 @@
+"""Prints the result of verify.py as one sentence."""
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+
+def sentence(result: dict[str, object]) -> str:
+    """Return what was proven, or what is missing."""
+    if "missing" in result:
+        return f"no usable GPU: {result['missing']}"
+    devices = result["devices"]
+    assert isinstance(devices, list)
+    names = ", ".join(f"{count} x {name}" for name, count in Counter(devices).items())
+    head = f"{result['note']}: " if result.get("note") else ""
+    versions = result["versions"]
+    assert isinstance(versions, dict)
+    listed = ", ".join(f"{name} {version}" for name, version in versions.items())
+    everywhere = "on every GPU" if result["device"] == "gpu" else "on the CPU"
+    return f"{head}{names} ready: {listed} computed {everywhere}"
+
+
+def main() -> None:
+    """Describe the file of the command line; a broken one comes of a program that crashed."""
+    text = Path(sys.argv[1]).read_text()
+    try:
+        result = json.loads(text)
+    except ValueError:
+        print("verify.py ended without a result")
+        return
+    print(sentence(result))
+
+
+if __name__ == "__main__":
+    main()

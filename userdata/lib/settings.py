@@ -1,0 +1,42 @@
+"""Tells the runner the machine's settings: ``list`` of all, or ``digest`` of several.
+
+Each argument of ``digest`` is a list of names in one string and gives one line. The digest
+tells whether a finished phase was run with the settings of today. The name ``machine`` stands
+for the signal addresses: a copied disk in a new machine has others.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from pathlib import Path
+
+ROOT = os.environ.get("GPUSTATION_ROOT", "")
+SETTINGS = Path(ROOT + "/var/lib/gpustation/settings.json")
+BOOTSTRAP = Path(ROOT + "/etc/gpustation/bootstrap.json")
+
+
+def digest(settings: dict[str, object], names: list[str]) -> str:
+    """Return a short hash of these settings."""
+    absent = [name for name in names if name not in settings]
+    if absent:
+        sys.exit(f"{SETTINGS} lacks {', '.join(absent)}; it has {', '.join(sorted(settings))}")
+    values = json.dumps([[name, settings[name]] for name in sorted(names)])
+    return hashlib.sha256(values.encode()).hexdigest()[:16]
+
+
+def main() -> None:
+    """Run the command line."""
+    settings = json.loads(SETTINGS.read_text())
+    if sys.argv[1] == "list":
+        for name, value in settings.items():
+            text = value if isinstance(value, str) else json.dumps(value)
+            print(f"{name}={' '.join(text.split())}")
+        return
+    settings["machine"] = BOOTSTRAP.read_text()
+    for names in sys.argv[2:]:
+        print(digest(settings, names.split()))
+
+
+if __name__ == "__main__":
+    main()

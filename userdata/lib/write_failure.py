@@ -1,0 +1,51 @@
+"""Writes failure.json, from which the agent reports: what failed, how, and the end of its log.
+
+Usage: write_failure.py TARGET PHASE STEP STATUS SECONDS RECORD LOG
+"""
+
+import json
+import sys
+from pathlib import Path
+
+#: Lines of the log that are worth showing.
+LOG_LINES = 15
+#: Characters; what the agent sends of a reason, see its TEXT_LIMIT.
+REASON_LIMIT = 900
+#: Characters of the command or sentence, so that the log has its share.
+FAULT_LIMIT = 400
+
+
+def describe(record: Path, phase: str, status: int) -> dict[str, object]:
+    """Return what the phase left of its failure; a killed one left nothing."""
+    if not record.exists():
+        return {"command": f"of phase {phase}", "exit_code": status}
+    exit_code, kind, text = record.read_text(errors="replace").split("\n", 2)
+    return {kind: text.rstrip("\n"), "exit_code": int(exit_code)}
+
+
+def compose(failure: dict[str, object]) -> str:
+    """Return the reason; of a log that is too long the end is kept."""
+    fault = str(failure.get("message") or f"command {failure['command']}")
+    fault = " ".join(fault.split())[:FAULT_LIMIT]
+    if "command" in failure:
+        fault += f" exited {failure['exit_code']}"
+    head = f"phase {failure['phase']} failed: {fault} after {failure['seconds']} s"
+    lines = [line.strip() for line in str(failure["log_tail"]).splitlines() if line.strip()]
+    head += "; last lines of its log: "
+    return head + " | ".join(lines or ["(none)"])[len(head) - REASON_LIMIT :]
+
+
+def main() -> None:
+    """Run the command line."""
+    target, phase, step, status, seconds, record, log = sys.argv[1:]
+    lines = Path(log).read_text(errors="replace").splitlines()[-LOG_LINES:]
+    failure: dict[str, object] = {"phase": phase, "step": step, "seconds": int(seconds)}
+    failure.update(describe(Path(record), phase, int(status)), log_tail="\n".join(lines))
+    failure["reason"] = compose(failure)
+    draft = Path(target + ".new")
+    draft.write_text(json.dumps(failure))
+    draft.replace(target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+# Builds the Python environment of the framework from its lock, every package pinned by hash.
+#
+# MXNet 1.9.1 runs on Python 3.10 and 3.11 only: Ubuntu 22.04 has the one, 24.04 gets the other
+# from uv, which knows the hash of every Python that it downloads.
+# shellcheck shell=bash source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+
+framework=$(setting framework)
+uv="$opt/uv/bin/uv"
+# On the disk of the environment, so that uv links files instead of copying them.
+export UV_CACHE_DIR="$opt/cache" UV_PYTHON_INSTALL_DIR="$opt/python" UV_NO_CONFIG=1
+export UV_HTTP_TIMEOUT=120
+standalone_python=cpython-3.11.18-linux-x86_64-gnu
+
+install_uv() {
+  rm -rf "$opt/uv"
+  run python3 -m venv "$opt/uv"
+  retry "$opt/uv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    --no-deps --require-hashes --only-binary :all: -r "$scripts/locks/uv.lock"
+}
+
+install_python() {
+  minor=$(python3 -c 'import sys; print("{}.{}".format(*sys.version_info))')
+  python=$(command -v python3)
+  case $minor in
+    3.10 | 3.11) ;;
+    *)
+      retry "$uv" python install --no-bin "$standalone_python"
+      python="$UV_PYTHON_INSTALL_DIR/$standalone_python/bin/python3.11" minor=3.11
+      ;;
+  esac
+}
+
+# MXNet finds CUDA's libraries through the loader's cache: no variable that a service, sudo or a
+# kernel could lose. PyTorch's wheels know the way to theirs.
+register_libraries() {
+  local conf="$root/etc/ld.so.conf.d/gpustation.conf"
+  [[ $framework == mxnet ]] || return 0
+  mkdir -p "${conf%/*}"
+  printf '%s\n' "$env"/lib/python3.*/site-packages/nvidia/*/lib >"$conf"
+  run ldconfig
+}
+
+install_environment() {
+  local minor python described
+  rm -f "$state/environment-complete"
+  install_uv
+  install_python
+  run "$uv" venv --quiet --clear --python "$python" "$env"
+  # The lock is complete, and the pins of d2l would contradict it: hence no dependencies.
+  retry "$uv" pip install --quiet --python "$env/bin/python" --no-deps --require-hashes \
+    --only-binary :all: -r "$scripts/locks/$framework-$minor.lock"
+  register_libraries
+  chmod -R a+rX "$env"
+  described=$("$env/bin/python" "$scripts/lib/describe_environment.py" "$framework")
+  fact "$described"
+  rm -rf "$UV_CACHE_DIR"
+  sync
+  printf '%s\n' "$framework" >"$state/environment-complete"
+}
+
+install_cuda_toolkit() {
+  is_installed nvidia-cuda-toolkit || {
+    apt_update
+    apt_install nvidia-cuda-toolkit
+  }
+  run nvcc --version
+}
+
+complete="$state/environment-complete"
+if [[ ! -e $complete || $(<"$complete") != "$framework" ]]; then
+  install_environment
+fi
+# Set to false it is left installed: whoever compiled with it may still need it.
+if [[ $(setting cuda_toolkit) == true ]]; then
+  install_cuda_toolkit
+fi

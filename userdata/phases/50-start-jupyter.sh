@@ -1,0 +1,50 @@
+# Runs Jupyter as the ordinary user on 127.0.0.1:8888, behind a token that never leaves the
+# machine but through the person's own connection.
+# shellcheck shell=bash source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+
+declare -A titles=([mxnet]=MXNet [pytorch]=PyTorch)
+framework=$(setting framework)
+folder="$home/.config/gpustation"
+token_file="$folder/jupyter-token"
+unit=gpustation-jupyter.service
+
+# One token per machine: a copied disk in another machine gets a new one.
+make_token() {
+  local machine
+  machine=$(python3 "$scripts/lib/settings.py" digest machine)
+  if [[ -s $token_file && -e "$state/token-of" && $(<"$state/token-of") == "$machine" ]]; then
+    return
+  fi
+  mkdir -p "$folder"
+  (
+    umask 077
+    # Without a line end: Jupyter takes the whole file for the token.
+    python3 -c 'import secrets; print(secrets.token_hex(24), end="")' >"$token_file.new"
+  )
+  mv "$token_file.new" "$token_file"
+  run chown -R "$user:" "$home/.config"
+  printf '%s\n' "$machine" >"$state/token-of"
+}
+
+install_kernel() {
+  run "$env/bin/python" -m ipykernel install --prefix "$env" \
+    --name "$framework" --display-name "${titles[$framework]}"
+}
+
+install_unit() {
+  mkdir -p "$root/etc/systemd/system" "$root/usr/local/bin"
+  sed -e "s|@ROOT@|$root|g" -e "s|@FRAMEWORK@|$framework|g" \
+    "$scripts/lib/$unit" >"$root/etc/systemd/system/$unit"
+  sed -e "s|@ROOT@|$root|g" "$scripts/lib/gpustation-jupyter-url" \
+    >"$root/usr/local/bin/gpustation-jupyter-url"
+  chmod 0755 "$root/usr/local/bin/gpustation-jupyter-url"
+}
+
+make_token
+install_kernel
+install_unit
+run systemctl daemon-reload
+run systemctl enable "$unit"
+run systemctl restart "$unit"
+run "$env/bin/python" "$scripts/lib/await_jupyter.py" "$token_file"

@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# Runs the phases that make this machine a GPU workstation, and reports them to CloudFormation.
+#
+# Started at every boot. A phase that finished with today's settings is not run again, one that
+# was interrupted is: each is safe to repeat. Newer scripts alone repeat nothing.
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+
+logs="$root/var/log/gpustation"
+record="$state/failed-command"
+
+# Each phase: the step that it reports to, its file, and the settings that it depends on.
+phase_rows=(
+  'access       driver       05-authorize-key.sh      every-boot'
+  'system       driver       10-prepare-system.sh     framework'
+  'driver       driver       20-install-driver.sh     machine driver_kind driver_branch fabric_manager'
+  'environment  environment  30-build-environment.sh  framework cuda_toolkit'
+  'notebooks    environment  40-fetch-notebooks.sh    framework notebooks'
+  'jupyter      environment  50-start-jupyter.sh      framework machine'
+  'verify       gpu          60-verify-gpu.sh         framework machine instance_type gpus'
+)
+
+# is_done PHASE DIGEST
+is_done() {
+  [[ -e "$state/done/$1" && $(<"$state/done/$1") == "$2" ]]
+}
+
+# run_phase PHASE STEP FILE DIGEST
+run_phase() {
+  local phase=$1 step=$2 file=$3 digest=$4 status=0 begun=$SECONDS seconds=0
+  local journal="$logs/$phase.log"
+  if [[ -e "$state/done/$phase" ]]; then
+    rm -f "$state/done/$phase" "$state/seconds/$phase"
+  fi
+  rm -f "$record" "$state/warnings/$phase"
+  {
+    log "phase $phase started at $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    GPUSTATION_PHASE=$phase GPUSTATION_RECORD=$record bash "$scripts/phases/$file" 9>&-
+  } 2>&1 | tee -a "$journal" || status=${PIPESTATUS[0]}
+  # The seconds of an interrupted or repeated phase add up until it is done.
+  seconds=$((SECONDS - begun))
+  if [[ -e "$state/seconds/$phase" ]]; then
+    seconds=$((seconds + $(<"$state/seconds/$phase")))
+  fi
+  printf '%s\n' "$seconds" >"$state/seconds/$phase"
+  case $status in
+    0) finish_phase "$phase" "$digest" "$seconds" ;;
+    "$reboot_status") reboot_once "$phase" "$step" "$seconds" ;;
+    *) fail_phase "$phase" "$step" "$status" "$seconds" ;;
+  esac
+}
+
+finish_phase() {
+  local phase=$1 digest=$2 seconds=$3
+  log "phase $phase finished after $seconds s" | tee -a "$logs/$phase.log"
+  rm -f "$state/rebooted-for/$phase"
+  # What ended with a warning is tried again at the next boot.
+  if [[ ! -e "$state/warnings/$phase" ]]; then
+    printf '%s\n' "$digest" >"$state/done/$phase"
+  fi
+}
+
+reboot_once() {
+  local phase=$1 step=$2 seconds=$3
+  if [[ -e "$state/rebooted-for/$phase" ]]; then
+    printf '%s\n' 1 message 'still needs a reboot after one' >"$record"
+    fail_phase "$phase" "$step" 1 "$seconds"
+  fi
+  touch "$state/rebooted-for/$phase"
+  log "phase $phase goes on after a reboot"
+  sync
+  systemctl reboot
+  exit 0
+}
+
+fail_phase() {
+  local phase=$1 step=$2 status=$3 seconds=$4
+  log "phase $phase failed with exit status $status after $seconds s" |
+    tee -a "$logs/$phase.log"
+  # The line just written says nothing that the report does not say better.
+  head -n -1 "$logs/$phase.log" >"$state/failed-log"
+  python3 "$scripts/lib/write_failure.py" "$state/failure.json" \
+    "$phase" "$step" "$status" "$seconds" "$record" "$state/failed-log"
+  exit "$status"
+}
+
+# signal_step STEP PHASE: tell CloudFormation, once, that the step is complete.
+signal_step() {
+  local step=$1 phase=$2 data
+  [[ ! -e "$state/signaled/$step" ]] || return 0
+  data=$(python3 "$scripts/lib/describe_step.py" "$step")
+  # Without its signal the machine is as good; the next start or boot tries again.
+  python3 "$opt/agent.py" signal "$step" --status SUCCESS --unique-id "$phase" \
+    --reason "phase $phase finished" --data "$data" || undelivered=1
+}
+
+# Fills the settings for the phases, and each phase's digest of those that it depends on.
+read_settings() {
+  local row keys lines
+  local -a lists=()
+  for row in "${phase_rows[@]}"; do
+    read -r _ _ _ keys <<<"$row"
+    lists+=("${keys/every-boot/}")
+  done
+  GPUSTATION_SETTINGS=$(python3 "$scripts/lib/settings.py" list)
+  export GPUSTATION_SETTINGS
+  lines=$(python3 "$scripts/lib/settings.py" digest "${lists[@]}")
+  mapfile -t digests <<<"$lines"
+}
+
+main() {
+  local row phase step file keys digest index=0
+  local undelivered=0
+  local -a digests
+  mkdir -p "$logs" "$state"/{done,facts,seconds,warnings,rebooted-for}
+  exec 9>"$state/lock"
+  flock -n 9 || die "another run of $scripts/run.sh is under way; wait for it to end"
+  rm -f "$state/failure.json" "$state/undelivered"
+  read_settings
+  for row in "${phase_rows[@]}"; do
+    read -r phase step file keys <<<"$row"
+    digest=${digests[index++]}
+    if [[ $keys == every-boot ]] || ! is_done "$phase" "$digest"; then
+      run_phase "$phase" "$step" "$file" "$digest"
+    fi
+    case $phase in
+      driver | jupyter | verify) signal_step "$step" "$phase" ;;
+    esac
+  done
+  if ((undelivered)); then
+    touch "$state/undelivered"
+    die 'the set-up is complete, but not every signal could be delivered'
+  fi
+  log 'the set-up is complete'
+}
+
+main

@@ -1,0 +1,87 @@
+"""Computes with the framework on every GPU that the instance type has.
+
+Usage: verify.py gpu|cpu
+
+Prints its result as JSON, exit status 0 only if everything was computed and right. The
+framework and the number of GPUs are those of the settings. `cpu` is for machines that have no
+GPU, and its result says so.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+SETTINGS = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation/settings.json")
+
+
+class MissingGpuError(Exception):
+    """What is missing for a usable GPU."""
+
+
+def seen_by_driver() -> tuple[list[str], str]:
+    """Return the names of the GPUs and the driver's version, as nvidia-smi tells them."""
+    command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    except FileNotFoundError as error:
+        raise MissingGpuError("there is no nvidia-smi, so no driver is installed") from error
+    if done.returncode:
+        said = " ".join((done.stdout + done.stderr).split())
+        raise MissingGpuError(f"nvidia-smi exited {done.returncode}: {said}")
+    rows = [line.rsplit(", ", 1) for line in done.stdout.splitlines() if line]
+    return [name for name, _ in rows], rows[0][1] if rows else ""
+
+
+def load_framework(name: str) -> ModuleType:
+    """Return the module that computes; MXNet's GPU wheel does not load without a driver."""
+    try:
+        return importlib.import_module("verify_" + name)
+    except (ImportError, OSError) as error:
+        raise MissingGpuError(f"{name} does not load: {error}") from error
+
+
+def require(expected: int, found: int, who: str) -> None:
+    """Refuse fewer GPUs than the instance type has."""
+    if found < expected:
+        raise MissingGpuError(f"the instance type has {expected} GPU(s), {who} sees {found}")
+
+
+def verify(device: str, settings: dict[str, Any]) -> dict[str, object]:
+    """Compute on every device and return what was found; a wrong result ends the program."""
+    names, versions = ["CPU"], {}
+    if device == "gpu":
+        names, versions["driver"] = seen_by_driver()
+        require(settings["gpus"], len(names), "the driver")
+    framework = load_framework(settings["framework"])
+    if device == "gpu":
+        require(settings["gpus"], framework.count_gpus(), settings["framework"])
+    contexts = framework.contexts(device, len(names))
+    for context in contexts:
+        framework.compute(context)
+    if len(contexts) > 1:
+        framework.reduce(contexts)
+    versions.update(framework.versions(device))
+    note = "" if device == "gpu" else "no GPU: computed on the CPU"
+    return {"device": device, "devices": names, "note": note, "versions": versions}
+
+
+def main() -> int:
+    """Run the command line."""
+    if sys.argv[1:] not in (["gpu"], ["cpu"]):
+        sys.exit("usage: verify.py gpu|cpu")
+    device = sys.argv[1]
+    try:
+        result = verify(device, json.loads(SETTINGS.read_text()))
+    except MissingGpuError as error:
+        result = {"device": device, "missing": str(error)}
+    print(json.dumps(result))
+    return 1 if "missing" in result else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
