@@ -94,6 +94,7 @@ class GpuWorkstationStack(Stack):
             generation=settings.generation,
         )
         choice.node.add_dependency(check)  # the quota's refusal is the one to read first
+        network.security_group.node.add_dependency(choice)  # touched only by what is not refused
         subnet = network.add_subnet(
             generation,
             "Subnet",

@@ -59,8 +59,8 @@ class CustomResourceFunction(Construct):
         acknowledge(
             self.role,
             {
-                "AwsSolutions::AwsSolutions-IAM5[Resource::*]": "EC2's Describe actions take no "
-                "resource; everything else in the policy names its own"
+                "AwsSolutions::AwsSolutions-IAM5[Resource::*]": "EC2's Describe and Service "
+                "Quotas' reading actions take no resource; all others in the policy name theirs"
             },
         )
         code = FileAsset.of_directory(

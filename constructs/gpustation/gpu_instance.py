@@ -117,6 +117,10 @@ class GpuInstance(Construct):
             ),
         )
         self.role = self._make_role(asset)
+        # What an update may change waits for the choice: it refuses before anything is touched.
+        # Role and profile do not wait: AWS takes minutes for a profile, and neither ever changes.
+        self.settings.node.add_dependency(choice)
+        self.role.node.find_child("DefaultPolicy").node.add_dependency(choice)
         self.instance = ec2.Instance(
             self,
             "Instance",

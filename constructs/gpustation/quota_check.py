@@ -89,7 +89,7 @@ class QuotaCheck(Construct):
                 "servicequotas:GetServiceQuota",
                 "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
             ],
-            [_quota_arn(self, code) for code in gpu_catalog.quota_codes()],
+            ["*"],  # the reading actions take no resource, only the requesting one does
         )
         function.allow("ReadStack", ["cloudformation:DescribeStacks"], [Stack.of(self).stack_id])
 

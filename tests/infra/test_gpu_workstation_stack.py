@@ -194,6 +194,15 @@ def test_the_machine_waits_for_the_quota_and_the_way_out(settings: dict[str, Any
     assert "SubnetDefaultRoute" in depends_on(template)
 
 
+def test_nothing_that_an_update_changes_is_touched_before_the_choice() -> None:
+    resources = DEFAULT.to_json()["Resources"]
+    for logical_id, found in resources.items():
+        if found["Type"] in ("AWS::SSM::Parameter", "AWS::EC2::SecurityGroup") or (
+            logical_id.startswith("Generation1MachineRoleDefaultPolicy")
+        ):
+            assert any("ImageChoice" in name for name in found["DependsOn"]), logical_id
+
+
 def test_nothing_that_costs_comes_before_the_quota_check() -> None:
     choice = resource(DEFAULT, "Custom::ImageChoice")
     assert any(name.startswith("QuotaCheck") for name in choice["DependsOn"])

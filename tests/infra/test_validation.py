@@ -64,13 +64,21 @@ def test_the_built_in_validation_finds_nothing(tmp_path: Path, root: Path) -> No
     assert "CloudFormation Validate" not in run.stderr
 
 
+NOT_ASKED = {
+    "W3005": "CDK writes dependencies that a reference already enforces",
+    "E6101": "its schema calls WaitCondition's Data an object; CloudFormation returns text",
+}
+
+
 def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
     for variant, settings in VARIANTS.items():
         make_app(outdir=str(tmp_path / variant), **settings).synth()
     templates = sorted(str(path) for path in tmp_path.glob("*/*.template.json"))
     assert len(templates) == len(VARIANTS)
+    cfn_lint = Path(sys.executable).with_name("cfn-lint")
+    options = ["--regions", "us-east-1", "--ignore-checks", *NOT_ASKED, "--"]
     run = subprocess.run(
-        [str(Path(sys.executable).with_name("cfn-lint")), "--regions", "us-east-1", *templates],
+        [str(cfn_lint), *options, *templates],
         capture_output=True,
         text=True,
         check=False,

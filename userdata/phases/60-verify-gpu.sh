@@ -3,8 +3,11 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
 # Its own lines go to the log; what it found is JSON on standard output.
-if ! "$env/bin/python" "$scripts/verify.py" gpu >"$state/verify.json.new"; then
-  die "$(python3 "$scripts/lib/describe_result.py" "$state/verify.json.new")"
+status=0
+"$env/bin/python" "$scripts/verify.py" gpu >"$state/verify.json.new" || status=$?
+if ((status != 0)); then
+  reason=$(python3 "$scripts/lib/describe_result.py" "$state/verify.json.new")
+  die "command verify.py gpu exited $status: $reason"
 fi
 mv "$state/verify.json.new" "$state/verify.json"
 described=$(python3 "$scripts/lib/describe_result.py" "$state/verify.json")

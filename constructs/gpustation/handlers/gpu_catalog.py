@@ -132,11 +132,6 @@ def _from_row(row: dict[str, str]) -> GpuType:
     )
 
 
-def quota_codes() -> list[str]:
-    """Codes of the on-demand quotas that the catalog's types draw on."""
-    return sorted({t.quota_code for t in gpu_types().values()})
-
-
 def _runs_on(architectures: tuple[str, ...], compute_capability: str) -> bool:
     """A cubin runs on its own major version, at an equal or higher minor (NVIDIA's rule)."""
     major, _, minor = compute_capability.partition(".")

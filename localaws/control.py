@@ -1,0 +1,152 @@
+"""The knobs of the embedded AWS that no real one has, as typed methods over HTTP."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Fault = Literal["throttle", "deny", "missing"]
+"""What a call answers: too many requests, access denied, or that the thing is not there."""
+CALL_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class InstanceEvent:
+    """One event in an instance's life."""
+
+    instance_id: str
+    event: Literal["launched", "stopped", "started", "terminated"]
+    time: float
+    instance_type: str
+    """Type at that moment."""
+
+
+class Control:
+    """Sets what the account allows, what fails, and how machines behave; reads what happened.
+
+    Args:
+        url: Address of the embedded AWS.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def reset(self) -> None:
+        """Every knob as it is in a new account; what exists stays, and what happened."""
+        self._call("reset")
+
+    def set_quota(self, code: str, value: float | None) -> None:
+        """Applied value of an EC2 quota, in vCPUs; None: no applied value, the default counts."""
+        self._call("set_quota", code=code, value=value)
+
+    def set_default_quota(self, code: str, value: float | None) -> None:
+        """AWS's default value of a quota; None: the quota does not exist at all."""
+        self._call("set_default_quota", code=code, value=value)
+
+    def fault(self, operation: str, kind: Fault | None, times: int | None = None) -> None:
+        """Make calls of an operation fail.
+
+        Args:
+            operation: Its API name, e.g. `GetServiceQuota`, `DescribeInstances`, `GetParameter`.
+            kind: How it fails; None: it works again.
+            times: How many calls fail before it works again. Default: all of them.
+        """
+        self._call("fault", operation=operation, kind=kind, times=times)
+
+    def open_quota_request(self, code: str, value: float, status: str = "PENDING") -> str:
+        """File a request for a quota as the person might have done before; answers its id."""
+        return str(self._call("open_quota_request", code=code, value=value, status=status))
+
+    def enforce_quota(self, on: bool) -> None:
+        """Whether launch and start obey the quota. Default: they do."""
+        self._call("enforce_quota", on=on)
+
+    def set_offerings(self, instance_type: str, zones: Iterable[str] | None) -> None:
+        """The zones that offer a type, by full name; None: AWS's own data again."""
+        named = None if zones is None else sorted(zones)
+        self._call("set_offerings", instance_type=instance_type, zones=named)
+
+    def set_capacity(self, instance_type: str, available: bool) -> None:
+        """Whether a launch or start finds capacity (else InsufficientInstanceCapacity)."""
+        self._call("set_capacity", instance_type=instance_type, available=available)
+
+    def add_image(
+        self,
+        image_id: str,
+        *,
+        architecture: str = "x86_64",
+        root_device: str = "/dev/sda1",
+        root_device_type: Literal["ebs", "instance-store"] = "ebs",
+        size_gib: int = 8,
+        name: str = "test image",
+    ) -> None:
+        """An image of another account, as DescribeImages shows it."""
+        self._call(
+            "add_image",
+            image_id=image_id,
+            architecture=architecture,
+            root_device=root_device,
+            root_device_type=root_device_type,
+            size_gib=size_gib,
+            name=name,
+        )
+
+    def set_parameter(self, name: str, value: str | None) -> None:
+        """A public parameter (`/aws/service/...`, which no account may write); None: it is gone."""
+        self._call("set_parameter", name=name, value=value)
+
+    def machine_fault(self, faults: Mapping[str, Mapping[str, Any]] | None) -> None:
+        """Faults of the stubbed commands, for boots from now on; see localaws/stubs.
+
+        Args:
+            faults: By command: `exit`, `stderr` and optionally `when`, a part of its arguments.
+                None: no faults.
+        """
+        self._call("machine_fault", faults=dict(faults or {}))
+
+    def machine_silent(self, on: bool) -> None:
+        """Whether machines start and then do nothing at all, for boots from now on."""
+        self._call("machine_silent", on=on)
+
+    def wait_scale(self, scale: float) -> None:
+        """How many real seconds one second of a wait condition or ServiceTimeout lasts."""
+        self._call("wait_scale", scale=scale)
+
+    def history(self, instance_id: str | None = None) -> list[InstanceEvent]:
+        """What happened to instances, oldest first; of all of them unless one is named."""
+        return [InstanceEvent(**row) for row in self._call("history", instance_id=instance_id)]
+
+    def console(self, instance_id: str) -> str:
+        """Everything that a machine's user data printed, over all its boots."""
+        return str(self._call("console", instance_id=instance_id))
+
+    def machine_root(self, instance_id: str) -> str:
+        """The folder that stands for a machine's root file system."""
+        return str(self._call("machine_root", instance_id=instance_id))
+
+    def machine_idle(self, instance_id: str, seconds: float = 60) -> bool:
+        """Wait until a machine's last boot has nothing left to run; False: it still runs."""
+        return bool(self._call("machine_idle", instance_id=instance_id, seconds=seconds))
+
+    def metadata_url(self, instance_id: str) -> str:
+        """Where a running machine finds its metadata service."""
+        return str(self._call("metadata_url", instance_id=instance_id))
+
+    def calls(self) -> list[str]:
+        """Names of the EC2, Service Quotas and Systems Manager calls made so far, in order."""
+        return [str(name) for name in self._call("calls")]
+
+    def _call(self, command: str, **arguments: Any) -> Any:
+        request = urllib.request.Request(
+            f"{self._url}/_localaws/{command}", json.dumps(arguments).encode(), method="POST"
+        )
+        try:
+            timeout = CALL_SECONDS + float(arguments.get("seconds", 0))
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise ValueError(error.read().decode()) from None

@@ -1,0 +1,170 @@
+"""The main job, shown: the real CDK CLI against the embedded AWS, from bootstrap to nothing left.
+
+Run by ``make demo``. Exit status 0 only if every step ended as it must, the refusal included.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.rule import Rule
+from rich.table import Table
+
+from localaws import LocalAws
+
+ROOT = Path(__file__).resolve().parent.parent
+CDK = ROOT / "node_modules" / ".bin" / "cdk"
+G_QUOTA = "L-DB2E81BA"
+"""Running On-Demand G and VT instances."""
+
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of the story.
+
+    Attributes:
+        what: What comes and why, in a line or two.
+        command: Arguments of ``cdk``.
+        succeeds: Whether it must succeed or must fail. Default: succeed.
+        says: Words that its output must hold. Default: any.
+    """
+
+    what: str
+    command: Sequence[str]
+    succeeds: bool = True
+    says: str = ""
+
+
+class DemoError(RuntimeError):
+    """A step did not end as it must."""
+
+
+DEPLOY = ("deploy", "--require-approval", "never", "--progress", "events")
+STORY = (
+    Step(
+        "CDK prepares the account once: a bucket and roles that deployments go through.",
+        ("bootstrap", "aws://123456789012/us-east-1"),
+    ),
+    Step(
+        "One command makes the workstation. The quota is checked before anything that costs, then "
+        "zone and image are chosen, the machine starts, and each step that it reports completes a "
+        "wait condition: DriverReady, EnvironmentReady, GpuReady.",
+        DEPLOY,
+        says="simulated, no machine was booted",
+    ),
+    Step("The same again: nothing has changed, so nothing happens.", DEPLOY, says="no changes"),
+    Step(
+        "Now a type with 48 vCPUs, and the account's quota is 8: refused before the machine is "
+        "touched, with what to do about it. This command must fail.",
+        (*DEPLOY, "-c", "instance_type=g4dn.12xlarge"),
+        succeeds=False,
+        says="quota too small",
+    ),
+    Step("And away with all of it.", ("destroy", "--force")),
+)
+
+
+def main() -> int:
+    """Runs the story; returns the exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    console.print(Rule("gpustation: the main job, without an AWS account"))
+    console.print(
+        "Real: the CDK CLI, the templates, the Lambda functions, the user data and its runner.\n"
+        "Embedded: the AWS on this computer that they talk to. It is not AWS, and nothing here "
+        "costs.\n"
+        "[bold]No machine is booted and no GPU computes:[/bold] the instance is a record. The "
+        "machine's own runner\nmakes its reports, with what only a machine has (apt, driver, GPU) "
+        "stubbed."
+    )
+    began = time.monotonic()
+    try:
+        with LocalAws() as aws, tempfile.TemporaryDirectory() as folder:
+            aws.control.set_quota(G_QUOTA, 8)
+            for number, step in enumerate(STORY, start=1):
+                _tell(number, step)
+                _run(step, aws, Path(folder))
+            _show_what_is_left(aws)
+    except DemoError as error:
+        console.print(f"[bold red]the demo failed:[/bold red] {escape(str(error))}")
+        return 1
+    except KeyboardInterrupt:
+        console.print("\ninterrupted: the embedded AWS and all that it started are gone")
+        return 130
+    console.print(
+        f"\nEvery step ended as it must, in {time.monotonic() - began:.0f} s. Not shown here: a "
+        "booted machine, a GPU, AWS itself.\nOn AWS: README.md, step by step."
+    )
+    return 0
+
+
+def _tell(number: int, step: Step) -> None:
+    console.print()
+    console.print(Rule(f"{number} of {len(STORY)}", align="left"))
+    console.print(step.what)
+    console.print(f"[bold]$ cdk {escape(' '.join(step.command))}[/bold]")
+
+
+def _run(step: Step, aws: LocalAws, folder: Path) -> None:
+    """Runs the command, its output shown as it comes.
+
+    Raises:
+        DemoError: It ended otherwise than it must.
+    """
+    process = subprocess.Popen(
+        [str(CDK), *step.command, "--output", str(folder / "cdk.out")],
+        cwd=ROOT,
+        env=aws.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = []
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+        status = process.wait()
+    finally:
+        process.kill()
+        process.wait()
+    text = " ".join("".join(lines).split())
+    name = f"cdk {' '.join(step.command)}"
+    if (status == 0) != step.succeeds:
+        raise DemoError(f"`{name}` ended with exit status {status}")
+    if step.says not in text:
+        raise DemoError(f"`{name}` did not say {step.says!r}")
+
+
+def _show_what_is_left(aws: LocalAws) -> None:
+    """A table of what is still in the account.
+
+    Raises:
+        DemoError: Something is left.
+    """
+    left = aws.leftovers()
+    console.print()
+    table = Table("what", "id", "detail", title="Left in the account, bootstrap aside")
+    for row in left:
+        table.add_row(row.kind, row.id, row.detail)
+    if not left:
+        table.add_row("nothing", "", "")
+    console.print(table)
+    if left:
+        raise DemoError(f"{len(left)} things were left behind")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

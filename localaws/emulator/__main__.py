@@ -1,0 +1,82 @@
+"""The child process: `python -m localaws.emulator`, started by `LocalAws` and by nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+
+from localaws.processes import kill_session
+
+SERVICES = "cloudformation,ec2,ecr,iam,kms,lambda,logs,s3,ssm,sts"
+
+
+def main() -> None:
+    """Serve until standard input closes or a signal arrives."""
+    parser = argparse.ArgumentParser(prog="localaws.emulator", description=__doc__)
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--account", required=True)
+    parser.add_argument("--state", required=True, type=Path)
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+
+    def end(_signal: int = 0, _frame: FrameType | None = None) -> None:
+        kill_session(os.getpid())
+        shutil.rmtree(options.state, ignore_errors=True)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    threading.Thread(target=_end_with_owner, args=(end,), daemon=True).start()
+
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    port = listener.getsockname()[1]
+    print(json.dumps({"port": port}), flush=True)
+    _prepare(options, port)
+    # Only now: ministack reads its settings from the environment when it is imported
+    from localaws.emulator.serve import serve
+
+    serve(listener, options.state)
+
+
+def _end_with_owner(end: object) -> None:
+    """The owner holds the other end of standard input: it closes however the owner ends."""
+    sys.stdin.read()
+    assert callable(end)
+    end()
+
+
+def _prepare(options: argparse.Namespace, port: int) -> None:
+    scratch = options.state / "tmp"
+    scratch.mkdir()
+    # Lambda workers inherit this environment: what is importable there must come from the asset
+    os.environ.pop("PYTHONPATH", None)
+    os.environ.update(
+        {
+            "TMPDIR": str(scratch),
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_HOST": "localhost",
+            "MINISTACK_REGION": options.region,
+            "MINISTACK_ACCOUNT_ID": options.account,
+            "SERVICES": SERVICES,
+            "LOG_LEVEL": "INFO" if options.verbose else "WARNING",
+            "AUTH": "true",
+            "LAMBDA_EXECUTOR": "local",
+            "PERSIST_STATE": "0",
+            "S3_DATA_DIR": str(options.state / "s3"),
+            "DOCKER_HOST": f"unix://{options.state}/no-docker.sock",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""CloudFormation as AWS runs it, where ministack's engine differs."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from ministack.services.cloudformation import provisioners, stacks, wait_conditions
+
+from localaws import schemas
+from localaws.emulator import custom_resources, instance_resource, subnet_resource
+from localaws.emulator.instances import Instances
+from localaws.emulator.stack_events import WAIT, Events
+from localaws.world import World
+
+
+def install(world: World, fleet: Instances) -> None:
+    """Replace what differs."""
+    provisioners._RESOURCE_HANDLERS[schemas.INSTANCE] = instance_resource.handlers(fleet)
+    provisioners._STACK_TAG_PROPERTY[schemas.INSTANCE] = ("Tags", "list")
+    subnet_resource.install()
+    _install_parameter_names()
+    _install_replacement()
+    _install_waits(world)
+    custom_resources.install(world)
+    Events().install()
+
+
+def _install_parameter_names() -> None:
+    """Name unnamed parameters as AWS does: without the slash that ministack begins with.
+
+    The ARN in a policy depends on it: `parameter` + `/a/b`, but `parameter/` + `CFN-...`.
+    """
+    handler = provisioners._RESOURCE_HANDLERS["AWS::SSM::Parameter"]
+    plain = handler["create"]
+
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
+        name = properties.get("Name") or f"CFN-{logical_id}-{secrets.token_hex(6)}"
+        return plain(logical_id, {**properties, "Name": name}, stack_name)
+
+    handler["create"] = create
+
+
+def _install_replacement() -> None:
+    """Read which property replaces a resource from the schemas, for every type."""
+    plain = provisioners._property_recreation
+
+    def recreation(resource_type: str, name: str) -> str:
+        if schemas.is_known(resource_type):
+            return schemas.recreation(resource_type, name)
+        return str(plain(resource_type, name))
+
+    def replacing(resource_type: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        return not custom_resources.is_custom(resource_type) and schemas.replaces(
+            resource_type, old, new
+        )
+
+    plain_sends_back = stacks._sends_back_failed_update
+
+    def sends_back(resource_type: str) -> bool:
+        return resource_type == schemas.INSTANCE or bool(plain_sends_back(resource_type))
+
+    stacks._sends_back_failed_update = sends_back
+    for module in (provisioners, stacks):
+        module._property_recreation = recreation
+        module._replacing_change = replacing
+
+
+def _install_waits(world: World) -> None:
+    """Wait in the world's seconds, and give the data without blanks."""
+    plain_wait = wait_conditions.wait_for
+    handler = provisioners._RESOURCE_HANDLERS[WAIT]
+    plain_create = handler["create"]
+
+    def wait_for(*arguments: Any) -> Any:
+        *rest, timeout = arguments
+        return plain_wait(*rest, timeout * world.scale)
+
+    def create(*arguments: Any) -> tuple[str, dict[str, str]]:
+        physical_id, attributes = plain_create(*arguments)
+        data = json.loads(attributes["Data"])
+        return physical_id, {**attributes, "Data": json.dumps(data, separators=(",", ":"))}
+
+    wait_conditions.wait_for = wait_for
+    handler["create"] = create

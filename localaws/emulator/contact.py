@@ -1,0 +1,101 @@
+"""ministack's private names that this package calls or replaces, and the check that they exist."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from importlib.metadata import version
+
+VERSION = "1.5.33"
+_CLOUDFORMATION = "ministack.services.cloudformation"
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "ministack.app": ("app", "AUTH", "SERVICE_HANDLERS", "pin_request_origin"),
+    "ministack.core.router": ("SERVICE_PATTERNS",),
+    "ministack.core.iam_actions": ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn"),
+    "ministack.core.responses": ("get_account_id", "get_region"),
+    "ministack.services.ec2": (
+        "_ACTION_MAP",
+        "_DEFAULT_SG_ID",
+        "_DEFAULT_SUBNET_ID",
+        "_describe_instances",
+        "_error",
+        "_glob_match",
+        "_iam_instance_profile_associations",
+        "_instance_xml",
+        "_instances",
+        "_launch_instances_internal",
+        "_mark_iam_instance_profile_association_disassociated",
+        "_matches_filters",
+        "_new_volume_id",
+        "_p",
+        "_parse_filters",
+        "_parse_member_list",
+        "_random_ip",
+        "_resolve_iam_instance_profile",
+        "_security_groups",
+        "_subnets",
+        "_tags",
+        "_terminate_instances",
+        "_upsert_iam_instance_profile_association",
+        "_volumes",
+        "_xml",
+    ),
+    "ministack.services.iam": ("_lookup_instance_profile",),
+    "ministack.services.ssm": ("_public_parameter",),
+    "ministack.services.sts": ("register_session",),
+    _CLOUDFORMATION: ("_stack_events", "_stacks"),
+    f"{_CLOUDFORMATION}.custom_resource": ("_pending", "deliver_response", "register_token"),
+    f"{_CLOUDFORMATION}.changesets": ("_add_event",),
+    f"{_CLOUDFORMATION}.handlers": ("_add_event",),
+    f"{_CLOUDFORMATION}.wait_conditions": ("wait_for",),
+    f"{_CLOUDFORMATION}.provisioners": (
+        "_RESOURCE_HANDLERS",
+        "_STACK_TAG_PROPERTY",
+        "_custom_named_replacement_error",
+        "_property_recreation",
+        "_replacing_change",
+    ),
+    f"{_CLOUDFORMATION}.stacks": (
+        "_add_event",
+        "_custom_named_replacement_error",
+        "_delete_resource",
+        "_failed_operation",
+        "_property_recreation",
+        "_provision_resource",
+        "_replacing_change",
+        "_sends_back_failed_update",
+        "_update_resource",
+    ),
+}
+
+SIGNATURES = {
+    (f"{_CLOUDFORMATION}.stacks", "_add_event"): "stack_id stack_name logical_id resource_type "
+    "status reason physical_id detailed_status",
+    (f"{_CLOUDFORMATION}.stacks", "_update_resource"): "resource_type physical_id old_props "
+    "new_props stack_name logical_id old_attrs",
+    (f"{_CLOUDFORMATION}.stacks", "_delete_resource"): "resource_type physical_id props "
+    "stack_name logical_id",
+    (f"{_CLOUDFORMATION}.stacks", "_provision_resource"): "resource_type logical_id props "
+    "stack_name",
+    (f"{_CLOUDFORMATION}.wait_conditions", "wait_for"): "token stack_id stack_name logical_id "
+    "resource_type count timeout_s",
+}
+
+
+def check() -> None:
+    """Refuse a ministack that is not the one this package was written for."""
+    found = version("ministack")
+    if found != VERSION:
+        raise RuntimeError(
+            f"ministack must be {VERSION}, whose inside localaws/emulator knows, got {found}; "
+            "install requirements.txt"
+        )
+    for module, names in NAMES.items():
+        missing = [name for name in names if not hasattr(import_module(module), name)]
+        if missing:
+            raise RuntimeError(f"{module} has no {', '.join(missing)}; localaws/emulator needs it")
+    for (module, name), expected in SIGNATURES.items():
+        got = " ".join(inspect.signature(getattr(import_module(module), name)).parameters)
+        if got != expected:
+            raise RuntimeError(f"{module}.{name} takes ({got}), localaws/emulator knows {expected}")

@@ -1,0 +1,111 @@
+"""The server: ministack's application with our services, resources and control paths around it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+from ministack import app as ministack_app
+
+from localaws.emulator import cloudformation, contact, ec2_api, services
+from localaws.emulator.instances import Instances
+from localaws.machines import Machines
+from localaws.world import World
+
+PREFIX = "/_localaws/"
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def serve(listener: socket.socket, state: Path) -> None:
+    """Extend ministack and serve it on a socket that listens already."""
+    contact.check()
+    world = World()
+    machines = Machines(state / "machines", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    fleet = Instances(world, machines)
+    services.install(world)
+    ec2_api.install(fleet)
+    cloudformation.install(world, fleet)
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.loglevel = "WARNING"
+    config.keep_alive_timeout = 75
+    application: Any = _application(Commands(world, machines))
+    asyncio.run(hypercorn_serve(application, config))
+
+
+class Commands:
+    """What `Control` calls: the world's own commands, and those about machines.
+
+    Args:
+        world: The account's state.
+        machines: The account's machines.
+    """
+
+    def __init__(self, world: World, machines: Machines) -> None:
+        self._world = world
+        self._machines = machines
+
+    def run(self, command: str, arguments: dict[str, Any]) -> Any:
+        """Carry out one command."""
+        if command == "ready":
+            return True
+        if command == "calls":
+            return self._world.calls
+        if command in ("console", "machine_root", "machine_idle", "metadata_url"):
+            return getattr(self, f"_{command}")(**arguments)
+        return getattr(self._world, command)(**arguments)
+
+    def _console(self, instance_id: str) -> str:
+        return self._machines.console(instance_id)
+
+    def _machine_root(self, instance_id: str) -> str:
+        return str(self._machines.get(instance_id).root)
+
+    def _machine_idle(self, instance_id: str, seconds: float) -> bool:
+        return self._machines.get(instance_id).idle.wait(seconds)
+
+    def _metadata_url(self, instance_id: str) -> str:
+        server = self._machines.get(instance_id).metadata
+        if server is None:
+            raise ValueError(f"instance {instance_id} does not run, so it has no metadata service")
+        return server.url
+
+
+def _application(commands: Commands) -> Application:
+    """Ministack's application, with the control paths before it."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+            await ministack_app.app(scope, receive, send)
+            return
+        body = await _read(receive)
+        try:
+            arguments = json.loads(body) if body else {}
+            command = scope["path"].removeprefix(PREFIX)
+            # On a thread: machine_idle waits
+            answer = await asyncio.to_thread(commands.run, command, arguments)
+            status, text = 200, json.dumps(answer)
+        except (AttributeError, TypeError, ValueError) as error:
+            status, text = 400, str(error)
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": text.encode()})
+
+    return application
+
+
+async def _read(receive: Receive) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += bytes(message.get("body", b""))
+        if not message.get("more_body"):
+            return body

@@ -1,0 +1,153 @@
+"""Service Quotas, the public parameters, and planned faults: what wraps ministack's services."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from ministack import app
+from ministack.core import iam_actions, router
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import ssm
+
+from localaws.emulator import wire
+from localaws.errors import ApiError
+from localaws.images import public_images
+from localaws.quotas import HANDLERS
+from localaws.world import World
+
+Answer = tuple[int, dict[str, str], bytes]
+Service = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awaitable[Answer]]
+PUBLIC = ":parameter/aws/service/"
+_JSON = "application/x-amz-json-1.1"
+
+_FAULTS = {
+    ("throttle", "ec2"): ("RequestLimitExceeded", "Request limit exceeded.", 503),
+    ("throttle", "servicequotas"): ("TooManyRequestsException", "Too Many Requests", 400),
+    ("throttle", "ssm"): ("ThrottlingException", "Rate exceeded", 400),
+    ("deny", "ec2"): ("UnauthorizedOperation", "You are not authorized to perform: {}", 403),
+    ("deny", "servicequotas"): (
+        "AccessDeniedException",
+        "User is not authorized to perform: servicequotas:{}",
+        400,
+    ),
+    ("deny", "ssm"): ("AccessDeniedException", "User is not authorized to perform: ssm:{}", 400),
+    ("missing", "ec2"): ("InvalidParameterValue", "{}: it does not exist", 400),
+    ("missing", "servicequotas"): (
+        "NoSuchResourceException",
+        "The request failed because the specified service quota does not exist.",
+        400,
+    ),
+    ("missing", "ssm"): ("ParameterNotFound", "", 400),
+}
+
+
+def install(world: World) -> None:
+    """Add Service Quotas, and let planned faults meet the calls of three services."""
+    router.SERVICE_PATTERNS["servicequotas"] = {
+        "target_prefixes": ["ServiceQuotasV20190624"],
+        "host_patterns": [],
+    }
+    iam_actions.SERVICE_TO_IAM_NAMESPACE["servicequotas"] = "servicequotas"
+    app.SERVICE_HANDLERS["servicequotas"] = _service_quotas(world)
+    for name in ("ec2", "ssm", "servicequotas"):
+        app.SERVICE_HANDLERS[name] = _with_faults(name, app.SERVICE_HANDLERS[name], world)
+    _correct_authorization()
+    plain = ssm._public_parameter
+
+    def public_parameter(name: str) -> Any:
+        if name in world.parameters:
+            value = world.parameters[name]
+        else:
+            image = public_images(get_region()).get(name)
+            value = image.image_id if image else None
+        if value is None:
+            return None if name in world.parameters else plain(name)
+        arn = f"arn:aws:ssm:{get_region()}::parameter{name}"
+        answer = {"Name": name, "Type": "String", "Value": value, "Version": 1, "ARN": arn}
+        return {**answer, "LastModifiedDate": 1793577600, "DataType": "aws:ec2:image"}
+
+    ssm._public_parameter = public_parameter
+
+
+def _correct_authorization() -> None:
+    """What ministack's IAM is told otherwise than AWS's.
+
+    Loopback counts as TLS, for the bootstrap bucket denies what does not come by it; and public
+    parameters belong to no account.
+    """
+    plain_origin, plain_arn = app.pin_request_origin, iam_actions.extract_resource_arn
+
+    def pin_request_origin(source_ip: str, secure_transport: bool) -> None:
+        plain_origin(source_ip, True)
+
+    def extract_resource_arn(service: str, *request: Any) -> str:
+        if service == "servicequotas":
+            return _quota_arn(_operation(request[2], request[3]), request[3])
+        arn: str = plain_arn(service, *request)
+        if PUBLIC in arn:
+            return arn.replace(f":{get_account_id()}{PUBLIC}", f":{PUBLIC}")
+        return arn
+
+    app.pin_request_origin = pin_request_origin
+    iam_actions.extract_resource_arn = extract_resource_arn
+
+
+def _quota_arn(operation: str, body: bytes) -> str:
+    """What a call is authorized on: only a request to raise a quota knows resources.
+
+    A policy that names quotas therefore allows none of the reads: they need `*`.
+    """
+    if operation != "RequestServiceQuotaIncrease":
+        return "*"
+    asked = json.loads(body)
+    owner = f"arn:aws:servicequotas:{get_region()}:{get_account_id()}"
+    return f"{owner}:{asked['ServiceCode']}/{asked['QuotaCode']}"
+
+
+def _service_quotas(world: World) -> Service:
+    async def service(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Answer:
+        operation = _operation(headers, body)
+        if operation not in HANDLERS:
+            return _json_refusal(ApiError("UnknownOperationException", f"no {operation} here"))
+        try:
+            asked = json.loads(body or b"{}")
+            answer = HANDLERS[operation](world, asked, get_region(), get_account_id())
+        except ApiError as error:
+            return _json_refusal(error)
+        return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
+
+    return service
+
+
+def _with_faults(name: str, service: Service, world: World) -> Service:
+    async def faulty(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Answer:
+        operation = _operation(headers, body)
+        world.calls.append(operation)
+        kind = world.take_fault(operation)
+        if kind is None:
+            return await service(method, path, headers, body, query)
+        code, text, status = _FAULTS[kind, name]
+        error = ApiError(code, text.format(operation), status)
+        return wire.refusal(error) if name == "ec2" else _json_refusal(error)
+
+    return faulty
+
+
+def _operation(headers: Mapping[str, str], body: bytes) -> str:
+    """Name of the call: in a header of the JSON services, in the form of EC2."""
+    target = headers.get("x-amz-target", "")
+    if target:
+        return target.rpartition(".")[2]
+    return parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
+
+
+def _json_refusal(error: ApiError) -> Answer:
+    text = json.dumps({"__type": error.code, "message": error.message})
+    return error.status, {"Content-Type": _JSON, "x-amzn-errortype": error.code}, text.encode()

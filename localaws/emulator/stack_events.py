@@ -1,0 +1,136 @@
+"""The events and the status of a stack's operations, as AWS shows them.
+
+ministack's engine reports every resource of an update, whether it changes or not, creates nothing
+in an update (all is UPDATE), deletes silently, and shows each signal to a handle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from ministack.services import cloudformation
+from ministack.services.cloudformation import changesets, handlers, stacks
+
+CLEANUP = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
+STACK = "AWS::CloudFormation::Stack"
+WAIT = "AWS::CloudFormation::WaitCondition"
+TICK = timedelta(milliseconds=1)
+"""The least distance of two events: the CDK CLI sorts by time, and shows ties in reverse."""
+
+
+class Events:
+    """Stands between the engine and its list of events."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._new: set[tuple[str, str]] = set()
+        self._failed: dict[str, str] = {}
+        self._last = datetime.now(timezone.utc)
+        self._plain: Callable[..., None] = stacks._add_event
+
+    def install(self) -> None:
+        """Take the place of the engine's function, also where it was imported by name."""
+        stacks._update_resource = self._watched_update(stacks._update_resource)
+        stacks._delete_resource = self._watched_delete(stacks._delete_resource)
+        for module in (stacks, changesets, handlers):
+            module._add_event = self.add
+
+    def add(
+        self,
+        stack_id: str,
+        stack_name: str,
+        logical_id: str,
+        resource_type: str,
+        status: str,
+        reason: str = "",
+        physical_id: str = "",
+        detailed_status: str = "",
+    ) -> None:
+        """Record an event, or hold it, or change it, or drop it."""
+        about = (stack_id, stack_name, logical_id, resource_type)
+        rest = (physical_id, detailed_status)
+        if resource_type == WAIT and reason.startswith("Received "):
+            return  # AWS shows signals of creation policies only
+        if resource_type == STACK and logical_id == stack_name:
+            self._record(*about, status, self._stack_reason(stack_name, status, reason), *rest)
+            return
+        if status.endswith("_FAILED"):
+            self._failed[stack_name] = logical_id
+        if _status(stack_name) != "UPDATE_IN_PROGRESS":
+            self._record(*about, status, reason, *rest)
+        elif status == "UPDATE_IN_PROGRESS" and not physical_id:
+            self._begin(about)
+        else:
+            self._go_on(about, status, reason, rest)
+
+    def _begin(self, about: tuple[str, ...]) -> None:
+        """A resource's turn in an update: what exists already waits until something changes."""
+        _, stack_name, logical_id, _ = about
+        if logical_id in cloudformation._stacks[stack_name].get("_resources", {}):
+            self._held[stack_name, logical_id] = about
+        else:
+            self._new.add((stack_name, logical_id))
+            self._record(*about, "CREATE_IN_PROGRESS")
+
+    def _go_on(
+        self, about: tuple[str, ...], status: str, reason: str, rest: tuple[str, ...]
+    ) -> None:
+        key = (about[1], about[2])
+        unchanged = self._held.pop(key, None) is not None and status == "UPDATE_COMPLETE"
+        if key in self._new:
+            status = status.replace("UPDATE", "CREATE")
+            self._new.discard(key)
+        if not unchanged:
+            self._record(*about, status, reason, *rest)
+
+    def _record(self, stack_id: str, *event: str) -> None:
+        self._plain(stack_id, *event)
+        self._last = max(datetime.now(timezone.utc), self._last + TICK)
+        stamp = self._last.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        cloudformation._stack_events[stack_id][-1]["Timestamp"] = stamp
+
+    def _stack_reason(self, stack_name: str, status: str, reason: str) -> str:
+        failed = self._failed.pop(stack_name, None) if "ROLLBACK_IN" in status else None
+        if failed is None or reason != "Rollback requested":
+            return reason
+        return (
+            f"The following resource(s) failed to create: [{failed}]. Rollback requested by user."
+        )
+
+    def _watched_update(self, update: Callable[..., Any]) -> Callable[..., Any]:
+        def update_resource(
+            kind: str, physical_id: str, old: Any, new: Any, stack: str, logical_id: str, *rest: Any
+        ) -> Any:
+            held = self._held.pop((stack, logical_id), None) if old != new else None
+            if held is not None:
+                self._record(*held, "UPDATE_IN_PROGRESS")
+            return update(kind, physical_id, old, new, stack, logical_id, *rest)
+
+        return update_resource
+
+    def _watched_delete(self, delete: Callable[..., Any]) -> Callable[..., Any]:
+        """The engine's first deletion in an update begins the clean-up, which it does not show."""
+
+        def delete_resource(
+            kind: str, physical_id: str, properties: Any, stack: str, logical_id: str
+        ) -> None:
+            record = cloudformation._stacks[stack]
+            about = (record["StackId"], stack, logical_id, kind)
+            if _status(stack) == "UPDATE_IN_PROGRESS":
+                record["StackStatus"] = CLEANUP
+                self._record(record["StackId"], stack, stack, STACK, CLEANUP, "", record["StackId"])
+            shown = _status(stack) == CLEANUP
+            if shown:
+                self._record(*about, "DELETE_IN_PROGRESS", "", physical_id)
+            delete(kind, physical_id, properties, stack, logical_id)
+            if shown:
+                self._record(*about, "DELETE_COMPLETE", "", physical_id)
+
+        return delete_resource
+
+
+def _status(stack_name: str) -> str:
+    stack = cloudformation._stacks.get(stack_name) or {}
+    return str(stack.get("StackStatus"))

@@ -1,0 +1,17 @@
+"""The error of an AWS API, raised anywhere in the child and answered in the API's own form."""
+
+
+class ApiError(Exception):
+    """An error as an AWS API answers it.
+
+    Args:
+        code: Error code, e.g. `InvalidAMIID.NotFound`.
+        message: Text, in AWS's words where they are known.
+        status: HTTP status. Default: 400.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status

@@ -1,0 +1,91 @@
+"""Images and the public parameters that name them, the same for a region every time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+CANONICAL = "099720109477"
+AMAZON = "898082745236"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One machine image."""
+
+    image_id: str
+    name: str
+    architecture: str = "x86_64"
+    root_device: str = "/dev/sda1"
+    root_device_type: str = "ebs"
+    size_gib: int = 8
+    owner: str = CANONICAL
+
+    @property
+    def snapshot_id(self) -> str:
+        """The snapshot behind the root device."""
+        return f"snap-{_digits(self.image_id)}"
+
+    def answer(self) -> dict[str, object]:
+        """As DescribeImages shows it; an instance-store image has no block device."""
+        root = {
+            "DeviceName": self.root_device,
+            "Ebs": {
+                "DeleteOnTermination": True,
+                "SnapshotId": self.snapshot_id,
+                "VolumeSize": self.size_gib,
+                "VolumeType": "gp3",
+                "Encrypted": False,
+            },
+        }
+        return {
+            "ImageId": self.image_id,
+            "Name": self.name,
+            "ImageLocation": f"{self.owner}/{self.name}",
+            "State": "available",
+            "OwnerId": self.owner,
+            "Public": True,
+            "Architecture": self.architecture,
+            "ImageType": "machine",
+            "RootDeviceType": self.root_device_type,
+            "RootDeviceName": self.root_device,
+            "BlockDeviceMappings": [root] if self.root_device_type == "ebs" else [],
+            "VirtualizationType": "hvm",
+            "Hypervisor": "xen",
+            "EnaSupport": True,
+            "PlatformDetails": "Linux/UNIX",
+            "CreationDate": "2026-11-02T00:00:00.000Z",
+        }
+
+
+def _digits(text: str) -> str:
+    """17 hex digits like those of AWS's ids, always the same for a text."""
+    return "0" + hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+_UBUNTU = "/aws/service/canonical/ubuntu/server/{}/stable/current/{}/hvm/{}/ami-id"
+_DLAMI = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-{}/latest/ami-id"
+# Ubuntu's parameters end in ebs-gp2 for 22.04 and in ebs-gp3 from 24.04 on. A DLAMI's snapshot
+# is larger than Ubuntu's: "expect size >= 75GB" is in the public reports.
+_PUBLIC = {
+    _UBUNTU.format("22.04", "amd64", "ebs-gp2"): ("ubuntu-jammy-22.04-amd64-server", 8),
+    _UBUNTU.format("22.04", "arm64", "ebs-gp2"): ("ubuntu-jammy-22.04-arm64-server", 8),
+    _UBUNTU.format("24.04", "amd64", "ebs-gp3"): ("ubuntu-noble-24.04-amd64-server", 8),
+    _UBUNTU.format("24.04", "arm64", "ebs-gp3"): ("ubuntu-noble-24.04-arm64-server", 8),
+    _DLAMI.format("22.04"): ("Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04)", 75),
+    _DLAMI.format("24.04"): ("Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 24.04)", 75),
+}
+
+
+def public_images(region: str) -> dict[str, Image]:
+    """The images of a region by the public parameter that names them."""
+    images = {}
+    for parameter, (name, size) in _PUBLIC.items():
+        images[parameter] = Image(
+            image_id=f"ami-{_digits(region + parameter)}",
+            name=name,
+            architecture="arm64" if "arm64" in name else "x86_64",
+            size_gib=size,
+            owner=AMAZON if "Deep Learning" in name else CANONICAL,
+        )
+    return images

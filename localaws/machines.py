@@ -1,0 +1,177 @@
+"""A machine's life in the embedded AWS: its real user data, run with stubbed commands.
+
+No machine boots. At every boot the script of the user data runs under bash, with localaws/stubs
+first on PATH, a folder that stands for the root file system, and a metadata service of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from localaws.metadata import MachineFacts, MetadataServer
+from localaws.processes import group_lives
+
+STUBS = Path(__file__).parent / "stubs"
+BOOTHOOK = "#cloud-boothook"
+BOOT_SECONDS = 120
+"""A boot that takes longer is ended: with stubs everything takes seconds."""
+
+# A process group of its own, but in the session of the embedded AWS: see processes.py.
+# Popen's preexec_fn is not safe beside threads, and its process_group came with Python 3.11.
+_EXEC = "import os, sys; os.setpgrp(); os.execvp(sys.argv[1], sys.argv[1:])"
+IN_A_GROUP = [sys.executable, "-IS", "-c", _EXEC]
+
+
+@dataclass
+class Machine:
+    """One instance's disk, console and running boot."""
+
+    folder: Path
+    metadata: MetadataServer | None = None
+    process: subprocess.Popen[bytes] | None = None
+    idle: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def root(self) -> Path:
+        """What stands for the root file system."""
+        return self.folder / "root"
+
+    @property
+    def console(self) -> Path:
+        """What the boots printed."""
+        return self.folder / "console.log"
+
+
+class Machines:
+    """All machines of the account.
+
+    Args:
+        folder: Where their disks lie.
+        endpoint: Address of the embedded AWS.
+    """
+
+    def __init__(self, folder: Path, endpoint: str) -> None:
+        self._folder = folder
+        self._endpoint = endpoint
+        self._machines: dict[str, Machine] = {}
+
+    def boot(self, facts: MachineFacts, faults: dict[str, Any], silent: bool) -> None:
+        """Boot, first or again: the disk stays, the user data runs at every boot."""
+        machine = self._machines.setdefault(
+            facts.instance_id, Machine(self._folder / facts.instance_id)
+        )
+        self._halt(machine)
+        machine.root.mkdir(parents=True, exist_ok=True)
+        machine.idle.clear()
+        machine.metadata = MetadataServer(facts)
+        script = _script(facts.user_data)
+        if silent or script is None:
+            machine.idle.set()
+            return
+        path = machine.folder / "user-data.sh"
+        path.write_bytes(script)
+        with machine.console.open("ab") as console:
+            machine.process = subprocess.Popen(
+                [*IN_A_GROUP, "bash", str(path)],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                cwd=machine.root,
+                env=self._environment(machine, facts, faults),
+            )
+        threading.Thread(target=_watch, args=(machine, machine.process), daemon=True).start()
+
+    def halt(self, instance_id: str) -> None:
+        """Stop: whatever runs ends, the disk stays."""
+        if instance_id in self._machines:
+            self._halt(self._machines[instance_id])
+
+    def remove(self, instance_id: str) -> None:
+        """Terminate: the disk goes, the console stays readable."""
+        machine = self._machines.get(instance_id)
+        if machine is not None:
+            self._halt(machine)
+            shutil.rmtree(machine.root, ignore_errors=True)
+
+    def require_token(self, instance_id: str, required: bool) -> None:
+        """Change what a running machine's metadata service insists on."""
+        metadata = self.get(instance_id).metadata
+        if metadata is not None:
+            metadata.facts.token_required = required
+
+    def get(self, instance_id: str) -> Machine:
+        """The machine of an instance."""
+        if instance_id not in self._machines:
+            raise ValueError(f"instance {instance_id} has no machine; see DescribeInstances")
+        return self._machines[instance_id]
+
+    def console(self, instance_id: str) -> str:
+        """Everything that the boots printed."""
+        console = self.get(instance_id).console
+        return console.read_text(errors="replace") if console.exists() else ""
+
+    def _halt(self, machine: Machine) -> None:
+        process, machine.process = machine.process, None
+        if process is not None:
+            _kill_group(process)
+        if machine.metadata is not None:
+            machine.metadata.close()
+            machine.metadata = None
+
+    def _environment(
+        self, machine: Machine, facts: MachineFacts, faults: dict[str, Any]
+    ) -> dict[str, str]:
+        assert machine.metadata is not None
+        return {
+            "PATH": f"{STUBS}:{os.environ['PATH']}",
+            "HOME": str(machine.folder),
+            "LANG": "C.UTF-8",
+            "TMPDIR": os.environ.get("TMPDIR", "/tmp"),
+            "GPUSTATION_ROOT": str(machine.root),
+            "AWS_ENDPOINT_URL": self._endpoint,
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": machine.metadata.url,
+            "INSTANCE_ID": facts.instance_id,
+            "LOCALAWS_INSTANCE_TYPE": facts.instance_type,
+            "LOCALAWS_FAULTS": json.dumps(faults),
+        }
+
+
+def _script(user_data: str) -> bytes | None:
+    """What cloud-init would run; None when there is nothing to run."""
+    raw = base64.b64decode(user_data) if user_data else b""
+    first, _, rest = raw.partition(b"\n")
+    script = rest if first.strip() == BOOTHOOK.encode() else raw
+    return script if script.startswith(b"#!") else None
+
+
+def _watch(machine: Machine, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a boot has nothing left to run, and end what outstays its time."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    while process.poll() is None or group_lives(process.pid):
+        if time.monotonic() > deadline:
+            with machine.console.open("a") as console:
+                console.write(f"localaws: ended this boot after {BOOT_SECONDS} s\n")
+            _kill_group(process)
+            break
+        time.sleep(0.05)
+    if machine.process in (process, None):
+        machine.idle.set()
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()

@@ -1,0 +1,149 @@
+"""The metadata service of one machine: IMDSv2 on a loopback port of its own."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TOKEN_PATH = "/latest/api/token"
+TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
+TOKEN_HEADER = "X-aws-ec2-metadata-token"
+MAX_TTL = 21600
+"""Six hours, the longest life of a token in AWS's documentation."""
+CREDENTIALS_LIFE = 6 * 3600
+_CREDENTIALS = "/latest/meta-data/iam/security-credentials/"
+
+
+@dataclass
+class MachineFacts:
+    """What the metadata service tells about its machine."""
+
+    instance_id: str
+    instance_type: str
+    image_id: str
+    account: str
+    region: str
+    zone: str
+    private_ip: str
+    public_ip: str
+    user_data: str
+    role: str = ""
+    access_key: str = ""
+    secret_key: str = ""
+    session_token: str = ""
+    token_required: bool = False
+
+    def tree(self) -> dict[str, str]:
+        """The documents by path."""
+        identity = {
+            "accountId": self.account,
+            "architecture": "x86_64",
+            "availabilityZone": self.zone,
+            "imageId": self.image_id,
+            "instanceId": self.instance_id,
+            "instanceType": self.instance_type,
+            "privateIp": self.private_ip,
+            "region": self.region,
+            "version": "2017-09-30",
+        }
+        values = {
+            "ami-id": self.image_id,
+            "instance-id": self.instance_id,
+            "instance-type": self.instance_type,
+            "local-ipv4": self.private_ip,
+            "public-ipv4": self.public_ip,
+            "placement/availability-zone": self.zone,
+            "placement/region": self.region,
+        }
+        tree = {f"/latest/meta-data/{name}": value for name, value in values.items() if value}
+        tree["/latest/dynamic/instance-identity/document"] = json.dumps(identity, indent=2)
+        if self.user_data:
+            tree["/latest/user-data"] = self.user_data
+        if self.role:
+            tree[_CREDENTIALS] = tree[_CREDENTIALS.rstrip("/")] = self.role
+            tree[_CREDENTIALS + self.role] = json.dumps(self._credentials())
+        return tree
+
+    def _credentials(self) -> dict[str, str]:
+        stamp = "%Y-%m-%dT%H:%M:%SZ"
+        return {
+            "Code": "Success",
+            "Type": "AWS-HMAC",
+            "LastUpdated": time.strftime(stamp, time.gmtime()),
+            "Expiration": time.strftime(stamp, time.gmtime(time.time() + CREDENTIALS_LIFE)),
+            "AccessKeyId": self.access_key,
+            "SecretAccessKey": self.secret_key,
+            "Token": self.session_token,
+        }
+
+
+class MetadataServer:
+    """Serves one machine's facts until it is closed.
+
+    Args:
+        facts: What it tells; read at every request.
+    """
+
+    def __init__(self, facts: MachineFacts) -> None:
+        self.facts = facts
+        self._tokens: dict[str, float] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        """Its address, for AWS_EC2_METADATA_SERVICE_ENDPOINT."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def new_token(self, ttl: str | None) -> str | None:
+        """A token that lives as long as asked; None for a life that is none."""
+        if ttl is None or not ttl.isdigit() or not 1 <= int(ttl) <= MAX_TTL:
+            return None
+        token = secrets.token_urlsafe(40)
+        self._tokens[token] = time.monotonic() + int(ttl)
+        return token
+
+    def admits(self, token: str | None) -> bool:
+        """Whether a request with this token, or none, is answered."""
+        if token is None:
+            return not self.facts.token_required
+        return self._tokens.get(token, 0.0) > time.monotonic()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_PUT(self) -> None:
+                token = service.new_token(self.headers.get(TTL_HEADER))
+                status = 400 if token is None else 200
+                self._answer(status if self.path == TOKEN_PATH else 405, token or "")
+
+            def do_GET(self) -> None:
+                if not service.admits(self.headers.get(TOKEN_HEADER)):
+                    self._answer(401, "")
+                    return
+                text = service.facts.tree().get(self.path)
+                self._answer(404 if text is None else 200, text or "")
+
+            def _answer(self, status: int, text: str) -> None:
+                body = text.encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing: the console log is the machine's own."""
+
+        return Handler

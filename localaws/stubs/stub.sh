@@ -1,0 +1,247 @@
+#!/usr/bin/env bash
+# Stands in for the commands that would change a machine: one file, a link for each name.
+#
+# Put first on PATH, with GPUSTATION_ROOT naming a folder, it lets the real user data, agent,
+# runner and phases run without touching the host. Every call is a line in
+# $GPUSTATION_ROOT/var/log/stub-calls.log. LOCALAWS_FAULTS makes a command fail, as JSON:
+#   {"modprobe": {"exit": 1, "stderr": "modprobe: FATAL: ...", "when": "nvidia_uvm"}}
+# where the optional "when" must be part of the arguments; "stdout" is possible too.
+set -euo pipefail
+
+: "${GPUSTATION_ROOT:?must name the folder that stands for the root of the machine}"
+root=$GPUSTATION_ROOT
+name=${0##*/}
+# Called through a link on PATH, or through one in a virtual environment.
+stubs=${0%/*}
+if [[ ! -e "$stubs/stub.sh" ]]; then
+  stubs=$(readlink -f "$0")
+  stubs=${stubs%/*}
+fi
+packages="$root/var/lib/localaws/packages"
+settings="$root/var/lib/gpustation/settings.json"
+driver_version=580.178.04
+kernel=6.8.0-1070-aws
+
+# real NAME ARGUMENT...: the command of that name behind the stubs on PATH.
+real() {
+  PATH=${PATH//"$stubs:"/} exec "$@"
+}
+
+real_python() {
+  PATH=${PATH//"$stubs:"/} python3 "$@"
+}
+
+fail_if_told() {
+  [[ ${LOCALAWS_FAULTS:-} == *"\"$name\""* ]] || return 0
+  local status=0
+  real_python - "$name" "$*" <<'EOF' || status=$?
+import json, os, sys
+fault = json.loads(os.environ["LOCALAWS_FAULTS"]).get(sys.argv[1])
+if fault and fault.get("when", "") in sys.argv[2]:
+    print(fault.get("stdout", ""))
+    print(fault.get("stderr", ""), file=sys.stderr)
+    sys.exit(fault["exit"])
+EOF
+  if ((status)); then
+    exit "$status"
+  fi
+}
+
+# from_settings NAME: a plain value, as the agent writes the file.
+from_settings() {
+  [[ $(<"$settings") =~ \"$1\":\ \"?([^\",}]*) ]] && echo "${BASH_REMATCH[1]}"
+}
+
+has_package() {
+  [[ -e $packages ]] && grep -qxF -- "$1" "$packages"
+}
+
+apt_get() {
+  local word installing=
+  for word in "$@"; do
+    case $word in
+      install) installing=1 ;;
+      -* | *::*) ;;
+      *) [[ -z $installing ]] || printf '%s\n' "${word%%=*}" >>"$packages" ;;
+    esac
+  done
+}
+
+apt_cache() {
+  case $1 in
+    show) has_module "${@: -1}" ;;
+    madison) printf ' %s | %s-0ubuntu0.22.04.1 | stub\n' "$2" "$driver_version" ;;
+  esac
+}
+
+# The archive has modules for one kernel only; LOCALAWS_KERNEL boots an older one.
+has_module() {
+  [[ $1 == *-"$kernel" ]]
+}
+
+running_kernel() {
+  # The newest kernel runs once a meta package has brought it and the machine was rebooted.
+  if [[ -e "$root/var/lib/localaws/rebooted" ]]; then
+    echo "$kernel"
+  else
+    echo "${LOCALAWS_KERNEL:-$kernel}"
+  fi
+}
+
+dpkg_query() {
+  if [[ " $* " == *'Package}'* ]]; then
+    [[ ! -e $packages ]] || sed 's/^/installed /' "$packages"
+  else
+    has_package "${@: -1}" && printf installed
+  fi
+}
+
+gpu_name() {
+  case $(from_settings instance_type) in
+    g4dn.*) echo 'Tesla T4' ;;
+    g5.*) echo 'NVIDIA A10G' ;;
+    g6.* | gr6.*) echo 'NVIDIA L4' ;;
+    g6e.*) echo 'NVIDIA L40S' ;;
+    p3*.*) echo 'Tesla V100-SXM2-32GB' ;;
+    p4d*.*) echo 'NVIDIA A100-SXM4' ;;
+    p5.*) echo 'NVIDIA H100 80GB HBM3' ;;
+    p5e*.*) echo 'NVIDIA H200' ;;
+    *) echo 'NVIDIA GPU' ;;
+  esac
+}
+
+nvidia_smi() {
+  local count index query=
+  if [[ ! -e "$root/var/lib/localaws/module-loaded" ]]; then
+    echo 'NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.'
+    exit 9
+  fi
+  count=$(from_settings gpus)
+  for ((index = 0; index < count; index++)); do
+    query=${*:1:1}
+    case $query in
+      --query-gpu=name,driver_version) echo "$(gpu_name), $driver_version" ;;
+      --query-gpu=driver_version) echo "$driver_version" ;;
+      *) echo "GPU $index: $(gpu_name)" ;;
+    esac
+  done
+}
+
+# The set-up's unit runs as systemd would run it, but once and in the foreground; a failure
+# starts the unit of its OnFailure.
+systemctl_() {
+  case " $* " in
+    *' start '*gpustation.service*) run_unit gpustation.service ;;
+    *' reboot '*) touch "$root/var/lib/localaws/rebooted" ;;
+    *' is-active '*nvidia-fabricmanager*) return 3 ;;
+  esac
+}
+
+run_unit() {
+  local file="$root/etc/systemd/system/$1" line next
+  while IFS= read -r line; do
+    if ! bash -c "$line"; then
+      next=$(sed -n 's/^OnFailure=//p' "$file")
+      [[ -z $next ]] || run_unit "$next"
+      return
+    fi
+  done < <(sed -n 's/^ExecStart=//p' "$file")
+}
+
+git_() {
+  local folder=${*: -1}
+  case " $* " in
+    *' init '*) mkdir -p "$folder" ;;
+    *' checkout '*)
+      mkdir -p "$2/chapter_preliminaries" "$2/img"
+      printf '%s\n' '# Stub of a chapter' '' '```{.python .input}' '%%tab all' '1 + 1' '```' \
+        >"$2/chapter_preliminaries/ndarray.md"
+      ;;
+  esac
+}
+
+uv_() {
+  case "$1 ${2:-}" in
+    'venv '*) make_environment "${@: -1}" ;;
+    'pip install')
+      mkdir -p "$root/opt/gpustation/env/lib/python3.10/site-packages/nvidia/cublas/lib"
+      ;;
+    'python install')
+      mkdir -p "$UV_PYTHON_INSTALL_DIR/$4/bin"
+      ;;
+  esac
+}
+
+make_environment() {
+  mkdir -p "$1/bin"
+  ln -sf "$stubs/stub.sh" "$1/bin/python"
+}
+
+python3_() {
+  fail_if_told "$@"
+  if [[ ${1:-} == -m && ${2:-} == venv ]]; then
+    note "$@"
+    make_environment "$3"
+  else
+    real python3 "$@"
+  fi
+}
+
+# The python of a virtual environment that a stub made: nothing is installed in it.
+environment_python() {
+  local title=MXNet version=1.9.1 cuda=11.8
+  if [[ -e $settings && $(from_settings framework) == pytorch ]]; then
+    title=PyTorch version=2.14.1 cuda=13.0
+  fi
+  case " $* " in
+    *' -m pip install '*) ln -sf "$stubs/stub.sh" "$(dirname "$0")/uv" ;;
+    *describe_environment.py*) echo "$title $version, CUDA $cuda libraries (simulated)" ;;
+    *verify.py*) simulate_verify "$title" "$version" "$cuda" ;;
+  esac
+}
+
+simulate_verify() {
+  echo 'simulated: no machine was booted, nothing is computed' >&2
+  GPU=$(gpu_name) DRIVER=$driver_version real_python - "$settings" "$@" <<'EOF'
+import json, os, sys
+path, title, version, cuda = sys.argv[1:]
+count = json.load(open(path))["gpus"]
+versions = {"driver": os.environ["DRIVER"], "CUDA": cuda, title: version}
+note = "simulated, no machine was booted"
+result = {"device": "gpu", "devices": [os.environ["GPU"]] * count, "note": note}
+print(json.dumps({**result, "versions": versions}))
+EOF
+}
+
+note() {
+  [[ -d ${packages%/*} ]] || mkdir -p "$root/var/log" "${packages%/*}"
+  printf '%s\n' "$name $*" >>"$root/var/log/stub-calls.log"
+}
+
+if [[ $name == python3 ]]; then
+  python3_ "$@"
+  exit
+fi
+note "$@"
+fail_if_told "$@"
+case $name in
+  apt-cache) apt_cache "$@" ;;
+  apt-get) apt_get "$@" ;;
+  apt-mark | chown | ldconfig) ;;
+  dpkg-query) dpkg_query "$@" ;;
+  git) git_ "$@" ;;
+  journalctl) echo '(simulated: there is no journal)' ;;
+  modprobe) touch "$root/var/lib/localaws/module-loaded" ;;
+  nvcc) echo 'Cuda compilation tools (simulated)' ;;
+  nvidia-smi) nvidia_smi "$@" ;;
+  python) environment_python "$@" ;;
+  systemctl) systemctl_ "$@" ;;
+  uname)
+    if [[ ${1:-} == -r ]]; then running_kernel; else real uname "$@"; fi
+    ;;
+  uv) uv_ "$@" ;;
+  *)
+    echo "$0: there is no stub of $name" >&2
+    exit 127
+    ;;
+esac

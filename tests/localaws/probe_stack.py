@@ -1,0 +1,132 @@
+"""Stacks made from small templates, and the parts to write them with."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from dataclasses import dataclass
+from typing import Any
+
+from localaws import LocalAws
+
+UBUNTU = "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id"
+G_QUOTA = "L-DB2E81BA"
+PATIENCE = 30
+
+
+@dataclass
+class Stack:
+    """A stack made from a template, by the plain CloudFormation API."""
+
+    aws: LocalAws
+    name: str
+    stack_id: str = ""
+
+    def create(self, resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> str:
+        return self._deploy("create_stack", resources, outputs)
+
+    def update(self, resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> str:
+        return self._deploy("update_stack", resources, outputs)
+
+    def delete(self) -> str:
+        self._cloudformation.delete_stack(StackName=self.stack_id)
+        return self.settled()
+
+    def settled(self) -> str:
+        deadline = time.monotonic() + PATIENCE
+        while (status := self.describe()["StackStatus"]).endswith("_IN_PROGRESS"):
+            assert time.monotonic() < deadline, f"{self.name} still {status}: {self.events()}"
+            time.sleep(0.05)
+        return str(status)
+
+    def describe(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._cloudformation.describe_stacks(StackName=self.stack_id)[
+            "Stacks"
+        ][0]
+        return found
+
+    def outputs(self) -> dict[str, str]:
+        return {o["OutputKey"]: o["OutputValue"] for o in self.describe().get("Outputs", [])}
+
+    def physical_id(self, logical_id: str) -> str:
+        answer = self._cloudformation.describe_stack_resource(
+            StackName=self.name, LogicalResourceId=logical_id
+        )
+        return str(answer["StackResourceDetail"]["PhysicalResourceId"])
+
+    def events(self) -> list[tuple[str, str, str]]:
+        """Logical id, status and reason of the last operation's events, oldest first."""
+        pages = self._cloudformation.describe_stack_events(StackName=self.stack_id)["StackEvents"]
+        rows = [
+            (e["LogicalResourceId"], e["ResourceStatus"], e.get("ResourceStatusReason", ""))
+            for e in reversed(pages)
+        ]
+        starts = [i for i, row in enumerate(rows) if row[2] == "User Initiated"]
+        return rows[starts[-1] :] if starts else rows
+
+    def reason(self, logical_id: str) -> str:
+        """Why a resource failed in the last operation."""
+        return next(r for i, s, r in self.events() if i == logical_id and s.endswith("FAILED"))
+
+    @property
+    def _cloudformation(self) -> Any:
+        return self.aws.client("cloudformation")
+
+    def _deploy(self, call: str, resources: dict[str, Any], outputs: Any) -> str:
+        body = {"Resources": resources, "Outputs": outputs or {}}
+        answer = getattr(self._cloudformation, call)(
+            StackName=self.name,
+            TemplateBody=json.dumps(body),
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+        )
+        self.stack_id = answer["StackId"]
+        return self.settled()
+
+
+def network(zone: str = "us-east-1b") -> dict[str, Any]:
+    return {
+        "Vpc": {"Type": "AWS::EC2::VPC", "Properties": {"CidrBlock": "10.0.0.0/16"}},
+        "Subnet": {
+            "Type": "AWS::EC2::Subnet",
+            "Properties": {
+                "VpcId": {"Ref": "Vpc"},
+                "CidrBlock": "10.0.0.0/24",
+                "AvailabilityZone": zone,
+                "MapPublicIpOnLaunch": True,
+            },
+        },
+    }
+
+
+def instance(**properties: Any) -> dict[str, Any]:
+    return {
+        "Type": "AWS::EC2::Instance",
+        "Properties": {
+            "ImageId": f"{{{{resolve:ssm:{UBUNTU}}}}}",
+            "InstanceType": "g4dn.xlarge",
+            "SubnetId": {"Ref": "Subnet"},
+            **properties,
+        },
+    }
+
+
+def zipped(**files: str) -> bytes:
+    """A zip archive; a double underscore in a name stands for a slash."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name.replace("__", "/") + ".py", text)
+    return packed.getvalue()
+
+
+def role(service: str = "lambda", **allowed: Any) -> dict[str, Any]:
+    """A role that may do what is named: `Action` and `Resource` of one statement."""
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole"}
+    trust["Principal"] = {"Service": f"{service}.amazonaws.com"}  # type: ignore[assignment]
+    properties: dict[str, Any] = {"AssumeRolePolicyDocument": {"Statement": [trust]}}
+    if allowed:
+        document = {"Statement": [{"Effect": "Allow", **allowed}]}
+        properties["Policies"] = [{"PolicyName": "probe", "PolicyDocument": document}]
+    return {"Type": "AWS::IAM::Role", "Properties": properties}
