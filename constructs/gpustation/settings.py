@@ -124,8 +124,11 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
             warnings.append(f"{_one_line(key)}: not a setting of gpustation, ignored")
     settings, value_faults = _validate(given)
     faults += value_faults.values()
-    faults += _conflicts(settings, set(value_faults))
-    return SettingsReport(settings, tuple(faults), tuple(warnings))
+    conflicts = _conflicts(settings)
+    # a rule on two settings is told only where neither is faulty by itself
+    faults += [line for keys, line in conflicts.items() if not set(keys) & set(value_faults)]
+    deployable = Settings(**settings.model_dump(exclude={key for key, _ in conflicts}))
+    return SettingsReport(deployable, tuple(faults), tuple(warnings))
 
 
 def _is_cdks(key: str) -> bool:
@@ -167,29 +170,24 @@ def _one_line(text: str) -> str:
     return (text if text.isprintable() else ascii(text))[:80]
 
 
-def _conflicts(settings: Settings, faulty: set[str]) -> list[str]:
-    """Rules on two settings, each checked where neither is faulty by itself."""
-    lines: list[str] = []
+def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
+    """Faults of two settings together; the default of the first resolves each."""
+    found: dict[tuple[str, str], str] = {}
     gpu_type = gpu_catalog.gpu_types()[settings.instance_type]
-    if not faulty & {"instance_type", "framework"}:
-        obstacle = gpu_type.obstacle(settings.framework)
-        if obstacle:
-            lines.append(_framework_conflict(settings, obstacle))
-    if not faulty & {"instance_type", "image"} and (
-        settings.image == "dlami" and gpu_type.driver != "open"
-    ):
-        lines.append(
+    obstacle = gpu_type.obstacle(settings.framework)
+    if obstacle:
+        found["instance_type", "framework"] = _framework_conflict(settings, obstacle)
+    if settings.image == "dlami" and gpu_type.driver != "open":
+        found["image", "instance_type"] = (
             f"image=dlami: its open driver does not drive the {gpu_type.gpu.upper()} of "
             f"instance_type={gpu_type.name}; take image=ubuntu-22.04"
         )
-    if not faulty & {"ssh_cidr", "allow_world_ssh"} and (
-        values.covers_the_world(settings.ssh_cidr) and not settings.allow_world_ssh
-    ):
-        lines.append(
+    if values.covers_the_world(settings.ssh_cidr) and not settings.allow_world_ssh:
+        found["ssh_cidr", "allow_world_ssh"] = (
             f"ssh_cidr={','.join(settings.ssh_cidr)}: opens port 22 to the whole internet; "
             "pass your own address with /32, or allow_world_ssh=true if you mean it"
         )
-    return lines
+    return found
 
 
 def _framework_conflict(settings: Settings, obstacle: str) -> str:

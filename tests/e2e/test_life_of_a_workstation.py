@@ -76,7 +76,7 @@ def test_no_output_tag_or_log_holds_the_token(aws: LocalAws, cdk: Cdk, account: 
 @pytest.mark.parametrize(
     "broken",
     [
-        ["-c", "instance_type=nonsense", "-c", "disk_gib=abc"],
+        ["-c", "instance_type=p5.48xlarge", "-c", "disk_gib=abc"],
         ["-c", "public_key=/gone/id.pub", "-c", "spot=true", "-c", "ssh_cidr=0.0.0.0/0"],
     ],
 )

@@ -117,6 +117,27 @@ def test_a_faulty_value_does_not_hide_a_conflict_of_others() -> None:
     assert len(report.faults) == 2
 
 
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"instance_type": "p5.48xlarge"},
+        {"instance_type": "p3dn.24xlarge", "framework": "pytorch"},
+        {"instance_type": "p3dn.24xlarge", "image": "dlami"},
+        {"ssh_cidr": "0.0.0.0/0"},
+        {"disk_gib": "abc"},
+        {"instance_type": "p5.48xlarge", "framework": "torch"},
+        {"instance_type": "p3dn.24xlarge", "image": "dlami", "framework": "pytorch"},
+        {"ssh_cidr": "0.0.0.0/0", "allow_world_ssh": "maybe"},
+    ],
+)
+def test_what_is_faulty_is_replaced_by_something_that_can_be_synthesized(
+    context: dict[str, Any],
+) -> None:
+    report = read_settings(context)
+    assert report.faults
+    assert read_settings(report.settings.model_dump()).faults == ()
+
+
 def test_what_is_not_ours_is_left_alone() -> None:
     report = read_settings(
         {

@@ -1,0 +1,82 @@
+"""The constructs in someone else's app."""
+
+from pathlib import Path
+
+import pytest
+from aws_cdk import App, Duration, Stack
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk.assertions import Template
+
+from gpustation import GpuInstance, ImageChoice, QuotaCheck, ReadySignal, WorkstationNetwork
+
+
+@pytest.fixture
+def stack() -> Stack:
+    return Stack(App(builtin_cloud_formation_validation=False), "Theirs")
+
+
+def add_machine(stack: Stack, root: Path, **arguments: str) -> GpuInstance:
+    """A machine in a network of their own."""
+    vpc = ec2.Vpc(stack, "Vpc", max_azs=1, nat_gateways=0)
+    subnet = vpc.public_subnets[0]
+    return GpuInstance(
+        stack,
+        "Machine",
+        vpc=vpc,
+        subnet=subnet,
+        security_group=ec2.SecurityGroup(stack, "Group", vpc=vpc),
+        choice=ImageChoice(stack, "Choice", instance_type="g5.xlarge"),
+        scripts=root / "userdata",
+        ready={step: ReadySignal(stack, step) for step in ("driver", "environment", "gpu")},
+        **({"instance_type": "g5.xlarge"} | arguments),  # type: ignore[arg-type]
+    )
+
+
+def test_a_machine_in_a_network_of_their_own(stack: Stack, root: Path) -> None:
+    machine = add_machine(stack, root)
+    machine.instance.node.add_dependency(QuotaCheck(stack, "Check", instance_type="g5.xlarge"))
+    template = Template.from_stack(stack)
+    template.resource_count_is("AWS::EC2::Instance", 1)
+    (instance,) = template.find_resources("AWS::EC2::Instance").values()
+    assert any("PublicSubnet1DefaultRoute" in name for name in instance["DependsOn"])
+    assert any(name.startswith("Check") for name in instance["DependsOn"])
+
+
+def test_a_check_alone_for_an_instance_of_their_own(stack: Stack) -> None:
+    QuotaCheck(stack, "Check", instance_type="p4d.24xlarge", mode="warn")
+    Template.from_stack(stack).has_resource_properties(
+        "Custom::QuotaCheck", {"InstanceType": "p4d.24xlarge", "Mode": "warn"}
+    )
+
+
+def test_two_machines_share_the_functions(stack: Stack) -> None:
+    for name in ("First", "Second"):
+        ImageChoice(stack, name, instance_type="g5.xlarge", ready_timeout=Duration.hours(1))
+    Template.from_stack(stack).resource_count_is("AWS::Lambda::Function", 1)
+
+
+def test_fails_when_the_type_cannot_run_the_framework(stack: Stack, root: Path) -> None:
+    with pytest.raises(ValueError, match=r"p5\.48xlarge cannot run mxnet, its H100"):
+        add_machine(stack, root, instance_type="p5.48xlarge")
+
+
+def test_fails_when_the_type_is_unknown(stack: Stack) -> None:
+    with pytest.raises(ValueError, match=r"got m5\.large"):
+        QuotaCheck(stack, "Check", instance_type="m5.large")
+
+
+def test_fails_when_the_mode_is_unknown(stack: Stack) -> None:
+    with pytest.raises(ValueError, match="mode must be one of enforce, warn, request, got maybe"):
+        QuotaCheck(stack, "Check", instance_type="g5.xlarge", mode="maybe")  # type: ignore[arg-type]
+
+
+def test_fails_when_a_subnet_number_is_out_of_range(stack: Stack) -> None:
+    with pytest.raises(ValueError, match="number must be from 1 to 255, got 0"):
+        WorkstationNetwork(stack, "Network").add_subnet(
+            stack, "Subnet", number=0, availability_zone="us-east-1a"
+        )
+
+
+def test_fails_when_the_scripts_are_not_there(stack: Stack, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"scripts must be a folder with a run\.sh in it"):
+        add_machine(stack, tmp_path)
