@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 # Our own python, node and tools first, whatever else is installed
 export PATH := $(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
-BASH_FILES = $(shell find userdata -name '*.sh') .ci/run
+BASH_FILES = $(shell find userdata localaws -name "*.sh") userdata/lib/gpustation-jupyter-url .ci/run
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format bench lock clean
@@ -33,14 +33,14 @@ demo: setup ## The main job on an embedded AWS: no account, no cost
 	@$(BIN)/python -m localaws.demo
 
 test: setup ## All tests, with the CDK CLI against the embedded AWS
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: setup ## Format, lint, types, import rules, bash
 	ruff format --check .
 	ruff check .
 	mypy app.py stacks constructs localaws bench userdata/bootstrap/agent.py
 	lint-imports
-	shellcheck $(BASH_FILES)
+	shellcheck --shell=bash $(BASH_FILES)
 	shfmt -d -i 2 -ci $(BASH_FILES)
 
 format: setup ## Formats Python and bash
