@@ -29,7 +29,7 @@ GENERATION_1_IDS = {
 }
 LASTING_IDS = {
     "ImageChoiceHandlerFunction360D9ED9",
-    "ImageChoiceHandlerLogsEB4F2C05",
+    "ImageChoiceHandlerLogs3E282A8C",
     "ImageChoiceHandlerRoleDefaultPolicyE5AB0482",
     "ImageChoiceHandlerRoleEDC9D8B5",
     "NetworkInternetGatewayAttachment4FEFFDBC",
@@ -38,7 +38,7 @@ LASTING_IDS = {
     "NetworkVpc7FB7348F",
     "QuotaCheckB2735ED9",
     "QuotaCheckHandlerFunction9D5A8239",
-    "QuotaCheckHandlerLogs518D9922",
+    "QuotaCheckHandlerLogsA10522F3",
     "QuotaCheckHandlerRole3BFCEED4",
     "QuotaCheckHandlerRoleDefaultPolicy568CF3D2",
 }
