@@ -84,11 +84,10 @@ def main() -> int:
     console.print(Rule("gpustation: the main job, without an AWS account"))
     console.print(
         "Real: the CDK CLI, the templates, the Lambda functions, the user data and its runner.\n"
-        "Embedded: the AWS on this computer that they talk to. It is not AWS, and nothing here "
-        "costs.\n"
+        "Embedded: the AWS on this computer that they talk to. It is not AWS, and nothing costs.\n"
         "[bold]No machine is booted and no GPU computes:[/bold] the instance is a record. The "
-        "machine's own runner\nmakes its reports, with what only a machine has (apt, driver, GPU) "
-        "stubbed. CDK's validation of\nthe templates is on in the first deploy and off later, to save time."
+        "machine's own runner makes its reports, with what only a machine has (apt, driver, GPU) "
+        "stubbed. CDK's validation of the templates is on in the first deploy only, to save time."
     )
     began = time.monotonic()
     try:

@@ -37,8 +37,8 @@ class CustomResourceFunction(Construct):
     change; so get it by ``of`` and not by the constructor.
 
     The role has no right to create log groups: the group belongs to the stack, and a late log line
-    cannot bring it back after ``cdk destroy``. L1 resources, because the L2 ones bring half a second
-    of synth with them that nothing here needs.
+    cannot bring it back after ``cdk destroy``. L1 resources, because the L2 ones bring half a
+    second of synth with them that nothing here needs.
 
     Args:
         scope: The stack.
