@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-MAX_REASON = 900
+MAX_REASON = 890
 """Characters of a reason that reach the person whole: stack events cut at about 1,000."""
 
 _PUT_SECONDS = 10.0
