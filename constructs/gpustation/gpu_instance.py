@@ -13,11 +13,11 @@ from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from gpustation.acknowledge import acknowledge
+from gpustation.archives import scripts_tar
 from gpustation.file_asset import FileAsset
 from gpustation.handlers import gpu_catalog
 from gpustation.image_choice import ImageChoice
 from gpustation.ready_signal import ReadySignal
-from gpustation.scripts_archive import ScriptsArchive
 from gpustation.settings import Framework
 from gpustation.user_data import render_user_data
 
@@ -86,9 +86,8 @@ class GpuInstance(Construct):
         gpu_type = _require_fitting(instance_type, framework)
         if set(ready) != set(READY_STEPS):
             raise ValueError(f"ready must have the steps {', '.join(READY_STEPS)}, got {[*ready]}")
-        archive = ScriptsArchive.of(scripts)
         asset = FileAsset.of_bytes(
-            self, "Scripts", file_name="scripts.tar", content=archive.content
+            self, name="Scripts", suffix=".tar", content=scripts_tar(scripts)
         )
         self.settings = ssm.CfnParameter(
             self,
@@ -111,7 +110,7 @@ class GpuInstance(Construct):
                     "scripts": {
                         "bucket": asset.bucket_name,
                         "key": asset.object_key,
-                        "sha256": archive.sha256,
+                        "sha256": asset.sha256,
                     },
                 }
             ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from aws_cdk import CfnTag
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
@@ -30,18 +31,27 @@ class WorkstationNetwork(Construct):
         self, scope: Construct, construct_id: str, *, ssh_cidrs: Iterable[str] = ()
     ) -> None:
         super().__init__(scope, construct_id)
-        self.vpc = ec2.Vpc(
+        vpc = ec2.CfnVPC(
             self,
             "Vpc",
-            ip_addresses=ec2.IpAddresses.cidr(VPC_CIDR),
-            subnet_configuration=[],  # add_subnet makes them, in the zone of the machine
+            cidr_block=VPC_CIDR,
+            enable_dns_hostnames=True,
+            enable_dns_support=True,
+            tags=[CfnTag(key="Name", value=self.node.path)],
         )
         acknowledge(
-            self.vpc,
+            vpc,
             {
                 "AwsSolutions::AwsSolutions-VPC7": "flow logs of one person's machine would cost "
                 "and be read by nobody; who needs them adds them to network.vpc"
             },
+        )
+        # The L2 Vpc would choose zones and lay out subnets; add_subnet does, once the zone is known
+        self.vpc = ec2.Vpc.from_vpc_attributes(
+            self,
+            "VpcAttributes",
+            vpc_id=vpc.ref,
+            availability_zones=["chosen at deploy time"],  # asked for, and rendered nowhere
         )
         gateway = ec2.CfnInternetGateway(self, "InternetGateway")
         self._gateway_id = gateway.ref

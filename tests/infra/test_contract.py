@@ -35,7 +35,7 @@ LASTING_IDS = {
     "NetworkInternetGatewayAttachment4FEFFDBC",
     "NetworkInternetGatewayD8FF3F66",
     "NetworkSecurityGroup6335DB55",
-    "NetworkVpc7FB7348F",
+    "NetworkVpcFAC8F4A5",
     "QuotaCheckB2735ED9",
     "QuotaCheckHandlerFunction9D5A8239",
     "QuotaCheckHandlerLogsA10522F3",

@@ -1,0 +1,53 @@
+"""Packs folders into archives whose bytes are the same on every machine.
+
+Neither times, owners nor the order of the disk get into them, and nothing is compressed: the
+output of zlib differs between its builds.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_LEFT_OUT = ("bootstrap", "__pycache__")
+_FIRST_DAY = (1980, 1, 1, 0, 0, 0)
+
+
+def scripts_tar(folder: Path) -> bytes:
+    """The machine's scripts, without ``bootstrap/``: that part travels in the user data.
+
+    Raises:
+        ValueError: The folder has no ``run.sh``, the entry point on the machine.
+    """
+    if not (folder / "run.sh").is_file():
+        raise ValueError(f"scripts must be a folder with a run.sh in it, got {folder}")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in _files(folder):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o644
+            tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def package_zip(package: Path) -> bytes:
+    """A Python package as Lambda wants it: the package's folder at the root of a zip."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in _files(package):
+            member = zipfile.ZipInfo(f"{package.name}/{name}", _FIRST_DAY)
+            member.external_attr, member.create_system = 0o644 << 16, 3  # 3: made on Unix
+            archive.writestr(member, content)
+    return buffer.getvalue()
+
+
+def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and content of what belongs into an archive, in the order of the names."""
+    for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).as_posix()):
+        parts = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if path.is_file() and not hidden and not any(part in _LEFT_OUT for part in parts):
+            yield path.relative_to(folder).as_posix(), path.read_bytes()
