@@ -9,7 +9,7 @@ export CDK_DISABLE_CLI_TELEMETRY := true
 BASH_FILES = $(shell find userdata localaws -name "*.sh") userdata/lib/gpustation-jupyter-url .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock clean
+.PHONY: help setup demo test boot-test check format bench lock clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -34,6 +34,9 @@ demo: setup ## The main job on an embedded AWS: no account, no cost
 
 test: setup ## All tests, with the CDK CLI against the embedded AWS
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+boot-test: setup ## The tests that boot machines: root on Linux, Debian's mmdebstrap and slirp4netns
+	@$(BIN)/python -m pytest tests/boot -n auto --maxprocesses 2 --dist loadfile
 
 check: setup ## Format, lint, types, import rules, bash
 	ruff format --check .

@@ -25,6 +25,26 @@ class InstanceEvent:
     """Type at that moment."""
 
 
+@dataclass(frozen=True)
+class CommandResult:
+    """What a command in a machine left."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One signal to a wait condition's handle; the names are CloudFormation's own."""
+
+    handle: str
+    UniqueId: str
+    Status: str
+    Reason: str
+    Data: str
+
+
 class Control:
     """Sets what the account allows, what fails, and how machines behave; reads what happened.
 
@@ -135,6 +155,40 @@ class Control:
     def metadata_url(self, instance_id: str) -> str:
         """Where a running machine finds its metadata service."""
         return str(self._call("metadata_url", instance_id=instance_id))
+
+    def machine_run(self, instance_id: str, *words: str, seconds: float = 60) -> CommandResult:
+        """Run a command as root in a machine that boots."""
+        answer = self._call("machine_run", instance_id=instance_id, words=words, seconds=seconds)
+        return CommandResult(**answer)
+
+    def forward(self, instance_id: str, port: int) -> int:
+        """A port of this computer's loopback that leads to one of a booted machine's loopback."""
+        return int(self._call("forward", instance_id=instance_id, port=port))
+
+    def cut_power(self, instance_id: str) -> None:
+        """End everything in a booted machine at once, and boot it again from the same disk."""
+        self._call("cut_power", instance_id=instance_id)
+
+    def machine_environment(self, variables: Mapping[str, str]) -> None:
+        """Variables for the services of booted machines that are launched from now on."""
+        self._call("machine_environment", variables=dict(variables))
+
+    def machine_gpu(self, pretended: bool) -> None:
+        """Whether booted machines, launched from now on, are told that they have no GPU.
+
+        Args:
+            pretended: They are not told: they install the real locks and verify on the GPU, which
+                fails for want of one. Default in a new account: they are told.
+        """
+        self._call("machine_gpu", pretended=pretended)
+
+    def silence_network(self, instance_id: str, on: bool) -> None:
+        """Whether a booted machine's way out is silent: nothing is refused, nothing answers."""
+        self._call("silence_network", instance_id=instance_id, on=on)
+
+    def signals(self) -> list[Signal]:
+        """Every signal that a wait condition's handle has taken, oldest first."""
+        return [Signal(**row) for row in self._call("signals")]
 
     def calls(self) -> list[str]:
         """Names of the EC2, Service Quotas and Systems Manager calls made so far, in order."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.rule import Rule
 from rich.table import Table
 
 from localaws import LocalAws
+from localaws.boots.support import why_not
 
 ROOT = Path(__file__).resolve().parent.parent
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
@@ -38,6 +40,7 @@ class Step:
         command: Arguments of ``cdk``.
         succeeds: Whether it must succeed or must fail. Default: succeed.
         says: Words that its output must hold. Default: any.
+        proves: Look at the machine afterwards, where one was booted. Default: no.
         validates: Run CDK's template validation, some seconds each time. Default: no.
     """
 
@@ -45,6 +48,7 @@ class Step:
     command: Sequence[str]
     succeeds: bool = True
     says: str = ""
+    proves: bool = False
     validates: bool = False
 
 
@@ -52,6 +56,9 @@ class DemoError(RuntimeError):
     """A step did not end as it must."""
 
 
+JUPYTER_PORT = 8888
+SIMULATED = "simulated, no machine was booted"
+COMPUTED_ON_CPU = "no GPU: computed on the CPU"
 DEPLOY = ("deploy", "--require-approval", "never", "--progress", "events")
 STORY = (
     Step(
@@ -63,7 +70,8 @@ STORY = (
         "zone and image are chosen, the machine starts, and each step that it reports completes a "
         "wait condition: DriverReady, EnvironmentReady, GpuReady.",
         DEPLOY,
-        says="simulated, no machine was booted",
+        says="Ready = ",
+        proves=True,
         validates=True,
     ),
     Step("The same again: nothing has changed, so nothing happens.", DEPLOY, says="no changes"),
@@ -82,20 +90,22 @@ def main() -> int:
     """Runs the story; returns the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console.print(Rule("gpustation: the main job, without an AWS account"))
+    reason = why_not()
     console.print(
         "Real: the CDK CLI, the templates, the Lambda functions, the user data and its runner.\n"
         "Embedded: the AWS on this computer that they talk to. It is not AWS, and nothing costs.\n"
-        "[bold]No machine is booted and no GPU computes:[/bold] the instance is a record. The "
-        "machine's own runner makes its reports, with what only a machine has (apt, driver, GPU) "
-        "stubbed. CDK's validation of the templates is on in the first deploy only, to save time."
+        f"{_about_machines(reason)} CDK's validation of the templates is on in the first deploy "
+        "only, to save time."
     )
     began = time.monotonic()
     try:
-        with LocalAws() as aws, tempfile.TemporaryDirectory() as folder:
+        if reason is None:
+            console.print("Debian's packages become the machine's root, once: some 40 s.")
+        with LocalAws(booted=reason is None) as aws, tempfile.TemporaryDirectory() as folder:
             aws.control.set_quota(G_QUOTA, 8)
             for number, step in enumerate(STORY, start=1):
                 _tell(number, step)
-                _run(step, aws, Path(folder))
+                _run(step, aws, Path(folder), booted=reason is None)
             _show_what_is_left(aws)
     except DemoError as error:
         console.print(f"[bold red]the demo failed:[/bold red] {escape(str(error))}")
@@ -103,11 +113,26 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("\ninterrupted: the embedded AWS and all that it started are gone")
         return 130
+    machine = "a machine's set-up" if reason else f"a GPU (the machine: {COMPUTED_ON_CPU})"
     console.print(
-        f"\nEvery step ended as it must, in {time.monotonic() - began:.0f} s. Not shown here: a "
-        "booted machine, a GPU, AWS itself.\nOn AWS: README.md, step by step."
+        f"\nEvery step ended as it must, in {time.monotonic() - began:.0f} s. Not shown here: "
+        f"{machine}, AWS itself.\nOn AWS: README.md, step by step."
     )
     return 0
+
+
+def _about_machines(reason: str | None) -> str:
+    if reason:
+        return (
+            f"[bold]No machine is booted ({escape(reason)}), no GPU computes:[/bold] the instance "
+            "is a record. The machine's own runner makes its reports, with what only a machine has "
+            "(apt, driver, GPU) stubbed."
+        )
+    return (
+        "[bold]A machine boots, no GPU computes:[/bold] Debian 12 with real systemd, cloud-init "
+        "and downloads, in namespaces of this computer. The NVIDIA packages are dummies, and MXNet "
+        "is its build for the CPU."
+    )
 
 
 def _tell(number: int, step: Step) -> None:
@@ -117,7 +142,7 @@ def _tell(number: int, step: Step) -> None:
     console.print(f"[bold]$ cdk {escape(' '.join(step.command))}[/bold]")
 
 
-def _run(step: Step, aws: LocalAws, folder: Path) -> None:
+def _run(step: Step, aws: LocalAws, folder: Path, *, booted: bool) -> None:
     """Runs the command, its output shown as it comes.
 
     Raises:
@@ -146,8 +171,37 @@ def _run(step: Step, aws: LocalAws, folder: Path) -> None:
     name = f"cdk {' '.join(step.command)}"
     if (status == 0) != step.succeeds:
         raise DemoError(f"`{name}` ended with exit status {status}")
-    if step.says not in text:
-        raise DemoError(f"`{name}` did not say {step.says!r}")
+    for words in (step.says, *([COMPUTED_ON_CPU if booted else SIMULATED] * step.proves)):
+        if words not in text:
+            raise DemoError(f"`{name}` did not say {words!r}")
+    if step.proves and booted:
+        _show_machine(aws)
+
+
+def _show_machine(aws: LocalAws) -> None:
+    """What runs in the machine, and Jupyter through a forwarded port.
+
+    Raises:
+        DemoError: Jupyter did not answer to its token.
+    """
+    box = aws.control.history()[-1].instance_id
+    console.print(f"\nInside {box}, in its own words:")
+    shown = aws.control.machine_run(box, "systemctl", "list-units", "gpustation*", "--no-legend")
+    print(shown.stdout.strip())
+    url = aws.control.machine_run(box, "gpustation-jupyter-url").stdout.strip()
+    token = url.rpartition("=")[2]
+    port = aws.control.forward(box, JUPYTER_PORT)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/status", headers={"Authorization": f"token {token}"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            console.print(
+                f"Jupyter, through port {port} of this computer and with its token: HTTP status "
+                f"{answer.status}, {answer.read().decode()}"
+            )
+    except OSError as error:
+        raise DemoError(f"Jupyter did not answer to its token: {error}") from error
 
 
 def _show_what_is_left(aws: LocalAws) -> None:

@@ -53,6 +53,10 @@ class Machine:
         """What the boots printed."""
         return self.folder / "console.log"
 
+    def wait_idle(self, seconds: float) -> bool:
+        """Wait until the last boot has nothing left to run; False: it still runs."""
+        return self.idle.wait(seconds)
+
 
 class Machines:
     """All machines of the account.
@@ -92,6 +96,12 @@ class Machines:
                 env=self._environment(machine, facts, faults),
             )
         threading.Thread(target=_watch, args=(machine, machine.process), daemon=True).start()
+
+    def reboot(self, instance_id: str) -> None:
+        """Nothing: what a record ran has ended by then, and EC2 answers at once."""
+
+    def close(self) -> None:
+        """Nothing: the processes end with the session, the disks with its folder."""
 
     def halt(self, instance_id: str) -> None:
         """Stop: whatever runs ends, the disk stays."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import secrets
+import socket
 import threading
 import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 TOKEN_PATH = "/latest/api/token"
@@ -16,6 +20,8 @@ TOKEN_HEADER = "X-aws-ec2-metadata-token"
 MAX_TTL = 21600
 """Six hours, the longest life of a token in AWS's documentation."""
 CREDENTIALS_LIFE = 6 * 3600
+VERSION_PATH = re.compile(r"^/(?:\d{4}-\d{2}-\d{2}|1\.0)(?=/|$)")
+"""Every version of the service answers alike here; cloud-init asks for several."""
 _CREDENTIALS = "/latest/meta-data/iam/security-credentials/"
 
 
@@ -37,6 +43,7 @@ class MachineFacts:
     secret_key: str = ""
     session_token: str = ""
     token_required: bool = False
+    mac: str = "02:00:00:00:00:01"
 
     def tree(self) -> dict[str, str]:
         """The documents by path."""
@@ -59,15 +66,40 @@ class MachineFacts:
             "public-ipv4": self.public_ip,
             "placement/availability-zone": self.zone,
             "placement/region": self.region,
+            "hostname": self._hostname,
+            "local-hostname": self._hostname,
+            "mac": self.mac,
+            f"network/interfaces/macs/{self.mac}/device-number": "0",
+            f"network/interfaces/macs/{self.mac}/mac": self.mac,
+            f"network/interfaces/macs/{self.mac}/local-ipv4s": self.private_ip,
+            # Without it cloud-init takes the machine for EC2-Classic and asks DHCP at every boot
+            f"network/interfaces/macs/{self.mac}/vpc-id": "vpc-0123456789abcdef0",
         }
         tree = {f"/latest/meta-data/{name}": value for name, value in values.items() if value}
         tree["/latest/dynamic/instance-identity/document"] = json.dumps(identity, indent=2)
         if self.user_data:
-            tree["/latest/user-data"] = self.user_data
+            tree["/latest/user-data"] = base64.b64decode(self.user_data).decode("latin-1")
         if self.role:
             tree[_CREDENTIALS] = tree[_CREDENTIALS.rstrip("/")] = self.role
             tree[_CREDENTIALS + self.role] = json.dumps(self._credentials())
         return tree
+
+    @property
+    def _hostname(self) -> str:
+        return f"ip-{self.private_ip.replace('.', '-')}.ec2.internal"
+
+    def find(self, path: str) -> str | None:
+        """The document at a path, or the listing of what is below it; None where nothing is."""
+        tree = self.tree()
+        path = VERSION_PATH.sub("/latest", path)
+        if path == "/":
+            return "latest\n2009-04-04\n2021-03-23"
+        if path in tree:
+            return tree[path]
+        folder = path.rstrip("/") + "/"
+        names = {name[len(folder) :] for name in tree if name.startswith(folder)} - {""}
+        tops = {top + ("/" if rest else "") for top, _, rest in (n.partition("/") for n in names)}
+        return "\n".join(sorted(tops)) or None
 
     def _credentials(self) -> dict[str, str]:
         stamp = "%Y-%m-%dT%H:%M:%SZ"
@@ -87,12 +119,13 @@ class MetadataServer:
 
     Args:
         facts: What it tells; read at every request.
+        listener: A bound socket to serve on. Default: a port of this computer's loopback.
     """
 
-    def __init__(self, facts: MachineFacts) -> None:
+    def __init__(self, facts: MachineFacts, listener: socket.socket | None = None) -> None:
         self.facts = facts
         self._tokens: dict[str, float] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(listener or _loopback(), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
@@ -133,11 +166,11 @@ class MetadataServer:
                 if not service.admits(self.headers.get(TOKEN_HEADER)):
                     self._answer(401, "")
                     return
-                text = service.facts.tree().get(self.path)
+                text = service.facts.find(self.path)
                 self._answer(404 if text is None else 200, text or "")
 
             def _answer(self, status: int, text: str) -> None:
-                body = text.encode()
+                body = text.encode("latin-1")
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -147,3 +180,20 @@ class MetadataServer:
                 """Nothing: the console log is the machine's own."""
 
         return Handler
+
+
+class _Server(ThreadingHTTPServer):
+    """Serves on a socket that is bound already, perhaps in another network namespace."""
+
+    def __init__(self, listener: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
+        TCPServer.__init__(self, listener.getsockname(), handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.server_name, self.server_port = listener.getsockname()[:2]
+        self.server_activate()
+
+
+def _loopback() -> socket.socket:
+    made = socket.socket()
+    made.bind(("127.0.0.1", 0))
+    return made

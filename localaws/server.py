@@ -18,6 +18,8 @@ from typing import IO, Any
 
 import boto3
 
+from localaws.boots import cgroups
+from localaws.boots.root import debian_root
 from localaws.control import Control
 from localaws.inventory import Leftover, leftovers
 from localaws.processes import kill_session
@@ -43,14 +45,19 @@ class LocalAws:
 
     Args:
         region: The region that `environment` names. Default: us-east-1.
+        booted: Boot instances as real machines, which needs root on Linux and two Debian packages
+            (localaws.boots.support.why_not tells). Default: instances are records.
         verbose: Log the emulator's own messages too. Default: warnings only.
     """
 
-    def __init__(self, region: str = "us-east-1", *, verbose: bool = False) -> None:
+    def __init__(
+        self, region: str = "us-east-1", *, booted: bool = False, verbose: bool = False
+    ) -> None:
         self.region = region
         self.account = ACCOUNT
         self.url = ""
         self._verbose = verbose
+        self._root = debian_root() if booted else None
         self._process: subprocess.Popen[str] | None = None
         self._state = Path()
         self._clients: dict[tuple[str, str], Any] = {}
@@ -166,6 +173,7 @@ class LocalAws:
                 process.wait()
             _close(process.stdout)
             kill_session(process.pid)
+            cgroups.sweep()
         if self._state.name:
             shutil.rmtree(self._state, ignore_errors=True)
 
@@ -176,6 +184,7 @@ class LocalAws:
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "localaws.emulator", *arguments]
+                + ([f"--root={self._root}"] if self._root else [])
                 + ["--verbose"] * self._verbose,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -33,6 +33,7 @@ class World:
     scale: float = 1.0
     events: list[InstanceEvent] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    signals: list[dict[str, str]] = field(default_factory=list)
 
     def take_fault(self, operation: str) -> Fault | None:
         """The fault that this call meets, counted down."""

@@ -53,7 +53,8 @@ def require(expected: int, found: int, who: str) -> None:
 
 def verify(device: str, settings: dict[str, Any]) -> dict[str, object]:
     """Compute on every device and return what was found; a wrong result ends the program."""
-    names, versions = ["CPU"], {}
+    # As many of the CPU's contexts as the type has GPUs: several reduce over all of them
+    names, versions = ["CPU"] * settings["gpus"], {}
     if device == "gpu":
         names, versions["driver"] = seen_by_driver()
         require(settings["gpus"], len(names), "the driver")

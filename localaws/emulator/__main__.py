@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -24,10 +26,16 @@ def main() -> None:
     parser.add_argument("--region", required=True)
     parser.add_argument("--account", required=True)
     parser.add_argument("--state", required=True, type=Path)
+    parser.add_argument("--root", type=Path, help="machines boot from it; default: records")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
 
+    ends: list[Callable[[], None]] = []
+
     def end(_signal: int = 0, _frame: FrameType | None = None) -> None:
+        for each in ends:
+            with contextlib.suppress(Exception):
+                each()
         kill_session(os.getpid())
         shutil.rmtree(options.state, ignore_errors=True)
         os._exit(0)
@@ -41,9 +49,11 @@ def main() -> None:
     print(json.dumps({"port": port}), flush=True)
     _prepare(options, port)
     # Only now: ministack reads its settings from the environment when it is imported
-    from localaws.emulator.serve import serve
+    from localaws.emulator.serve import make_machines, serve
 
-    serve(listener, options.state)
+    machines = make_machines(listener, options.state, options.root)
+    ends.append(machines.close)
+    serve(listener, machines)
 
 
 def _end_with_owner(end: object) -> None:

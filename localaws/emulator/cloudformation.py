@@ -82,5 +82,15 @@ def _install_waits(world: World) -> None:
         data = json.loads(attributes["Data"])
         return physical_id, {**attributes, "Data": json.dumps(data, separators=(",", ":"))}
 
+    plain_deliver = wait_conditions.deliver_signal
+
+    def deliver_signal(token: str, payload: dict[str, Any]) -> bool:
+        taken = bool(plain_deliver(token, payload))
+        if taken:
+            kept = {name: str(payload[name]) for name in ("UniqueId", "Status", "Reason", "Data")}
+            world.signals.append({"handle": token, **kept})
+        return taken
+
+    wait_conditions.deliver_signal = deliver_signal
     wait_conditions.wait_for = wait_for
     handler["create"] = create

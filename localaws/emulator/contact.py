@@ -48,7 +48,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     f"{_CLOUDFORMATION}.custom_resource": ("_pending", "deliver_response", "register_token"),
     f"{_CLOUDFORMATION}.changesets": ("_add_event",),
     f"{_CLOUDFORMATION}.handlers": ("_add_event",),
-    f"{_CLOUDFORMATION}.wait_conditions": ("wait_for",),
+    f"{_CLOUDFORMATION}.wait_conditions": ("deliver_signal", "wait_for"),
     f"{_CLOUDFORMATION}.provisioners": (
         "_RESOURCE_HANDLERS",
         "_STACK_TAG_PROPERTY",
@@ -78,6 +78,7 @@ SIGNATURES = {
     "stack_name logical_id",
     (f"{_CLOUDFORMATION}.stacks", "_provision_resource"): "resource_type logical_id props "
     "stack_name",
+    (f"{_CLOUDFORMATION}.wait_conditions", "deliver_signal"): "token payload",
     (f"{_CLOUDFORMATION}.wait_conditions", "wait_for"): "token stack_id stack_name logical_id "
     "resource_type count timeout_s",
 }

@@ -112,6 +112,14 @@ def change_state(operation: str) -> Action:
     return action
 
 
+def reboot(fleet: Instances, asked: Parameters) -> wire.Answer:
+    """RebootInstances, which answers nothing but that it was asked."""
+    for record in [fleet.get(name) for name in ec2._parse_member_list(asked, "InstanceId")]:
+        fleet.reboot(record)
+    found: wire.Answer = ec2._xml(200, "RebootInstancesResponse", "<return>true</return>")
+    return found
+
+
 def modify(fleet: Instances, asked: Parameters) -> wire.Answer:
     """ModifyInstanceAttribute, for the three attributes that people change by hand."""
     record = fleet.get(one(asked, "InstanceId"))
@@ -137,6 +145,7 @@ ACTIONS: dict[str, Action] = {
     "DescribeInstances": describe,
     "StopInstances": change_state("StopInstances"),
     "StartInstances": change_state("StartInstances"),
+    "RebootInstances": reboot,
     "TerminateInstances": change_state("TerminateInstances"),
     "ModifyInstanceAttribute": modify,
     "DescribeInstanceTypes": ec2_catalog.instance_types,

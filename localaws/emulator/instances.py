@@ -6,6 +6,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
 from localaws import catalog, quotas
+from localaws.boots.fleet import BootedMachines
 from localaws.emulator import volumes
 from localaws.emulator.instance_record import (
     Launch,
@@ -33,7 +34,7 @@ class Instances:
         machines: What runs behind the instances.
     """
 
-    def __init__(self, world: World, machines: Machines) -> None:
+    def __init__(self, world: World, machines: Machines | BootedMachines) -> None:
         self.world = world
         self._machines = machines
 
@@ -75,6 +76,11 @@ class Instances:
         set_address(record)
         self._event(record, "started")
         self._boot(record)
+
+    def reboot(self, record: Record) -> None:
+        """A restart in place: state, addresses and disk stay."""
+        if record["State"]["Name"] in RUNNING:
+            self._machines.reboot(record["InstanceId"])
 
     def terminate(self, record: Record) -> None:
         """The end of the instance and of the volumes that go with it."""

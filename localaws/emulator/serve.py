@@ -13,6 +13,9 @@ from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from ministack import app as ministack_app
 
+from localaws.boots import commands as booted_commands
+from localaws.boots.fleet import BootedMachines
+from localaws.boots.machine import BootError
 from localaws.emulator import cloudformation, contact, ec2_api, services
 from localaws.emulator.instances import Instances
 from localaws.machines import Machines
@@ -23,13 +26,23 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+AnyMachines = Machines | BootedMachines
+BOOTED_ONLY = (
+    *("forward", "machine_run", "cut_power"),
+    *("machine_environment", "machine_gpu", "silence_network"),
+)
 
 
-def serve(listener: socket.socket, state: Path) -> None:
+def make_machines(listener: socket.socket, state: Path, root: Path | None) -> AnyMachines:
+    """Machines that boot from a root, or without one their records."""
+    folder, endpoint = state / "machines", f"http://127.0.0.1:{listener.getsockname()[1]}"
+    return BootedMachines(folder, endpoint, root) if root else Machines(folder, endpoint)
+
+
+def serve(listener: socket.socket, machines: AnyMachines) -> None:
     """Extend ministack and serve it on a socket that listens already."""
     contact.check()
     world = World()
-    machines = Machines(state / "machines", f"http://127.0.0.1:{listener.getsockname()[1]}")
     fleet = Instances(world, machines)
     services.install(world)
     ec2_api.install(fleet)
@@ -50,7 +63,7 @@ class Commands:
         machines: The account's machines.
     """
 
-    def __init__(self, world: World, machines: Machines) -> None:
+    def __init__(self, world: World, machines: AnyMachines) -> None:
         self._world = world
         self._machines = machines
 
@@ -60,8 +73,14 @@ class Commands:
             return True
         if command == "calls":
             return self._world.calls
+        if command == "signals":
+            return self._world.signals
         if command in ("console", "machine_root", "machine_idle", "metadata_url"):
             return getattr(self, f"_{command}")(**arguments)
+        if command in BOOTED_ONLY:
+            if not isinstance(self._machines, BootedMachines):
+                raise ValueError(f"{command} needs machines that boot: LocalAws(booted=True)")
+            return getattr(booted_commands, command)(self._machines, **arguments)
         return getattr(self._world, command)(**arguments)
 
     def _console(self, instance_id: str) -> str:
@@ -71,7 +90,7 @@ class Commands:
         return str(self._machines.get(instance_id).root)
 
     def _machine_idle(self, instance_id: str, seconds: float) -> bool:
-        return self._machines.get(instance_id).idle.wait(seconds)
+        return self._machines.get(instance_id).wait_idle(seconds)
 
     def _metadata_url(self, instance_id: str) -> str:
         server = self._machines.get(instance_id).metadata
@@ -94,7 +113,7 @@ def _application(commands: Commands) -> Application:
             # On a thread: machine_idle waits
             answer = await asyncio.to_thread(commands.run, command, arguments)
             status, text = 200, json.dumps(answer)
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, BootError) as error:
             status, text = 400, str(error)
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": text.encode()})

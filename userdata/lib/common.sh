@@ -126,3 +126,21 @@ setting() {
   done <<<"$GPUSTATION_SETTINGS"
   die "the settings parameter has no $1; deploy again with the version that wrote these scripts"
 }
+
+# compute_device: gpu; cpu on a machine of the embedded AWS that was told so.
+compute_device() {
+  local device
+  device=$(python3 "$scripts/lib/compute_device.py" 2>&1) || die "$device"
+  printf '%s\n' "$device"
+}
+
+# lock_file FRAMEWORK MINOR: what the environment is installed from.
+lock_file() {
+  local device
+  device=$(compute_device)
+  if [[ $device == cpu ]]; then
+    printf '%s\n' "$root/etc/gpustation/no-gpu/$1-$2.lock"
+  else
+    printf '%s\n' "$scripts/locks/$1-$2.lock"
+  fi
+}

@@ -9,7 +9,7 @@ framework=$(setting framework)
 uv="$opt/uv/bin/uv"
 # On the disk of the environment, so that uv links files instead of copying them.
 export UV_CACHE_DIR="$opt/cache" UV_PYTHON_INSTALL_DIR="$opt/python" UV_NO_CONFIG=1
-export UV_HTTP_TIMEOUT=120
+export UV_HTTP_TIMEOUT=30
 standalone_python=cpython-3.11.18-linux-x86_64-gnu
 
 install_uv() {
@@ -37,19 +37,21 @@ register_libraries() {
   local conf="$root/etc/ld.so.conf.d/gpustation.conf"
   [[ $framework == mxnet ]] || return 0
   mkdir -p "${conf%/*}"
-  printf '%s\n' "$env"/lib/python3.*/site-packages/nvidia/*/lib >"$conf"
+  # None with the build for the CPU
+  compgen -G "$env/lib/python3.*/site-packages/nvidia/*/lib" >"$conf" || true
   run ldconfig
 }
 
 install_environment() {
-  local minor python described
+  local minor python described lock
   rm -f "$state/environment-complete"
   install_uv
   install_python
+  lock=$(lock_file "$framework" "$minor")
   run "$uv" venv --quiet --clear --python "$python" "$env"
   # The lock is complete, and the pins of d2l would contradict it: hence no dependencies.
   retry "$uv" pip install --quiet --python "$env/bin/python" --no-deps --require-hashes \
-    --only-binary :all: -r "$scripts/locks/$framework-$minor.lock"
+    --only-binary :all: -r "$lock"
   register_libraries
   chmod -R a+rX "$env"
   described=$("$env/bin/python" "$scripts/lib/describe_environment.py" "$framework")

@@ -1,0 +1,89 @@
+"""What a disk holds before its first boot: the few lies that make a namespace an EC2 machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+LOCKS = Path(__file__).parent / "locks"
+DEFAULT_CA = Path("/etc/ssl/certs/ca-certificates.crt")
+
+NOT_A_CONTAINER = """\
+#!/bin/sh
+# localaws: cloud-init believes in EC2 only on a virtual machine of Amazon's.
+case " $* " in *" --container "*|*" -c "*) echo none; exit 1 ;; esac
+echo amazon
+"""
+FIRMWARE = """\
+#!/bin/sh
+# localaws: the firmware of an EC2 instance.
+case "$*" in
+  *system-uuid*|*system-serial-number*) echo ec2a0000-1111-4222-8333-444455556666 ;;
+  *) echo 'Amazon EC2' ;;
+esac
+"""
+CLOUD_CFG = """\
+datasource_list: [ Ec2 ]
+locale: C.UTF-8
+apt: {preserve_sources_list: true}
+system_info: {default_user: {name: ubuntu, gecos: Ubuntu}}
+"""
+NETWORKD = "etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
+
+
+def disguise(upper: Path, environment: Mapping[str, str], *, gpu: bool = False) -> None:
+    """Write the lies into the upper layer of a new disk.
+
+    Args:
+        upper: The upper layer, a fresh folder.
+        environment: Variables for every service of the machine: where the embedded AWS is.
+        gpu: Pretend that a GPU could be there: the real locks, and verify on the GPU. Default:
+            the machine's scripts are told that there is none.
+    """
+    _write(upper, "usr/bin/systemd-detect-virt", NOT_A_CONTAINER, 0o755)
+    _write(upper, "usr/sbin/dmidecode", FIRMWARE, 0o755)
+    _write(upper, "etc/cloud/ds-identify.cfg", "datasource: Ec2\n")
+    _write(upper, "etc/cloud/cloud.cfg.d/90-localaws.cfg", CLOUD_CFG)
+    _write(upper, "etc/resolv.conf", "nameserver 10.0.2.3\n")
+    _write(upper, "etc/hosts", "127.0.0.1 localhost\n")
+    _write(upper, "etc/machine-id", "")
+    # As on Ubuntu's images: the journal outlives a boot
+    (upper / "var/log/journal").mkdir(parents=True)
+    variables = " ".join(f'"{name}={value}"' for name, value in environment.items())
+    _write(
+        upper,
+        "etc/systemd/system.conf.d/50-localaws.conf",
+        f"[Manager]\nDefaultEnvironment={variables}\n",
+    )
+    # A console that is a file has no terminal
+    _link(upper, "etc/systemd/system/console-getty.service", "/dev/null")
+    _link(upper, NETWORKD, "/lib/systemd/system/systemd-networkd.service")
+    bundle = Path(os.environ.get("SSL_CERT_FILE") or DEFAULT_CA)
+    if bundle.exists():
+        target = upper / DEFAULT_CA.relative_to("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle, target)
+    if not gpu:
+        shutil.copytree(LOCKS, upper / "etc/gpustation/no-gpu")
+
+
+def certificates() -> dict[str, str]:
+    """Variables that make pip and uv trust what this computer was told to trust."""
+    if "SSL_CERT_FILE" not in os.environ:
+        return {}
+    return {"SSL_CERT_FILE": str(DEFAULT_CA), "PIP_CERT": str(DEFAULT_CA)}
+
+
+def _write(upper: Path, path: str, text: str, mode: int = 0o644) -> None:
+    file = upper / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    file.chmod(mode)
+
+
+def _link(upper: Path, path: str, target: str) -> None:
+    file = upper / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.symlink_to(target)

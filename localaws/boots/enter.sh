@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Process 1 of a new machine: mounts its disk and file systems, then becomes systemd.
+#
+# Usage: enter.sh LOWER DISK, inside fresh namespaces; waits for a line on standard input, which
+# says that the network is there. All mounts end with the mount namespace.
+set -euo pipefail
+
+lower=$1
+disk=$2
+new="$disk/merged"
+read -r _
+
+mkdir -p "$disk/upper" "$new"
+# A work directory of an earlier boot is refused.
+rm -rf "$disk/work"
+mkdir "$disk/work"
+mount -t overlay machine -o "lowerdir=$lower,upperdir=$disk/upper,workdir=$disk/work" "$new"
+mount -t proc -o nosuid,nodev,noexec proc "$new/proc"
+mount --bind "$new/proc/sys" "$new/proc/sys"
+mount -o remount,ro,bind "$new/proc/sys"
+# Two boots with one id would be one in the journal.
+cat /proc/sys/kernel/random/uuid >"$disk/boot_id"
+mount --bind "$disk/boot_id" "$new/proc/sys/kernel/random/boot_id"
+mount -t sysfs -o ro,nosuid,nodev,noexec sysfs "$new/sys"
+mount -t cgroup2 -o nosuid,nodev,noexec cgroup2 "$new/sys/fs/cgroup"
+# The host's firmware would tell that this is no EC2 machine.
+if [[ -d "$new/sys/class/dmi/id" ]]; then
+  mount -t tmpfs -o ro tmpfs "$new/sys/class/dmi/id"
+fi
+mount -t tmpfs -o nosuid,mode=755 tmpfs "$new/run"
+mount -t tmpfs -o nosuid,nodev tmpfs "$new/tmp"
+mount -t tmpfs -o nosuid,mode=755 tmpfs "$new/dev"
+mkdir "$new/dev/pts" "$new/dev/shm"
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$new/dev/pts"
+mount -t tmpfs -o nosuid,nodev tmpfs "$new/dev/shm"
+ln -s pts/ptmx "$new/dev/ptmx"
+ln -s /proc/self/fd "$new/dev/fd"
+for device in null zero full random urandom tty; do
+  touch "$new/dev/$device"
+  mount --bind "/dev/$device" "$new/dev/$device"
+done
+touch "$disk/console" "$new/dev/console"
+mount --bind "$disk/console" "$new/dev/console"
+
+cd "$new"
+pivot_root . .
+umount -l .
+exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+  /sbin/init </dev/null >>/dev/console 2>&1

@@ -1,0 +1,111 @@
+"""Sockets inside a machine's network namespace, and the forwarding between it and the host."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+CLONE_NEWNET = 0x40000000
+CHUNK = 1 << 16
+T = TypeVar("T")
+
+
+def inside(pid: int, make: Callable[[], T]) -> T:
+    """Call `make` in the network namespace of a process; what sockets it makes stay there.
+
+    Raises:
+        OSError: The namespace is gone, or `make` failed.
+    """
+    made: list[T] = []
+    faults: list[BaseException] = []
+
+    def run() -> None:
+        # The namespace is the thread's own: no other thread sees the change
+        try:
+            with Path("/proc", str(pid), "ns/net").open() as namespace:
+                libc = ctypes.CDLL(None, use_errno=True)
+                if libc.setns(namespace.fileno(), CLONE_NEWNET):
+                    raise OSError(ctypes.get_errno(), "setns")
+            made.append(make())
+        except OSError as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if faults:
+        raise faults[0]
+    return made[0]
+
+
+class Forwarder:
+    """Carries each connection of a listening socket to another address, both ways.
+
+    Args:
+        listener: A bound socket, on whichever side.
+        connect: Makes the other side's connection.
+    """
+
+    def __init__(self, listener: socket.socket, connect: Callable[[], socket.socket]) -> None:
+        self._listener = listener
+        self._connect = connect
+        self._open: set[socket.socket] = set()
+        listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._listener.getsockname()[1])
+
+    def close(self) -> None:
+        """Stop listening and cut what is open."""
+        for each in (self._listener, *list(self._open)):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._join, args=(near,), daemon=True).start()
+
+    def _join(self, near: socket.socket) -> None:
+        try:
+            far = self._connect()
+        except OSError:
+            near.close()
+            return
+        both = {near, far}
+        self._open |= both
+        back = threading.Thread(target=_pump, args=(far, near), daemon=True)
+        back.start()
+        _pump(near, far)
+        back.join()
+        self._open -= both
+        for each in both:
+            each.close()
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(CHUNK):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A bound socket."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((address, port))
+    return made

@@ -1,0 +1,26 @@
+"""MXNet's GPU build and its CUDA libraries as a real machine gets them; only the GPU is missing."""
+
+from __future__ import annotations
+
+from localaws import LocalAws
+from tests.boot.workstation import Workstation
+from tests.e2e.cdk_cli import Account, Cdk
+
+LIBRARY = "/opt/gpustation/env/lib/python3.11/site-packages/mxnet/libmxnet.so"
+
+
+def test_nothing_but_the_drivers_library_is_missing(cloud: LocalAws, cdk: Cdk) -> None:
+    cloud.control.machine_gpu(True)
+    run = cdk.deploy_app("--no-rollback", "-c", "notebooks=false")
+    assert run.status != 0
+    assert "libcuda.so.1: cannot open shared object file" in " ".join(run.output.split())
+    station = Workstation(cloud, Account(cloud).instance()["InstanceId"])
+    assert station.signals() == [
+        ("driver", "SUCCESS"),
+        ("jupyter", "SUCCESS"),
+        ("verify", "FAILURE"),
+    ]
+    missing = station.sh(f"ldd {LIBRARY} | grep 'not found'")
+    assert missing.split() == ["libcuda.so.1", "=>", "not", "found"]
+    assert cdk.destroy().status == 0
+    assert cloud.leftovers() == []

@@ -1,0 +1,104 @@
+"""A deployed workstation that booted, and what tests ask of it."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+from localaws import LocalAws
+from tests.e2e.cdk_cli import Cdk, Run
+
+PHASES = ("access", "system", "driver", "environment", "notebooks", "jupyter", "verify")
+PATIENCE = 240
+"""Seconds until a set-up has come to its end."""
+
+
+@dataclass
+class Workstation:
+    """One instance.
+
+    Args:
+        aws: The account.
+        box: The instance's id.
+    """
+
+    aws: LocalAws
+    box: str
+
+    def sh(self, script: str) -> str:
+        """Output of a script that must succeed inside."""
+        done = self.aws.control.machine_run(self.box, "bash", "-c", script)
+        assert done.status == 0, f"{script}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def settle(self) -> None:
+        """Wait until the set-up has ended."""
+        assert self.aws.control.machine_idle(self.box, PATIENCE), self.aws.console(self.box)[-4000:]
+
+    def starts(self, phase: str) -> int:
+        """How often a phase was started, over all boots."""
+        return self.aws.console(self.box).count(f"gpustation: phase {phase} started")
+
+    def signals(self) -> list[tuple[str, str]]:
+        """What was signaled, in order, as (unique id, status)."""
+        return [(one.UniqueId, one.Status) for one in self.aws.control.signals()]
+
+    def boot_id(self) -> str:
+        return self.sh("cat /proc/sys/kernel/random/boot_id")
+
+    def await_boot_after(self, boot_id: str) -> None:
+        """Wait until another boot runs, and its set-up has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            done = self.aws.control.machine_run(self.box, "cat", "/proc/sys/kernel/random/boot_id")
+            if done.status == 0 and done.stdout.strip() not in ("", boot_id):
+                break
+            time.sleep(0.2)
+        self.settle()
+
+    def jupyter(self, token: str | None) -> int:
+        """HTTP status of Jupyter's contents through a forwarded port."""
+        port = self.aws.control.forward(self.box, 8888)
+        url = f"http://127.0.0.1:{port}/api/contents"
+        headers = {} if token is None else {"Authorization": f"token {token}"}
+        try:
+            request = urllib.request.Request(url, headers=headers)
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def token(self) -> str:
+        return self.sh("sudo -u ubuntu gpustation-jupyter-url").rpartition("=")[2]
+
+
+class Deploy(threading.Thread):
+    """A deploy that goes on while the test does something to the machine."""
+
+    def __init__(self, cdk: Cdk, **settings: object) -> None:
+        super().__init__(daemon=True)
+        self._cdk, self._settings = cdk, settings
+        self.result: Run | None = None
+        self.start()
+
+    def run(self) -> None:
+        self.result = self._cdk.deploy(**self._settings)
+
+    def machine(self, aws: LocalAws) -> Workstation:
+        """The instance, as soon as there is one."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            events = aws.control.history()
+            if events:
+                return Workstation(aws, events[-1].instance_id)
+            time.sleep(0.1)
+        raise AssertionError("no instance was launched")
+
+    def end(self) -> Run:
+        """The deploy's result."""
+        self.join(PATIENCE)
+        assert self.result is not None, "the deploy did not end"
+        return self.result

@@ -1,0 +1,66 @@
+"""The CPU may stand for a GPU on a machine of the embedded AWS, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from machine_bench import USERDATA, Machine
+
+TOOL = USERDATA / "lib" / "compute_device.py"
+AWS = "https://cloudformation-waitcondition-us-east-1.s3.amazonaws.com/arn?X-Amz-Signature=a"
+LOOPBACK = "http://localhost:4566/_ministack/cfn-signal/a"
+
+
+def device(root: Path, *addresses: str, marked: bool = True) -> subprocess.CompletedProcess[str]:
+    if marked:
+        (root / "etc/gpustation/no-gpu").mkdir(parents=True)
+    if addresses:
+        known = root / "etc/gpustation/bootstrap.json"
+        known.parent.mkdir(parents=True, exist_ok=True)
+        known.write_text(json.dumps({"signals": dict(enumerate(addresses))}))
+    return subprocess.run(
+        [sys.executable, TOOL],
+        env={"GPUSTATION_ROOT": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_gpu_unless_told_otherwise(tmp_path: Path) -> None:
+    assert device(tmp_path, AWS, marked=False).stdout == "gpu\n"
+
+
+def test_cpu_where_the_reports_stay_on_this_computer(tmp_path: Path) -> None:
+    assert device(tmp_path, LOOPBACK, LOOPBACK).stdout == "cpu\n"
+
+
+@pytest.mark.parametrize("addresses", [(AWS,), (LOOPBACK, AWS), ("https://localhost.evil/a",)])
+def test_never_where_the_reports_leave_it(tmp_path: Path, addresses: tuple[str, ...]) -> None:
+    done = device(tmp_path, *addresses)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "remove the folder, a GPU must compute" in done.stderr
+
+
+def test_a_deploy_on_aws_fails_instead_of_computing_on_the_cpu(machine: Machine) -> None:
+    (machine.root / "etc/gpustation/no-gpu").mkdir(parents=True)
+    machine.boot()
+    known = machine.root / "etc/gpustation/bootstrap.json"
+    script = machine.root / "opt/gpustation/scripts/phases/60-verify-gpu.sh"
+    addresses = json.loads(known.read_text())
+    addresses["signals"]["gpu"] = AWS
+    known.write_text(json.dumps(addresses))
+    done = subprocess.run(
+        ["bash", script],
+        env=machine._environment({}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "but this one reports to cloudformation-waitcondition-us-east-1" in done.stderr
