@@ -37,6 +37,8 @@ run_phase() {
     log "phase $phase started at $(date -u +%Y-%m-%dT%H:%M:%SZ)"
     GPUSTATION_PHASE=$phase GPUSTATION_RECORD=$record bash "$scripts/phases/$file" 9>&-
   } 2>&1 | tee -a "$journal" || status=${PIPESTATUS[0]}
+  # A phase that was killed could not give it up.
+  ((status == 0)) || rm -f "$ballast"
   # The seconds of an interrupted or repeated phase add up until it is done.
   seconds=$((SECONDS - begun))
   if [[ -e "$state/seconds/$phase" ]]; then
@@ -63,8 +65,8 @@ finish_phase() {
 reboot_once() {
   local phase=$1 step=$2 seconds=$3
   if [[ -e "$state/rebooted-for/$phase" ]]; then
-    printf '%s\n' 1 message 'still needs a reboot after one' >"$record"
-    fail_phase "$phase" "$step" 1 "$seconds"
+    printf '%s\n' "$fault_status" message 'still needs a reboot after one' >"$record"
+    fail_phase "$phase" "$step" "$fault_status" "$seconds"
   fi
   touch "$state/rebooted-for/$phase"
   log "phase $phase goes on after a reboot"
@@ -91,7 +93,8 @@ signal_step() {
   data=$(python3 "$scripts/lib/describe_step.py" "$step")
   # Without its signal the machine is as good; the next start or boot tries again.
   python3 "$opt/agent.py" signal "$step" --status SUCCESS --unique-id "$phase" \
-    --reason "phase $phase finished" --data "$data" || undelivered=1
+    --reason "phase $phase finished" --data "$data" 2>&1 |
+    tee -a "$logs/report.log" || undelivered=1
 }
 
 # Fills the settings for the phases, and each phase's digest of those that it depends on.
@@ -114,7 +117,12 @@ main() {
   local -a digests
   mkdir -p "$logs" "$state"/{done,facts,seconds,warnings,rebooted-for}
   exec 9>"$state/lock"
-  flock -n 9 || die "another run of $scripts/run.sh is under way; wait for it to end"
+  flock -n 9 || {
+    log 'another run is under way; waiting for it to end'
+    flock 9
+  }
+  # Without it too the set-up may succeed.
+  head -c 1M /dev/zero >"$ballast" || log "warning: $ballast could not be written"
   rm -f "$state/failure.json" "$state/undelivered"
   read_settings
   for row in "${phase_rows[@]}"; do
@@ -129,7 +137,9 @@ main() {
   done
   if ((undelivered)); then
     touch "$state/undelivered"
-    die 'the set-up is complete, but not every signal could be delivered'
+    # Not die: another try may deliver them.
+    log 'error: the set-up is complete, but not every signal could be delivered' >&2
+    exit 1
   fi
   log 'the set-up is complete'
 }

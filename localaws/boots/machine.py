@@ -110,8 +110,7 @@ class NamespaceMachine:
 
     def run(self, *command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command inside, as root; its output comes back as text."""
-        if not self.runs:
-            raise BootError("the machine does not run")
+        self._require_systemd()
         enter = ["nsenter", "-t", str(self._pid), "-m", "-p", "-u", "-i", "-n", "-C", "-r", "-w"]
         return subprocess.run(
             [*enter, "--", *command],
@@ -145,6 +144,20 @@ class NamespaceMachine:
         forwarder = network.Forwarder(listener, lambda: self.connect_inside(port))
         self._forwarders.append(forwarder)
         return forwarder.port
+
+    def _require_systemd(self) -> None:
+        """Until process 1 is systemd, its root is still this computer's: nothing runs there.
+
+        Raises:
+            BootError: There is no such process.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while self.runs and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                if Path("/proc", str(self._pid), "comm").read_text().strip() == "systemd":
+                    return
+            time.sleep(0.01)
+        raise BootError("the machine does not run")
 
     def _start(self, prepare: Callable[[NamespaceMachine], None]) -> None:
         self._cgroup = cgroups.create(self.disk.name)

@@ -228,6 +228,7 @@ case $name in
   apt-cache) apt_cache "$@" ;;
   apt-get) apt_get "$@" ;;
   apt-mark | chown | ldconfig) ;;
+  df) printf '%s\n' Avail "${LOCALAWS_FREE_MIB:-40000}" ;;
   dpkg-query) dpkg_query "$@" ;;
   git) git_ "$@" ;;
   journalctl) echo '(simulated: there is no journal)' ;;

@@ -17,8 +17,8 @@ def await_start(station: Workstation, phase: str) -> None:
 
 
 def test_power_cut_in_each_phase(cloud: LocalAws, cdk: Cdk) -> None:
-    deploy = Deploy(cdk, notebooks=False)
-    station = deploy.machine(cloud)
+    deploy = Deploy(cloud, cdk, notebooks=False)
+    station = deploy.machine()
     for phase in PHASES:
         await_start(station, phase)
         cloud.control.cut_power(station.box)

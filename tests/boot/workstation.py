@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import urllib.error
@@ -53,9 +54,10 @@ class Workstation:
         """Wait until another boot runs, and its set-up has ended."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            done = self.aws.control.machine_run(self.box, "cat", "/proc/sys/kernel/random/boot_id")
-            if done.status == 0 and done.stdout.strip() not in ("", boot_id):
-                break
+            # Between two boots there is no machine to ask
+            with contextlib.suppress(ValueError, AssertionError):
+                if self.boot_id() != boot_id:
+                    break
             time.sleep(0.2)
         self.settle()
 
@@ -78,22 +80,23 @@ class Workstation:
 class Deploy(threading.Thread):
     """A deploy that goes on while the test does something to the machine."""
 
-    def __init__(self, cdk: Cdk, **settings: object) -> None:
+    def __init__(self, aws: LocalAws, cdk: Cdk, **settings: object) -> None:
         super().__init__(daemon=True)
-        self._cdk, self._settings = cdk, settings
+        self._aws, self._cdk, self._settings = aws, cdk, settings
+        self._known = {event.instance_id for event in aws.control.history()}
         self.result: Run | None = None
         self.start()
 
     def run(self) -> None:
         self.result = self._cdk.deploy(**self._settings)
 
-    def machine(self, aws: LocalAws) -> Workstation:
+    def machine(self) -> Workstation:
         """The instance, as soon as there is one."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            events = aws.control.history()
-            if events:
-                return Workstation(aws, events[-1].instance_id)
+            for event in self._aws.control.history():
+                if event.instance_id not in self._known:
+                    return Workstation(self._aws, event.instance_id)
             time.sleep(0.1)
         raise AssertionError("no instance was launched")
 

@@ -76,7 +76,7 @@ def test_another_generation_renames_what_belongs_to_the_machine_and_nothing_else
     }
 
 
-USER_DATA_SHA256 = "0a899770b16db3c95e796ed5a050eb3e846dfacd7ab58e8ffac8ba878524310d"
+USER_DATA_SHA256 = "177353bd2d216446b6f3aa2a7b15c659b42ccdbe8e6c00580664c45c91db8821"
 
 
 def test_user_data_is_pinned() -> None:

@@ -59,6 +59,8 @@ class Machine:
     suffix: str = ""
     output: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    #: Signal addresses other than the cloud's, by step.
+    addresses: dict[str, str] = field(default_factory=dict)
 
     @property
     def state(self) -> Path:
@@ -67,6 +69,7 @@ class Machine:
     def boot(self, faults: dict[str, dict[str, Any]] | None = None) -> str:
         """Run the user data as cloud-init does at every boot; returns what was printed."""
         signals = {step: self.cloud.signal_address(step) + self.suffix for step in STEPS}
+        signals.update(self.addresses)
         script = self.root / "user-data"
         script.write_text(render_user_data(signals).partition("\n")[2])
         done = subprocess.run(

@@ -44,6 +44,7 @@ def test_unit_waits_for_cloud_init_and_reports_failure(finished: Machine) -> Non
     assert "WantedBy=cloud-init.target" in unit
     assert "After=cloud-final.service network-online.target" in unit
     assert "OnFailure=gpustation-failure.service" in unit
+    assert "RestartPreventExitStatus=78" in unit
     assert f'python3 "{finished.root}/opt/gpustation/agent.py" fetch' in unit
 
 

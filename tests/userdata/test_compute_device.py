@@ -62,5 +62,44 @@ def test_a_deploy_on_aws_fails_instead_of_computing_on_the_cpu(machine: Machine)
         text=True,
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 78
     assert "but this one reports to cloudformation-waitcondition-us-east-1" in done.stderr
+
+
+def mark(machine: Machine) -> None:
+    folder = machine.root / "etc/gpustation/no-gpu"
+    folder.mkdir(parents=True)
+    for python in ("3.10", "3.11"):
+        (folder / f"mxnet-{python}.lock").write_text("# installed: 900 MiB\n")
+    # Nothing leaves this computer: there is no such proxy.
+    machine.environment["https_proxy"] = "http://127.0.0.1:1"
+
+
+def assert_refused(machine: Machine, step: str, phase: str) -> None:
+    sent_to, sent = machine.cloud.signals[-1]
+    assert (sent_to, sent["UniqueId"], sent["Status"]) == (step, phase, "FAILURE")
+    assert f"phase {phase} failed: {machine.root}/etc/gpustation/no-gpu is for" in sent["Reason"]
+    assert "remove the folder, a GPU must compute" in sent["Reason"]
+
+
+def test_refusal_is_reported_before_an_environment_is_made(machine: Machine) -> None:
+    mark(machine)
+    machine.addresses["gpu"] = AWS
+    machine.boot()
+    assert_refused(machine, "environment", "environment")
+
+
+def test_refusal_is_reported_when_the_folder_comes_later(machine: Machine) -> None:
+    machine.boot()
+    mark(machine)
+    machine.addresses["driver"] = AWS
+    machine.boot()
+    assert_refused(machine, "gpu", "verify")
+
+
+def test_environment_for_the_cpu_comes_from_the_folders_lock(machine: Machine) -> None:
+    mark(machine)
+    machine.boot()
+    (install,) = [call for call in machine.calls("uv") if call.startswith("uv pip install")]
+    assert f"{machine.root}/etc/gpustation/no-gpu/mxnet-3.1" in install
+    assert [call for call in machine.calls("python") if call.endswith("verify.py cpu")]

@@ -13,6 +13,7 @@ from machine_bench import USERDATA
 
 LOCKS = USERDATA / "locks"
 PYTHONS = ("3.10", "3.11")
+SIZE = "# installed: "
 ALL = [*(f"{name}-{python}.lock" for name in ("mxnet", "pytorch") for python in PYTHONS), "uv.lock"]
 ARCHITECTURES: dict[str, Any] = json.loads((LOCKS / "pytorch-architectures.json").read_text())
 
@@ -20,7 +21,8 @@ ARCHITECTURES: dict[str, Any] = json.loads((LOCKS / "pytorch-architectures.json"
 def pins(lock: str) -> dict[str, list[str]]:
     """Requirement lines of a lock to their hashes; any other kind of line is a mistake."""
     found: dict[str, list[str]] = {}
-    for line in (LOCKS / lock).read_text().splitlines():
+    lines = (LOCKS / lock).read_text().splitlines()
+    for line in lines[1:] if lines[0].startswith(SIZE) else lines:
         if pin := re.fullmatch(r"([a-z0-9-]+==[^ ]+)(?: ;[^\\]+)? \\", line):
             hashes = found.setdefault(pin[1], [])
         else:
@@ -33,6 +35,12 @@ def pins(lock: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize("lock", ALL)
 def test_every_package_is_pinned_with_hashes_and_nothing_else_is_in_the_lock(lock: str) -> None:
     assert all(pins(lock).values())
+
+
+@pytest.mark.parametrize("lock", [lock for lock in ALL if lock != "uv.lock"])
+def test_lock_says_how_much_it_installs(lock: str) -> None:
+    first = (LOCKS / lock).read_text().partition("\n")[0]
+    assert re.fullmatch(SIZE + r"\d{4} MiB", first)
 
 
 @pytest.mark.parametrize("lock", ALL)

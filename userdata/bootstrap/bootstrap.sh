@@ -44,6 +44,8 @@ ExecStart=/usr/bin/env python3 "$opt/agent.py" fetch
 ExecStart=/usr/bin/env bash "$opt/scripts/run.sh"
 Restart=on-failure
 RestartSec=10
+# What trying again cannot cure is reported at once; any other fault gets three tries.
+RestartPreventExitStatus=78
 
 [Install]
 WantedBy=cloud-init.target

@@ -4,6 +4,8 @@
 # A phase is a bash file that sources this one first. Whatever fails in it ends it, and leaves
 # in $GPUSTATION_RECORD the exit status and the command, with its arguments expanded.
 set -Eeuo pipefail
+# Else a fault within $(...) is passed over.
+shopt -s inherit_errexit
 umask 022
 
 root=${GPUSTATION_ROOT:-}
@@ -18,20 +20,26 @@ user=ubuntu home="$root/home/ubuntu" env="$opt/env"
 # A phase that ends with this status wants one reboot and then to run again.
 # shellcheck disable=SC2034  # read by the runner and a phase
 reboot_status=79
+# What trying again cannot cure ends with this status: systemd does not start the set-up again.
+fault_status=78
 # Seconds of trying again per command: package mirrors recover within a minute or two.
 retry_seconds=${GPUSTATION_RETRY_SECONDS:-120}
+# What a command says of a fault that another try would only meet again.
+hopeless='No space left on device|Hash mismatch|DO NOT MATCH THE HASHES'
 failed_command=
+# Filled space, given up at the first fault: else a full disk could not even write the report.
+ballast="$state/ballast"
 
 log() {
   printf 'gpustation: %s\n' "$*"
 }
 
-# die MESSAGE: fail with a sentence instead of a command, also from within $(...).
+# die MESSAGE: fail for good, with a sentence instead of a command, also from within $(...).
 die() {
   log "error: $*" >&2
-  record 1 message "$*"
+  record "$fault_status" message "$*"
   trap - ERR
-  exit 1
+  exit "$fault_status"
 }
 
 # warn MESSAGE: go on; the report says it, and the phase runs again at the next boot.
@@ -48,6 +56,7 @@ fact() {
 
 # The first fault is the cause: what a subshell recorded is not overwritten by its parent.
 record() {
+  rm -f "$ballast"
   [[ -z ${GPUSTATION_RECORD:-} || -s $GPUSTATION_RECORD ]] ||
     printf '%s\n' "$@" >"$GPUSTATION_RECORD"
 }
@@ -76,13 +85,25 @@ attempt() {
   return "$status"
 }
 
-# retry COMMAND...: run until it works, with growing pauses, for $retry_seconds at most.
+# retry COMMAND...: run until it works, with growing pauses, for $retry_seconds at most, or until
+# it says that it never will.
 retry() {
-  local status=0 pause=5 end=$((SECONDS + retry_seconds))
+  local said why status pause=5 end=$((SECONDS + retry_seconds))
   while true; do
     status=0
-    run "$@" || status=$?
-    if ((status == 0 || SECONDS + pause > end)); then
+    said=$(
+      trap - ERR
+      run "$@" 2>&1 | tee -a /dev/stderr
+    ) || status=$?
+    if ((status == 0)); then
+      return
+    fi
+    # The line after it names pip's package.
+    if why=$(grep -E -m 1 -A 1 "$hopeless" <<<"$said"); then
+      die "${why//$'\n'/ }: trying again would not help: $*"
+    fi
+    if ((SECONDS + pause > end)); then
+      failed_command=$*
       return "$status"
     fi
     log "exited $status; trying again in $pause s"
@@ -112,6 +133,16 @@ is_installed() {
   # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
   status=$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) || return 1
   [[ $status == installed ]]
+}
+
+# require_space MIB WHAT: refuse to begin what would fill the disk half way.
+require_space() {
+  local free
+  free=$(df --block-size=1M --output=avail "$opt" | tail -n 1)
+  if ((free < $1)); then
+    die "$2 needs $1 MiB free on the disk of $opt, there are $((free)):" \
+      "raise disk_gib (new generation) or make room"
+  fi
 }
 
 # setting NAME: its value in the settings parameter; true and false for booleans. The runner

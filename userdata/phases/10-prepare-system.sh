@@ -10,6 +10,7 @@ for package in "${wanted[@]}"; do
   is_installed "$package" || missing+=("$package")
 done
 if ((${#missing[@]})); then
+  require_space 1024 'the system packages'
   apt_update
   apt_install "${missing[@]}"
 fi

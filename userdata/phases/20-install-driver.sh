@@ -23,6 +23,7 @@ driver_version() {
 install_driver() {
   local userspace=("nvidia-utils-$driver_branch" "libnvidia-compute-$driver_branch")
   local installed
+  require_space 1024 'the driver'
   apt_update
   if ! attempt apt-cache show --quiet=2 "$modules-$kernel" >/dev/null; then
     log "the archive has no $modules-$kernel; taking the newest kernel and its module"

@@ -42,12 +42,23 @@ register_libraries() {
   run ldconfig
 }
 
+# The lock's first line tells what its packages take; the rest is for the cache and notebooks.
+require_space_of() {
+  local size=0 first
+  read -r first <"$1"
+  if [[ $first =~ ^'# installed: '([0-9]+)' MiB'$ ]]; then
+    size=${BASH_REMATCH[1]}
+  fi
+  require_space $((size + 512)) "the environment of $framework"
+}
+
 install_environment() {
   local minor python described lock
   rm -f "$state/environment-complete"
   install_uv
   install_python
   lock=$(lock_file "$framework" "$minor")
+  require_space_of "$lock"
   run "$uv" venv --quiet --clear --python "$python" "$env"
   # The lock is complete, and the pins of d2l would contradict it: hence no dependencies.
   retry "$uv" pip install --quiet --python "$env/bin/python" --no-deps --require-hashes \

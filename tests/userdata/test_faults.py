@@ -1,0 +1,117 @@
+"""Faults that trying again does not cure, full disks, and two runs at once."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+from machine_bench import Machine
+
+UV_MISMATCH = "  x Failed to download `pip==1`\n  Hash mismatch for `pip==1`\nExpected:\n  sha256:0"
+PIP_MISMATCH = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM\n    uv==0.13.9 from https://"
+FULL = "error: write failed: No space left on device (os error 28)"
+
+
+def run_again(machine: Machine, faults: dict[str, dict[str, Any]] | None = None) -> int:
+    """Run the runner alone; returns its exit status."""
+    done = subprocess.run(
+        ["bash", machine.root / "opt/gpustation/scripts/run.sh"],
+        env=machine._environment(faults or {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    machine.output = done.stdout + done.stderr
+    return done.returncode
+
+
+@pytest.fixture
+def undone(finished: Machine) -> Machine:
+    """A machine whose environment is still to be installed."""
+    finished.environment.clear()
+    for name in ("done/environment", "environment-complete"):
+        (finished.state / name).unlink(missing_ok=True)
+    finished.forget_calls()
+    return finished
+
+
+def failure(machine: Machine) -> dict[str, Any]:
+    return dict(json.loads(machine.read("var/lib/gpustation/failure.json")))
+
+
+def test_a_fault_that_stays_is_told_from_one_that_may_pass(undone: Machine) -> None:
+    assert run_again(undone, {"uv": {"exit": 42}}) == 42
+    undone.environment["LOCALAWS_FREE_MIB"] = "100"
+    assert run_again(undone) == failure(undone)["exit_code"] == 78
+
+
+@pytest.mark.parametrize(
+    ("command", "when", "text", "named"),
+    [
+        ("uv", "pip install", UV_MISMATCH, "Hash mismatch for `pip==1` Expected:"),
+        ("python", "pip install", PIP_MISMATCH, "HASHES FROM uv==0.13.9 from"),
+        ("uv", "pip install", FULL, FULL),
+    ],
+)
+def test_what_cannot_get_better_is_tried_once(
+    undone: Machine, command: str, when: str, text: str, named: str
+) -> None:
+    undone.environment["GPUSTATION_RETRY_SECONDS"] = "6"
+    assert run_again(undone, {command: {"exit": 1, "stderr": text, "when": when}}) == 78
+    assert named in failure(undone)["reason"]
+    assert text.splitlines()[0] in undone.output
+    assert len([call for call in undone.calls(command) if when in call]) == 1
+
+
+def test_full_disk_while_the_book_is_fetched_is_a_warning(machine: Machine) -> None:
+    machine.boot({"git": {"exit": 128, "stderr": FULL, "when": "fetch"}})
+    assert "; warning: the D2L notebooks are missing" in machine.cloud.signals[-1][1]["Data"]
+    assert not (machine.state / "failed-command").exists()
+
+
+@pytest.mark.parametrize(
+    ("free", "phase", "what"),
+    [
+        (1000, "system", "the system packages needs 1024"),
+        (4600, "environment", "the environment of mxnet needs 4688"),
+    ],
+)
+def test_too_small_a_disk_is_told_before_it_is_full(
+    machine: Machine, free: int, phase: str, what: str
+) -> None:
+    machine.environment["LOCALAWS_FREE_MIB"] = str(free)
+    machine.boot()
+    reason = machine.cloud.signals[-1][1]["Reason"]
+    assert reason.startswith(
+        f"phase {phase} failed: {what} MiB free on the disk of {machine.root}/opt/gpustation, "
+        f"there are {free}: raise disk_gib (new generation) or make room after "
+    )
+
+
+def test_ballast_is_given_up_at_the_first_fault(undone: Machine) -> None:
+    ballast = undone.state / "ballast"
+    assert run_again(undone) == 0
+    assert ballast.stat().st_size == 2**20
+    (undone.state / "done/environment").unlink()
+    (undone.state / "environment-complete").unlink()
+    assert run_again(undone, {"uv": {"exit": 42}}) == 42
+    assert not ballast.exists()
+
+
+def test_second_run_waits_for_the_first(finished: Machine) -> None:
+    with (finished.state / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        release = threading.Timer(1, fcntl.flock, (lock, fcntl.LOCK_UN))
+        release.start()
+        assert run_again(finished) == 0
+        release.join()
+    assert "another run is under way; waiting for it to end" in finished.output
+
+
+def test_what_the_agent_says_is_kept(finished: Machine) -> None:
+    assert "step gpu: signaled SUCCESS" in finished.read("var/log/gpustation/report.log")
