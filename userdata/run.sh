@@ -14,6 +14,7 @@ phase_rows=(
   'access       driver       05-authorize-key.sh      every-boot'
   'system       driver       10-prepare-system.sh     framework'
   'driver       driver       20-install-driver.sh     machine driver_kind driver_branch fabric_manager'
+  'driver-check driver       25-check-driver.sh       every-boot'
   'environment  environment  30-build-environment.sh  framework cuda_toolkit'
   'notebooks    environment  40-fetch-notebooks.sh    framework notebooks'
   'jupyter      environment  50-start-jupyter.sh      framework machine'

@@ -17,7 +17,8 @@ def boot_again(machine: Machine, **changed: object) -> list[str]:
     machine.forget_calls()
     machine.boot()
     assert "the set-up is complete" in machine.output
-    return [call for call in machine.calls() if not call.startswith(("systemctl", "chown"))]
+    harmless = ("systemctl", "chown", "nvidia-smi")
+    return [call for call in machine.calls() if not call.startswith(harmless)]
 
 
 def test_each_step_is_signaled_once_and_in_order(finished: Machine) -> None:
@@ -114,7 +115,8 @@ def test_public_key_comes_and_goes_with_the_setting(finished: Machine) -> None:
 def test_cuda_toolkit_is_added_without_a_new_environment(finished: Machine) -> None:
     calls = boot_again(finished, cuda_toolkit=True)
     assert any(call.endswith("install nvidia-cuda-toolkit") for call in calls)
-    assert "nvcc --version" in calls
+    (compiled,) = [call for call in calls if call.startswith("nvcc")]
+    assert compiled.endswith("/lib/cuda_probe.cu -lcublas")
     assert not any(call.startswith("uv") for call in calls)
 
 
@@ -123,6 +125,34 @@ def test_another_type_is_verified_again_and_not_signaled(finished: Machine) -> N
     boot_again(finished, cuda_toolkit=True, instance_type="g5.12xlarge", gpus=4)
     assert "4 x NVIDIA A10G ready" in finished.output
     assert len(finished.cloud.signals) == before
+
+
+def test_a_toolkit_that_cannot_link_is_a_failure(machine: Machine) -> None:
+    machine.cloud.settings.update(cuda_toolkit=True)
+    fault = {"exit": 1, "stderr": "/usr/bin/ld: cannot find -lcublas"}
+    machine.boot({"nvcc": fault})
+    step, sent = machine.cloud.signals[-1]
+    assert (step, sent["UniqueId"], sent["Status"]) == ("environment", "environment", "FAILURE")
+    assert "command nvcc -o" in sent["Reason"]
+    assert "cannot find -lcublas" in sent["Reason"]
+
+
+def test_kernel_that_lost_its_driver_is_told_at_boot(finished: Machine) -> None:
+    notice = finished.root / "run/motd.d/gpustation"
+    before = len(finished.cloud.signals)
+    mismatch = {"exit": 18, "stderr": "Failed to initialize NVML: Driver/library version mismatch"}
+    finished.boot({"nvidia-smi": mismatch})
+    line = (
+        "no GPU: kernel 6.8.0-1070-aws and the NVIDIA driver do not fit together "
+        "(Failed to initialize NVML: Driver/library version mismatch);"
+    )
+    assert f"gpustation: warning: {line}" in finished.output
+    assert notice.read_text().startswith(f"gpustation: {line}")
+    assert len(notice.read_text().splitlines()) == 1
+    assert "the set-up is complete" in finished.output
+    assert len(finished.cloud.signals) == before
+    finished.boot()
+    assert not notice.exists()
 
 
 def test_offline_boot_goes_on_with_what_there_is(finished: Machine) -> None:

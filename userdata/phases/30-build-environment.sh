@@ -72,12 +72,18 @@ install_environment() {
   printf '%s\n' "$framework" >"$state/environment-complete"
 }
 
+# A toolkit that has the compiler, but not a library or a host compiler that it works with, would
+# only be met in the middle of someone's work.
 install_cuda_toolkit() {
+  local draft
   is_installed nvidia-cuda-toolkit || {
+    require_space 6144 'the CUDA toolkit'
     apt_update
     apt_install nvidia-cuda-toolkit
   }
-  run nvcc --version
+  draft=$(mktemp -d)
+  run nvcc -o "$draft/probe" "$scripts/lib/cuda_probe.cu" -lcublas
+  rm -rf "$draft"
 }
 
 complete="$state/environment-complete"
