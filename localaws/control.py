@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Fault = Literal["throttle", "deny", "missing"]
-"""What a call answers: too many requests, access denied, or that the thing is not there."""
+Fault = Literal["throttle", "deny", "missing", "silent"]
+"""What a call answers: too many requests, access denied, or that the thing is not there; a signal
+can also be met by silence."""
 CALL_SECONDS = 30
 
 
@@ -71,7 +72,9 @@ class Control:
         """Make calls of an operation fail.
 
         Args:
-            operation: Its API name, e.g. `GetServiceQuota`, `DescribeInstances`, `GetParameter`.
+            operation: Its API name, e.g. `GetServiceQuota`, `DescribeInstances`, `GetParameter`;
+                `Signal` for what is sent to a wait condition's handle: status 503, or with
+                `silent` no answer at all.
             kind: How it fails; None: it works again.
             times: How many calls fail before it works again. Default: all of them.
         """

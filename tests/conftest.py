@@ -1,8 +1,12 @@
 """Guards the layout before anything imports CDK, then holds what the suites share."""
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell's background job ignores it, and what the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 

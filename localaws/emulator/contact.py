@@ -48,7 +48,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     f"{_CLOUDFORMATION}.custom_resource": ("_pending", "deliver_response", "register_token"),
     f"{_CLOUDFORMATION}.changesets": ("_add_event",),
     f"{_CLOUDFORMATION}.handlers": ("_add_event",),
-    f"{_CLOUDFORMATION}.wait_conditions": ("deliver_signal", "wait_for"),
+    f"{_CLOUDFORMATION}.wait_conditions": ("SIGNAL_PATH", "deliver_signal", "wait_for"),
     f"{_CLOUDFORMATION}.provisioners": (
         "_RESOURCE_HANDLERS",
         "_STACK_TAG_PROPERTY",

@@ -12,6 +12,7 @@ from typing import Any
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 from ministack import app as ministack_app
+from ministack.services.cloudformation import wait_conditions
 
 from localaws.boots import commands as booted_commands
 from localaws.boots.fleet import BootedMachines
@@ -22,6 +23,8 @@ from localaws.machines import Machines
 from localaws.world import World
 
 PREFIX = "/_localaws/"
+SILENCE_SECONDS = 60
+"""Longer than what the agent on a machine waits for an answer."""
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -51,7 +54,7 @@ def serve(listener: socket.socket, machines: AnyMachines) -> None:
     config.bind = [f"fd://{listener.detach()}"]
     config.loglevel = "WARNING"
     config.keep_alive_timeout = 75
-    application: Any = _application(Commands(world, machines))
+    application: Any = _application(Commands(world, machines), world)
     asyncio.run(hypercorn_serve(application, config))
 
 
@@ -99,10 +102,17 @@ class Commands:
         return server.url
 
 
-def _application(commands: Commands) -> Application:
-    """Ministack's application, with the control paths before it."""
+def _application(commands: Commands, world: World) -> Application:
+    """Ministack's application, with the control paths and planned faults before it."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(wait_conditions.SIGNAL_PATH):
+            kind = world.take_fault("Signal")
+            if kind == "silent":
+                await asyncio.sleep(SILENCE_SECONDS)
+            if kind:
+                await _answer(send, 503, "Slow Down")
+                return
         if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
             await ministack_app.app(scope, receive, send)
             return
@@ -115,10 +125,14 @@ def _application(commands: Commands) -> Application:
             status, text = 200, json.dumps(answer)
         except (AttributeError, TypeError, ValueError, BootError) as error:
             status, text = 400, str(error)
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": text.encode()})
+        await _answer(send, status, text)
 
     return application
+
+
+async def _answer(send: Send, status: int, text: str) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": text.encode()})
 
 
 async def _read(receive: Receive) -> bytes:

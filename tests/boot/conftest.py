@@ -36,3 +36,16 @@ def cdk(cloud: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Cdk:
     made = Cdk(cloud, tmp_path_factory.mktemp("cdk"))
     assert made.run("bootstrap", f"aws://{cloud.account}/{cloud.region}").status == 0
     return made
+
+
+@pytest.fixture
+def nothing_left(cloud: LocalAws, cdk: Cdk) -> Iterator[None]:
+    """A test that begins with an untouched account, and leaves nothing in it."""
+    cloud.control.reset()
+    cloud.control.set_quota(G_QUOTA, 8)
+    cloud.control.machine_environment({"GPUSTATION_RETRY_SECONDS": "120"})
+    cloud.control.machine_gpu(False)
+    yield
+    cloud.control.fault("Signal", None)
+    assert cdk.destroy().status == 0
+    assert cloud.leftovers() == []

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+
+import pytest
 
 from localaws import LocalAws
-from tests.boot.workstation import PATIENCE, PHASES, Deploy, Workstation
+from tests.boot.workstation import PATIENCE, PHASES, Deploy
 from tests.e2e.cdk_cli import Cdk
 
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
-def await_start(station: Workstation, phase: str) -> None:
+SUCCESS = [("driver", "SUCCESS"), ("jupyter", "SUCCESS"), ("verify", "SUCCESS")]
+
+
+def test_power_cut_before_the_unit_was_enabled(cloud: LocalAws, cdk: Cdk) -> None:
+    deploy = Deploy(cloud, cdk, notebooks=False)
+    station = deploy.machine()
+    root = Path(cloud.control.machine_root(station.box))
     deadline = time.monotonic() + PATIENCE
-    while not station.starts(phase):
-        assert time.monotonic() < deadline, station.aws.console(station.box)[-4000:]
-        time.sleep(0.02)
+    # From here on cloud-init takes the user data for done
+    while not list(root.glob("var/lib/cloud/instances/*/user-data.txt")):
+        assert time.monotonic() < deadline, cloud.console(station.box)
+        time.sleep(0.001)
+    unit = root / "etc/systemd/system/cloud-init.target.wants/gpustation.service"
+    assert not unit.is_symlink()
+    cloud.control.cut_power(station.box)
+    assert deploy.end().status == 0
+    assert station.signals() == SUCCESS
 
 
 def test_power_cut_in_each_phase(cloud: LocalAws, cdk: Cdk) -> None:
     deploy = Deploy(cloud, cdk, notebooks=False)
     station = deploy.machine()
     for phase in PHASES:
-        await_start(station, phase)
+        station.await_phase(phase)
         cloud.control.cut_power(station.box)
     run = deploy.end()
     assert run.status == 0
     assert "no GPU: computed on the CPU" in run.outputs["Ready"]
-    unique = [unique for unique, status in station.signals() if status == "SUCCESS"]
-    assert unique == ["driver", "jupyter", "verify"]
-    assert len(station.signals()) == len(unique)
+    assert station.signals() == SUCCESS
     assert station.starts("environment") == 2
-    assert cdk.destroy().status == 0
-    assert cloud.leftovers() == []

@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from typing import Any
 
 from localaws import LocalAws
 from tests.e2e.cdk_cli import Cdk, Run
@@ -47,6 +48,23 @@ class Workstation:
         """What was signaled, in order, as (unique id, status)."""
         return [(one.UniqueId, one.Status) for one in self.aws.control.signals()]
 
+    def await_text(self, text: str) -> None:
+        """Wait until the console shows a text."""
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.aws.console(self.box):
+            assert time.monotonic() < deadline, self.aws.console(self.box)[-4000:]
+            time.sleep(0.02)
+
+    def await_phase(self, phase: str) -> None:
+        """Wait until a phase was started."""
+        self.await_text(f"gpustation: phase {phase} started")
+
+    def reboot(self) -> None:
+        """Reboot as the console does, and wait for the end of the set-up."""
+        before = self.boot_id()
+        self.aws.client("ec2").reboot_instances(InstanceIds=[self.box])
+        self.await_boot_after(before)
+
     def boot_id(self) -> str:
         return self.sh("cat /proc/sys/kernel/random/boot_id")
 
@@ -80,15 +98,20 @@ class Workstation:
 class Deploy(threading.Thread):
     """A deploy that goes on while the test does something to the machine."""
 
-    def __init__(self, aws: LocalAws, cdk: Cdk, **settings: object) -> None:
+    def __init__(self, aws: LocalAws, cdk: Cdk, *, rollback: bool = True, **settings: Any) -> None:
         super().__init__(daemon=True)
-        self._aws, self._cdk, self._settings = aws, cdk, settings
+        self._aws, self._cdk, self._settings, self._rollback = aws, cdk, settings, rollback
         self._known = {event.instance_id for event in aws.control.history()}
         self.result: Run | None = None
         self.start()
 
     def run(self) -> None:
-        self.result = self._cdk.deploy(**self._settings)
+        if self._rollback:
+            self.result = self._cdk.deploy(**self._settings)
+        else:
+            pairs = [f"{key}={str(value).lower()}" for key, value in self._settings.items()]
+            words = [word for pair in pairs for word in ("-c", pair)]
+            self.result = self._cdk.deploy_app("--no-rollback", *words)
 
     def machine(self) -> Workstation:
         """The instance, as soon as there is one."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from localaws import LocalAws
-from tests.boot.workstation import PATIENCE, Deploy, Workstation
+from tests.boot.workstation import Deploy, Workstation
 from tests.e2e.cdk_cli import Cdk
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 SUCCESS = [("driver", "SUCCESS"), ("jupyter", "SUCCESS"), ("verify", "SUCCESS")]
 # Unattended upgrades hold this lock; it is an fcntl lock, which flock(1) does not take.
@@ -19,47 +20,24 @@ HOLD_APT = (
 )
 
 
-@pytest.fixture(autouse=True)
-def nothing_left(cloud: LocalAws, cdk: Cdk) -> Iterator[None]:
-    cloud.control.reset()
-    cloud.control.set_quota("L-DB2E81BA", 8)
-    cloud.control.machine_environment({"GPUSTATION_RETRY_SECONDS": "120"})
-    yield
-    assert cdk.destroy().status == 0
-    assert cloud.leftovers() == []
-
-
-def await_text(station: Workstation, text: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while text not in station.aws.console(station.box):
-        assert time.monotonic() < deadline, station.aws.console(station.box)[-4000:]
-        time.sleep(0.02)
-
-
-def signals_since(station: Workstation, before: int) -> list[tuple[str, str]]:
-    return station.signals()[before:]
-
-
 def test_apt_lock_held_for_twenty_seconds(cloud: LocalAws, cdk: Cdk) -> None:
-    before = len(cloud.control.signals())
     deploy = Deploy(cloud, cdk, notebooks=False)
     station = deploy.machine()
     station.sh(f'setsid python3 -c "{HOLD_APT}" </dev/null >/dev/null 2>&1 &')
     assert deploy.end().status == 0
-    assert signals_since(station, before) == SUCCESS
+    assert station.signals() == SUCCESS
     assert "Waiting for cache lock" in cloud.console(station.box)
 
 
 def test_network_silent_from_the_start_for_thirty_seconds(cloud: LocalAws, cdk: Cdk) -> None:
-    before = len(cloud.control.signals())
     deploy = Deploy(cloud, cdk, notebooks=False)
     station = deploy.machine()
-    await_text(station, "gpustation: phase system started")
+    station.await_phase("system")
     cloud.control.silence_network(station.box, True)
     time.sleep(30)
     cloud.control.silence_network(station.box, False)
     assert deploy.end().status == 0
-    assert signals_since(station, before) == SUCCESS
+    assert station.signals() == SUCCESS
 
 
 def test_changed_settings_are_applied_by_a_reboot_without_installing(
@@ -71,8 +49,7 @@ def test_changed_settings_are_applied_by_a_reboot_without_installing(
     before, signaled = station.boot_id(), len(station.signals())
     assert cdk.deploy(notebooks=False, public_key=key).status == 0
     assert station.boot_id() == before
-    cloud.client("ec2").reboot_instances(InstanceIds=[station.box])
-    station.await_boot_after(before)
+    station.reboot()
     assert key in station.sh("cat /home/ubuntu/.ssh/authorized_keys")
     for phase in ("system", "driver", "environment", "jupyter", "verify"):
         assert station.starts(phase) == 1
