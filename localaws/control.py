@@ -185,6 +185,24 @@ class Control:
         """
         self._call("machine_gpu", pretended=pretended)
 
+    def machine_module(self, available: bool) -> None:
+        """Whether the archive of booted machines has the driver's module for their kernel.
+
+        Args:
+            available: Without it, only a newer kernel brings the driver, after a reboot; for
+                machines that are launched from now on. Default in a new account: it has.
+        """
+        self._call("machine_module", available=available)
+
+    def machine_reaches(self, port: int | None) -> None:
+        """A port of this computer's loopback that booted machines find on their own; None: none.
+
+        Args:
+            port: The same number there. Machines that boot from now on have it, beside those of
+                earlier calls. Default in a new account: the embedded AWS alone.
+        """
+        self._call("machine_reaches", port=port)
+
     def silence_network(self, instance_id: str, on: bool) -> None:
         """Whether a booted machine's way out is silent: nothing is refused, nothing answers."""
         self._call("silence_network", instance_id=instance_id, on=on)

@@ -66,8 +66,8 @@ class MachineFacts:
             "public-ipv4": self.public_ip,
             "placement/availability-zone": self.zone,
             "placement/region": self.region,
-            "hostname": self._hostname,
-            "local-hostname": self._hostname,
+            "hostname": self.hostname,
+            "local-hostname": self.hostname,
             "mac": self.mac,
             f"network/interfaces/macs/{self.mac}/device-number": "0",
             f"network/interfaces/macs/{self.mac}/mac": self.mac,
@@ -85,7 +85,8 @@ class MachineFacts:
         return tree
 
     @property
-    def _hostname(self) -> str:
+    def hostname(self) -> str:
+        """The name that EC2's own resolver gives to the private address."""
         return f"ip-{self.private_ip.replace('.', '-')}.ec2.internal"
 
     def find(self, path: str) -> str | None:

@@ -8,6 +8,7 @@
 
 logs="$root/var/log/gpustation"
 record="$state/failed-command"
+tries_file="$root/run/gpustation/tries"
 
 # Each phase: the step that it reports to, its file, and the settings that it depends on.
 phase_rows=(
@@ -63,16 +64,24 @@ finish_phase() {
   fi
 }
 
+# reboot_once PHASE STEP SECONDS: reboot, unless one did not help. The boot in which the phase
+# asked is remembered, as the power may go before that boot ends.
 reboot_once() {
-  local phase=$1 step=$2 seconds=$3
-  if [[ -e "$state/rebooted-for/$phase" ]]; then
+  local phase=$1 step=$2 seconds=$3 marker="$state/rebooted-for/$1" boot
+  boot=$(</proc/sys/kernel/random/boot_id)
+  if [[ -e $marker && $(<"$marker") != "$boot" ]]; then
     printf '%s\n' "$fault_status" message 'still needs a reboot after one' >"$record"
     fail_phase "$phase" "$step" "$fault_status" "$seconds"
   fi
-  touch "$state/rebooted-for/$phase"
-  log "phase $phase goes on after a reboot"
+  printf '%s\n' "$boot" >"$marker"
   sync
-  systemctl reboot
+  if of_a_stack; then
+    log "phase $phase goes on after a reboot" | tee -a "$logs/$phase.log"
+    systemctl reboot
+  else
+    log "phase $phase needs a reboot and goes on by itself after it: sudo reboot" |
+      tee -a "$logs/$phase.log"
+  fi
   exit 0
 }
 
@@ -84,7 +93,29 @@ fail_phase() {
   head -n -1 "$logs/$phase.log" >"$state/failed-log"
   python3 "$scripts/lib/write_failure.py" "$state/failure.json" \
     "$phase" "$step" "$status" "$seconds" "$record" "$state/failed-log"
-  exit "$status"
+  end_try "$status"
+}
+
+# end_try STATUS: exit so that systemd tries again, three times per boot. systemd's own count of
+# starts begins anew at every daemon-reload, and packages and phases reload it.
+end_try() {
+  local tries=1
+  if [[ -e $tries_file ]]; then
+    tries=$(($(<"$tries_file") + 1))
+  fi
+  if (($1 == fault_status)); then
+    rm -f "$tries_file"
+    exit "$fault_status"
+  fi
+  if ((tries >= 3)); then
+    rm -f "$tries_file"
+    log 'error: this was the last of 3 tries; the next boot tries again' |
+      tee -a "$logs/report.log" >&2
+    exit "$fault_status"
+  fi
+  mkdir -p "${tries_file%/*}"
+  printf '%s\n' "$tries" >"$tries_file"
+  exit "$1"
 }
 
 # signal_step STEP PHASE: tell CloudFormation, once, that the step is complete.
@@ -92,6 +123,10 @@ signal_step() {
   local step=$1 phase=$2 data
   [[ ! -e "$state/signaled/$step" ]] || return 0
   data=$(python3 "$scripts/lib/describe_step.py" "$step")
+  if ! of_a_stack; then
+    log "step $step: $data" | tee -a "$logs/report.log"
+    return
+  fi
   # Without its signal the machine is as good; the next start or boot tries again.
   python3 "$opt/agent.py" signal "$step" --status SUCCESS --unique-id "$phase" \
     --reason "phase $phase finished" --data "$data" 2>&1 |
@@ -110,6 +145,10 @@ read_settings() {
   export GPUSTATION_SETTINGS
   lines=$(python3 "$scripts/lib/settings.py" digest "${lists[@]}")
   mapfile -t digests <<<"$lines"
+  if ! of_a_stack; then
+    GPUSTATION_USER=$(setting user) GPUSTATION_HOME=$(setting home)
+    export GPUSTATION_USER GPUSTATION_HOME
+  fi
 }
 
 main() {
@@ -139,9 +178,11 @@ main() {
   if ((undelivered)); then
     touch "$state/undelivered"
     # Not die: another try may deliver them.
-    log 'error: the set-up is complete, but not every signal could be delivered' >&2
-    exit 1
+    log 'error: the set-up is complete, but not every signal could be delivered' |
+      tee -a "$logs/report.log" >&2
+    end_try 1
   fi
+  rm -f "$tries_file"
   log 'the set-up is complete'
 }
 

@@ -37,6 +37,16 @@ def machine_gpu(machines: BootedMachines, pretended: bool) -> None:
     machines.gpu = pretended
 
 
+def machine_module(machines: BootedMachines, available: bool) -> None:
+    """Say whether the archive has the driver's module for the running kernel."""
+    machines.module = available
+
+
+def machine_reaches(machines: BootedMachines, port: int | None) -> None:
+    """Carry a port of this computer's loopback into machines that boot from now on."""
+    machines.reachable = [] if port is None else [*machines.reachable, port]
+
+
 def silence_network(machines: BootedMachines, instance_id: str, on: bool) -> None:
     """Stop or continue the process that is the machine's way out."""
     os.kill(machines.get(instance_id).box.slirp_pid, signal.SIGSTOP if on else signal.SIGCONT)

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from localaws.boots import packages
+
 LOCKS = Path(__file__).parent / "locks"
 DEFAULT_CA = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -33,21 +35,32 @@ system_info: {default_user: {name: ubuntu, gecos: Ubuntu}}
 NETWORKD = "etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
 
 
-def disguise(upper: Path, environment: Mapping[str, str], *, gpu: bool = False) -> None:
+def disguise(
+    upper: Path,
+    environment: Mapping[str, str],
+    hosts: Mapping[str, str],
+    *,
+    gpu: bool = False,
+    module: bool = True,
+) -> None:
     """Write the lies into the upper layer of a new disk.
 
     Args:
         upper: The upper layer, a fresh folder.
         environment: Variables for every service of the machine: where the embedded AWS is.
+        hosts: Addresses by name, which the network's name server would tell.
         gpu: Pretend that a GPU could be there: the real locks, and verify on the GPU. Default:
             the machine's scripts are told that there is none.
+        module: Whether the archive has the driver's module for the running kernel. Default: it
+            has; else only a newer kernel brings it, after a reboot.
     """
     _write(upper, "usr/bin/systemd-detect-virt", NOT_A_CONTAINER, 0o755)
     _write(upper, "usr/sbin/dmidecode", FIRMWARE, 0o755)
     _write(upper, "etc/cloud/ds-identify.cfg", "datasource: Ec2\n")
     _write(upper, "etc/cloud/cloud.cfg.d/90-localaws.cfg", CLOUD_CFG)
     _write(upper, "etc/resolv.conf", "nameserver 10.0.2.3\n")
-    _write(upper, "etc/hosts", "127.0.0.1 localhost\n")
+    known = {"localhost": "127.0.0.1", **hosts}
+    _write(upper, "etc/hosts", "".join(f"{known[name]} {name}\n" for name in known))
     _write(upper, "etc/machine-id", "")
     # As on Ubuntu's images: the journal outlives a boot
     (upper / "var/log/journal").mkdir(parents=True)
@@ -65,6 +78,8 @@ def disguise(upper: Path, environment: Mapping[str, str], *, gpu: bool = False) 
         target = upper / DEFAULT_CA.relative_to("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(bundle, target)
+    if not module:
+        _write(upper, packages.SOURCES, packages.source(packages.WITHOUT_MODULE))
     if not gpu:
         shutil.copytree(LOCKS, upper / "etc/gpustation/no-gpu")
 

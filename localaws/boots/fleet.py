@@ -80,6 +80,8 @@ class BootedMachines:
         self._machines: dict[str, BootedMachine] = {}
         self.environment: dict[str, str] = {}
         self.gpu = False
+        self.module = True
+        self.reachable: list[int] = []
 
     def boot(self, facts: MachineFacts, faults: Mapping[str, Any], silent: bool) -> None:
         """Boot, first or again, on the same disk."""
@@ -92,7 +94,9 @@ class BootedMachines:
             box = NamespaceMachine(self._root, self._folder / name, facts.mac)
             machine = self._machines[name] = BootedMachine(box, facts)
             box.upper.mkdir(parents=True)
-            disguise(box.upper, self._variables(), gpu=self.gpu)
+            names = (facts.hostname, facts.hostname.partition(".")[0])
+            hosts = dict.fromkeys(names, facts.private_ip)
+            disguise(box.upper, self._variables(), hosts, gpu=self.gpu, module=self.module)
         machine.facts, machine.wanted = facts, True
         if silent:
             machine.facts.user_data = ""
@@ -163,7 +167,8 @@ class BootedMachines:
         def prepare(box: NamespaceMachine) -> None:
             listener = box.listen_inside(METADATA, 80)
             machine.metadata = MetadataServer(machine.facts, listener)
-            box.carry_out(self._port, self._port)
+            for port in (self._port, *self.reachable):
+                box.carry_out(port, port)
 
         self._power_off(machine)
         machine.box.boot(prepare)

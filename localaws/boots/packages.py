@@ -11,24 +11,36 @@ from pathlib import Path
 DRIVER = "580.178.04"
 BRANCH = "580-server"
 REPOSITORY = "opt/localaws/packages"
+WITHOUT_MODULE = "opt/localaws/packages-without-module"
+"""An archive that has no module for the running kernel any more, only the newest kernel's."""
+SOURCES = "etc/apt/sources.list.d/localaws.list"
 
 SMI = f"""\
 #!/bin/bash
-# A dummy: there is no GPU on this machine.
+# A dummy: there is no GPU on this machine. Like the real one it needs a module that was loaded.
+if [[ ! -e /run/localaws-nvidia ]]; then
+  echo 'NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.'
+  exit 9
+fi
 case $* in
   *name,driver_version*) echo 'dummy GPU, {DRIVER}' ;;
+  *name,compute_cap*) echo 'dummy GPU, 7.5' ;;
   *driver_version*) echo '{DRIVER}' ;;
   *) echo 'dummy nvidia-smi of localaws: no GPU here' ;;
 esac
 """
-MODPROBE = "install nvidia /bin/true\ninstall nvidia_uvm /bin/true\n"
+MODPROBE = "install nvidia /usr/bin/touch /run/localaws-nvidia\ninstall nvidia_uvm /bin/true\n"
 
 
 def contents() -> dict[str, dict[str, tuple[str, int]]]:
     """Package names, each with its files: text and mode by path."""
     kernel = platform.release()
     flavor = kernel.rpartition("-")[2]
-    module = {"etc/modprobe.d/localaws-nvidia.conf": (MODPROBE, 0o644)}
+    module = {
+        "etc/modprobe.d/localaws-nvidia.conf": (MODPROBE, 0o644),
+        # Stands for udev, which loads the module at boot because the card is there
+        "etc/modules-load.d/localaws-nvidia.conf": ("nvidia\n", 0o644),
+    }
     made: dict[str, dict[str, tuple[str, int]]] = {
         "ec2-instance-connect": {},
         f"libnvidia-compute-{BRANCH}": {},
@@ -40,17 +52,27 @@ def contents() -> dict[str, dict[str, tuple[str, int]]]:
     return made
 
 
-def add_repository(root: Path) -> None:
-    """Put the packages and their index into a root, and name them in its apt sources."""
-    folder = root / REPOSITORY
+def add_repositories(root: Path) -> None:
+    """Put both repositories into a root, and name the first in its apt sources."""
+    everything = contents()
+    without = {n: f for n, f in everything.items() if not n.endswith(f"-{platform.release()}")}
+    _add_repository(root / REPOSITORY, everything)
+    _add_repository(root / WITHOUT_MODULE, without)
+    (root / SOURCES).write_text(source(REPOSITORY))
+
+
+def source(repository: str) -> str:
+    """The line of apt's sources that names a repository."""
+    return f"deb [trusted=yes] file:/{repository} ./\n"
+
+
+def _add_repository(folder: Path, packages: dict[str, dict[str, tuple[str, int]]]) -> None:
     folder.mkdir(parents=True)
-    index = "\n".join(_build(folder, name, files) for name, files in contents().items())
+    index = "\n".join(_build(folder, name, files) for name, files in packages.items())
     (folder / "Packages").write_text(index)
     digest = hashlib.sha256(index.encode()).hexdigest()
     release = f"Suite: localaws\nSHA256:\n {digest} {len(index.encode())} Packages\n"
     (folder / "Release").write_text(release)
-    source = f"deb [trusted=yes] file:/{REPOSITORY} ./\n"
-    (root / "etc/apt/sources.list.d/localaws.list").write_text(source)
 
 
 def _build(folder: Path, name: str, files: dict[str, tuple[str, int]]) -> str:

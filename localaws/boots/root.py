@@ -79,7 +79,7 @@ def _build(sources: Path, target: Path) -> None:
         if done.returncode:
             tail = "\n  ".join((done.stdout + done.stderr).splitlines()[-15:])
             raise RootError(f"mmdebstrap exited {done.returncode}; its last words:\n  {tail}")
-        packages.add_repository(root)
+        packages.add_repositories(root)
         root.rename(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

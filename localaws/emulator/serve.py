@@ -32,7 +32,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 AnyMachines = Machines | BootedMachines
 BOOTED_ONLY = (
     *("forward", "machine_run", "cut_power"),
-    *("machine_environment", "machine_gpu", "silence_network"),
+    *("machine_environment", "machine_gpu", "machine_module"),
+    *("machine_reaches", "silence_network"),
 )
 
 

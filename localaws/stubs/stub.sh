@@ -110,6 +110,17 @@ gpu_name() {
   esac
 }
 
+capability() {
+  case $(from_settings instance_type) in
+    p3*.*) echo 7.0 ;;
+    p4d*.*) echo 8.0 ;;
+    g5.*) echo 8.6 ;;
+    g6*.* | gr6.*) echo 8.9 ;;
+    p5*.*) echo 9.0 ;;
+    *) echo 7.5 ;;
+  esac
+}
+
 nvidia_smi() {
   local count index query=
   if [[ ! -e "$root/var/lib/localaws/module-loaded" ]]; then
@@ -121,6 +132,7 @@ nvidia_smi() {
     query=${*:1:1}
     case $query in
       --query-gpu=name,driver_version) echo "$(gpu_name), $driver_version" ;;
+      --query-gpu=name,compute_cap) echo "$(gpu_name), $(capability)" ;;
       --query-gpu=driver_version) echo "$driver_version" ;;
       *) echo "GPU $index: $(gpu_name)" ;;
     esac

@@ -45,6 +45,8 @@ def nothing_left(cloud: LocalAws, cdk: Cdk) -> Iterator[None]:
     cloud.control.set_quota(G_QUOTA, 8)
     cloud.control.machine_environment({"GPUSTATION_RETRY_SECONDS": "120"})
     cloud.control.machine_gpu(False)
+    cloud.control.machine_module(True)
+    cloud.control.machine_reaches(None)
     yield
     cloud.control.fault("Signal", None)
     assert cdk.destroy().status == 0

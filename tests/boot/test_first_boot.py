@@ -8,10 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from localaws import LocalAws
-from tests.boot.workstation import PHASES, Workstation
+from tests.boot.workstation import PHASES, SUCCESS, Workstation
 from tests.e2e.cdk_cli import Cdk, Run
-
-SIGNALS = [("driver", "SUCCESS"), ("jupyter", "SUCCESS"), ("verify", "SUCCESS")]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,7 @@ def test_ready_says_what_computed_and_on_what(deployed: Run) -> None:
 
 
 def test_each_step_had_one_signal_in_order(station: Workstation) -> None:
-    assert station.signals() == SIGNALS
+    assert station.signals() == SUCCESS
 
 
 def test_systemd_and_cloud_init_are_content(station: Workstation) -> None:
@@ -91,7 +89,7 @@ def test_second_run_by_hand_changes_nothing(station: Workstation) -> None:
     said = station.sh("bash /opt/gpustation/scripts/run.sh")
     assert "the set-up is complete" in said
     assert [station.starts(phase) for phase in PHASES[1:]] == before
-    assert station.signals() == SIGNALS
+    assert station.signals() == SUCCESS
 
 
 def test_reboot_changes_nothing_and_jupyter_is_back(station: Workstation) -> None:
@@ -99,7 +97,7 @@ def test_reboot_changes_nothing_and_jupyter_is_back(station: Workstation) -> Non
     station.aws.client("ec2").reboot_instances(InstanceIds=[station.box])
     station.await_boot_after(before)
     assert [station.starts(phase) for phase in PHASES[1:]] == [1] * len(PHASES[1:])
-    assert station.signals() == SIGNALS
+    assert station.signals() == SUCCESS
     assert station.token() == token
     assert station.sh(_UNTIL_UP) == "up"
 
@@ -113,7 +111,7 @@ def test_stop_and_start_keep_the_disk(station: Workstation) -> None:
     ec2.start_instances(InstanceIds=[station.box])
     station.settle()
     assert station.sh("cat /home/ubuntu/work.txt") == "work"
-    assert station.signals() == SIGNALS
+    assert station.signals() == SUCCESS
     assert station.sh(_UNTIL_UP) == "up"
 
 

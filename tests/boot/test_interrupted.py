@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
-from tests.boot.workstation import PATIENCE, PHASES, Deploy
+from tests.boot.workstation import PATIENCE, PHASES, SUCCESS, Deploy
 from tests.e2e.cdk_cli import Cdk
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-
-SUCCESS = [("driver", "SUCCESS"), ("jupyter", "SUCCESS"), ("verify", "SUCCESS")]
 
 
 def test_power_cut_before_the_unit_was_enabled(cloud: LocalAws, cdk: Cdk) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from localaws import LocalAws
-from tests.boot.workstation import Deploy, Workstation
+from tests.boot.workstation import PATIENCE, SUCCESS, Deploy, Workstation
 from tests.e2e.cdk_cli import Cdk
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
-SUCCESS = [("driver", "SUCCESS"), ("jupyter", "SUCCESS"), ("verify", "SUCCESS")]
 # Unattended upgrades hold this lock; it is an fcntl lock, which flock(1) does not take.
 HOLD_APT = (
     "import fcntl, time; lock = open('/var/lib/dpkg/lock-frontend', 'w'); "
@@ -38,6 +38,24 @@ def test_network_silent_from_the_start_for_thirty_seconds(cloud: LocalAws, cdk: 
     cloud.control.silence_network(station.box, False)
     assert deploy.end().status == 0
     assert station.signals() == SUCCESS
+
+
+def test_network_silent_in_the_middle_of_the_environment(cloud: LocalAws, cdk: Cdk) -> None:
+    deploy = Deploy(cloud, cdk, notebooks=False)
+    station = deploy.machine()
+    cache = Path(cloud.control.machine_root(station.box), "opt/gpustation/cache")
+    station.await_phase("environment")
+    deadline = time.monotonic() + PATIENCE
+    # uv writes each wheel there as it comes
+    while sum(file.stat().st_size for file in cache.rglob("*") if file.is_file()) < 2**20:
+        assert time.monotonic() < deadline, cloud.console(station.box)
+    cloud.control.silence_network(station.box, True)
+    assert not (cache.parent / "env/bin/jupyter").exists()
+    time.sleep(40)
+    cloud.control.silence_network(station.box, False)
+    assert deploy.end().status == 0
+    assert station.signals() == SUCCESS
+    assert station.starts("environment") == 1
 
 
 def test_changed_settings_are_applied_by_a_reboot_without_installing(

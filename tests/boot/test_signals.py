@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 
 from localaws import LocalAws
-from tests.boot.workstation import Deploy
+from tests.boot.workstation import SUCCESS, Deploy
 from tests.e2e.cdk_cli import Cdk
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-
-SUCCESS = [("driver", "SUCCESS"), ("jupyter", "SUCCESS"), ("verify", "SUCCESS")]
 
 
 def test_address_answers_503_twice(cloud: LocalAws, cdk: Cdk) -> None:

@@ -14,6 +14,8 @@ from localaws import LocalAws
 from tests.e2e.cdk_cli import Cdk, Run
 
 PHASES = ("access", "system", "driver", "environment", "notebooks", "jupyter", "verify")
+SUCCESS = [("driver", "SUCCESS"), ("jupyter", "SUCCESS"), ("verify", "SUCCESS")]
+"""What a good set-up signals, as (unique id, status)."""
 PATIENCE = 240
 """Seconds until a set-up has come to its end."""
 

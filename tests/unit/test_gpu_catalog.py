@@ -72,9 +72,10 @@ def test_pytorch_has_no_code_for_volta_any_more() -> None:
     assert "compute capability 7.0" in (TYPES["p3dn.24xlarge"].obstacle("pytorch") or "")
 
 
-def test_the_architectures_are_those_read_from_the_pinned_wheel(root: Path) -> None:
-    found = json.loads((root / "userdata/locks/pytorch-architectures.json").read_text())
-    assert gpu_catalog.ARCHITECTURES["pytorch"] == tuple(found["architectures"])
+@pytest.mark.parametrize("framework", ["mxnet", "pytorch"])
+def test_the_architectures_are_those_read_from_the_pinned_wheel(root: Path, framework: str) -> None:
+    found = json.loads((root / f"userdata/locks/{framework}-architectures.json").read_text())
+    assert gpu_catalog.ARCHITECTURES[framework] == tuple(found["architectures"])
     assert found["version"] in gpu_catalog.REACH["pytorch"]
     assert found["ptx"] == [], "PTX would reach further than the cubins"
 

@@ -126,6 +126,11 @@ def test_fails_when_one_reboot_did_not_help(machine: Machine) -> None:
     machine.environment["LOCALAWS_KERNEL"] = "6.8.0-1000-aws"
     machine.boot()
     (machine.root / "var/lib/localaws/rebooted").unlink()
+    # The power went before that reboot: it has not been tried yet
+    machine.boot()
+    assert machine.cloud.signals == []
+    (machine.root / "var/lib/localaws/rebooted").unlink()
+    (machine.state / "rebooted-for/driver").write_text("an earlier boot\n")
     machine.boot()
     assert "still needs a reboot after one" in machine.cloud.signals[0][1]["Reason"]
 

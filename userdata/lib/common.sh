@@ -14,8 +14,11 @@ state="$root/var/lib/gpustation"
 # The folder and not the link to it: a newer version may be switched in while this one runs.
 # shellcheck disable=SC2034  # read by the phases
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# The person whose machine it is; with install.sh it may be another than the images' own.
 # shellcheck disable=SC2034  # read by the phases
-user=ubuntu home="$root/home/ubuntu" env="$opt/env"
+user=${GPUSTATION_USER:-ubuntu} home="$root${GPUSTATION_HOME:-/home/ubuntu}" env="$opt/env"
+# What the bootstrap of the user data knows of the stack; absent after install.sh.
+stack="$root/etc/gpustation/bootstrap.json"
 
 # A phase that ends with this status wants one reboot and then to run again.
 # shellcheck disable=SC2034  # read by the runner and a phase
@@ -100,6 +103,7 @@ retry() {
     fi
     # The line after it names pip's package.
     if why=$(grep -E -m 1 -A 1 "$hopeless" <<<"$said"); then
+      why=${why#*cause: }
       die "${why//$'\n'/ }: trying again would not help: $*"
     fi
     if ((SECONDS + pause > end)); then
@@ -143,6 +147,11 @@ require_space() {
     die "$2 needs $1 MiB free on the disk of $opt, there are $((free)):" \
       "raise disk_gib (new generation) or make room"
   fi
+}
+
+# of_a_stack: whether a stack launched this machine and waits for its reports.
+of_a_stack() {
+  [[ -e $stack ]]
 }
 
 # setting NAME: its value in the settings parameter; true and false for booleans. The runner

@@ -2,7 +2,8 @@
 
 Each argument of ``digest`` is a list of names in one string and gives one line. The digest
 tells whether a finished phase was run with the settings of today. The name ``machine`` stands
-for the signal addresses: a copied disk in a new machine has others.
+for the signal addresses: a copied disk in a new machine has others. A machine without a stack
+is known by its machine id.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = os.environ.get("GPUSTATION_ROOT", "")
 SETTINGS = Path(ROOT + "/var/lib/gpustation/settings.json")
 BOOTSTRAP = Path(ROOT + "/etc/gpustation/bootstrap.json")
+MACHINE_ID = Path(ROOT + "/etc/machine-id")
 
 
 def digest(settings: dict[str, object], names: list[str]) -> str:
@@ -33,7 +35,7 @@ def main() -> None:
             text = value if isinstance(value, str) else json.dumps(value)
             print(f"{name}={' '.join(text.split())}")
         return
-    settings["machine"] = BOOTSTRAP.read_text()
+    settings["machine"] = (BOOTSTRAP if BOOTSTRAP.exists() else MACHINE_ID).read_text()
     for names in sys.argv[2:]:
         print(digest(settings, names.split()))
 

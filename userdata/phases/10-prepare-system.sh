@@ -4,7 +4,10 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
 # libgomp1 and libquadmath0 are what MXNet's binary takes from the system.
-wanted=(ca-certificates curl ec2-instance-connect git libgomp1 libquadmath0 python3-venv)
+wanted=(ca-certificates curl git libgomp1 libquadmath0 python3-venv)
+if of_a_stack; then
+  wanted+=(ec2-instance-connect)
+fi
 missing=()
 for package in "${wanted[@]}"; do
   is_installed "$package" || missing+=("$package")

@@ -47,6 +47,16 @@ run_driver_version() {
   head -n 1 <<<"$versions"
 }
 
+# With install.sh nobody has compared this GPU with the framework yet. A driver too old to know the
+# field leaves it to the verify phase.
+require_capability() {
+  local framework rows obstacle
+  framework=$(setting framework)
+  rows=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null) || return 0
+  obstacle=$(python3 "$scripts/lib/check_capability.py" "$framework" 2>&1 <<<"$rows") ||
+    die "$obstacle"
+}
+
 # The fabric manager refuses to work with any other version than the driver's own.
 install_fabric_manager() {
   local package="nvidia-fabricmanager-${driver_branch%%-*}" version
@@ -80,6 +90,7 @@ else
   install_driver
 fi
 version=$(run_driver_version)
+require_capability
 if [[ $fabric_manager == true ]]; then
   install_fabric_manager "$version"
 fi

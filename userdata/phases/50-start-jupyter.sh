@@ -34,9 +34,10 @@ install_kernel() {
 
 install_unit() {
   mkdir -p "$root/etc/systemd/system" "$root/usr/local/bin"
-  sed -e "s|@ROOT@|$root|g" -e "s|@FRAMEWORK@|$framework|g" \
-    "$scripts/lib/$unit" >"$root/etc/systemd/system/$unit"
-  sed -e "s|@ROOT@|$root|g" "$scripts/lib/gpustation-jupyter-url" \
+  local blanks=(-e "s|@OPT@|$opt|g" -e "s|@HOME@|$home|g" -e "s|@USER@|$user|g"
+    -e "s|@FRAMEWORK@|$framework|g")
+  sed "${blanks[@]}" "$scripts/lib/$unit" >"$root/etc/systemd/system/$unit"
+  sed "${blanks[@]}" "$scripts/lib/gpustation-jupyter-url" \
     >"$root/usr/local/bin/gpustation-jupyter-url"
   chmod 0755 "$root/usr/local/bin/gpustation-jupyter-url"
 }

@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Makes this Ubuntu machine the same workstation as the stack's, in any cloud or under a desk.
+#
+# Usage: sudo userdata/install.sh --framework mxnet    (--help tells the rest)
+#
+# The set-up runs as a systemd unit: it survives a lost connection, and goes on after a reboot.
+# Exit status: 0 ready, 1 refused or failed, 2 wrong usage, 3 wants a reboot.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+root=${GPUSTATION_ROOT:-}
+opt="$root/opt/gpustation"
+state="$root/var/lib/gpustation"
+unit=gpustation.service
+
+refuse() {
+  printf 'install.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+# The scripts as they are now, in a folder that their content names.
+place_scripts() {
+  local digest name
+  digest=$(cd "$here" && find . -type f ! -path './bootstrap/*' ! -name '*.pyc' -print0 |
+    LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum)
+  name="scripts-${digest:0:12}"
+  if [[ ! -d "$opt/$name" ]]; then
+    rm -rf "$opt/.draft"
+    mkdir -p "$opt/.draft"
+    cp -a "$here/." "$opt/.draft"
+    rm -rf "$opt/.draft/bootstrap"
+    chown -R root: "$opt/.draft"
+    chmod -R u=rwX,go=rX "$opt/.draft"
+    sync
+    mv "$opt/.draft" "$opt/$name"
+  fi
+  ln -sfn "$name" "$opt/scripts.new"
+  mv -T "$opt/scripts.new" "$opt/scripts"
+}
+
+place_settings() {
+  mkdir -p "$state"
+  printf '%s\n' "$1" >"$state/settings.json.new"
+  mv "$state/settings.json.new" "$state/settings.json"
+}
+
+place_unit() {
+  mkdir -p "$root/etc/systemd/system"
+  sed "s|@OPT@|$opt|g" "$here/lib/$unit" >"$root/etc/systemd/system/$unit"
+  systemctl daemon-reload
+  systemctl enable --quiet "$unit"
+}
+
+# Shows the unit's words as they come, until it has come to its end.
+follow() {
+  local shown begun=$1
+  journalctl --quiet --follow --output=cat --unit="$unit" --since="@$begun" &
+  local reader=$!
+  trap 'kill "$reader" 2>/dev/null; echo "install.sh: the set-up goes on: journalctl -fu $unit"; exit 130' INT
+  while true; do
+    sleep 1
+    shown=$(systemctl show --property=ActiveState,SubState --value "$unit" | paste -sd ' ')
+    case $shown in
+      'active exited' | 'failed failed' | 'inactive dead') break ;;
+    esac
+  done
+  sleep 0.5
+  kill "$reader" 2>/dev/null || true
+  wait "$reader" 2>/dev/null || true
+  trap - INT
+}
+
+conclude() {
+  local boot marker
+  boot=$(</proc/sys/kernel/random/boot_id)
+  if [[ -e "$state/failure.json" ]]; then
+    python3 -c 'import json, sys; print("install.sh:", json.load(open(sys.argv[1]))["reason"])' \
+      "$state/failure.json" >&2
+    echo "install.sh: all of it: journalctl -u $unit, and /var/log/gpustation/" >&2
+    exit 1
+  fi
+  marker="$state/rebooted-for/driver"
+  if [[ -e $marker && $(<"$marker") == "$boot" ]]; then
+    echo 'install.sh: the newest kernel brings the driver: run sudo reboot, the rest follows by itself'
+    exit 3
+  fi
+  systemctl is-active --quiet "$unit" ||
+    refuse "the set-up stopped without a word; see journalctl -u $unit"
+  echo "install.sh: $(python3 "$here/lib/describe_step.py" gpu)"
+  echo 'install.sh: Jupyter, from your own computer: ssh -L 8889:localhost:8888 THIS-MACHINE gpustation-jupyter-url'
+}
+
+main() {
+  local settings begun word
+  # Help is for everyone.
+  for word in "$@"; do
+    if [[ $word == -h || $word == --help ]]; then
+      python3 "$here/lib/standalone.py" "$@"
+      exit
+    fi
+  done
+  ((EUID == 0)) || refuse "run it as root: sudo $0 $*"
+  for word in apt-get systemctl python3; do
+    command -v "$word" >/dev/null || refuse "there is no $word; this is for Ubuntu 22.04 and 24.04"
+  done
+  settings=$(python3 "$here/lib/standalone.py" "$@")
+  place_scripts
+  place_settings "$settings"
+  place_unit
+  begun=$(date +%s)
+  # One that runs already sees the new settings the next time; it is not cut off.
+  if [[ $(systemctl show --property=ActiveState --value "$unit") == activating ]]; then
+    echo 'install.sh: a set-up is under way; this is how it goes on'
+    follow "$begun"
+    begun=$(date +%s)
+  fi
+  systemctl restart --no-block "$unit"
+  sleep 0.5
+  follow "$begun"
+  conclude
+}
+
+main "$@"

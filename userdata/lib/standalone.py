@@ -1,0 +1,144 @@
+"""Prints the settings of a machine without a stack, as JSON.
+
+They are what install.sh was told, and what the machine itself shows of its GPUs.
+"""
+
+import argparse
+import json
+import os
+import platform
+import pwd
+import sys
+from pathlib import Path
+
+ROOT = os.environ.get("GPUSTATION_ROOT", "")
+PCI = Path(ROOT + "/sys/bus/pci/devices")
+BOOTSTRAP = Path(ROOT + "/etc/gpustation/bootstrap.json")
+NO_GPU = Path(ROOT + "/etc/gpustation/no-gpu")
+#: The branch that the library's catalog names (gpu_catalog.DRIVER_BRANCH).
+DRIVER_BRANCH = "580-server"
+NVIDIA = "0x10de"
+#: PCI classes of graphics cards and 3D controllers.
+GPU_CLASSES = ("0x0300", "0x0302")
+#: PCI class of NVSwitches, "other bridge".
+SWITCH_CLASS = "0x0680"
+#: The least device id of a Turing GPU, from which on the open kernel module exists (the table in
+#: NVIDIA's open-gpu-kernel-modules begins with 1E02, TITAN RTX).
+FIRST_TURING = 0x1E00
+
+
+def options(words: list[str]) -> argparse.Namespace:
+    """Parse the command line of install.sh."""
+    parser = argparse.ArgumentParser(
+        prog="install.sh",
+        description="Makes this Ubuntu machine with NVIDIA GPUs a deep-learning workstation: "
+        "driver, framework with its CUDA libraries, notebooks, and Jupyter on 127.0.0.1:8888. "
+        "Run again, it changes what the options say and installs nothing twice.",
+    )
+    parser.add_argument(
+        "--framework",
+        required=True,
+        choices=("mxnet", "pytorch"),
+        help="mxnet is retired: for trusted data and models; pytorch is for new work",
+    )
+    parser.add_argument(
+        "--user",
+        default=os.environ.get("SUDO_USER") or "ubuntu",
+        help="who Jupyter runs as (default: who called sudo, else ubuntu)",
+    )
+    flags = argparse.BooleanOptionalAction
+    parser.add_argument(
+        "--notebooks",
+        action=flags,
+        default=True,
+        help="fetch the notebooks of Dive into Deep Learning",
+    )
+    parser.add_argument(
+        "--cuda-toolkit", action=flags, default=False, help="also install the toolkit with nvcc"
+    )
+    return parser.parse_args(words)
+
+
+def require_machine() -> None:
+    """Refuse what could only fail later.
+
+    Raises:
+        SystemExit: With one line.
+    """
+    if BOOTSTRAP.exists():
+        sys.exit(
+            "install.sh: this machine belongs to a stack, which sets it up by itself; change the "
+            "stack's settings and deploy, or run /opt/gpustation/scripts/run.sh again"
+        )
+    if platform.machine() != "x86_64":
+        sys.exit(
+            f"install.sh: the processor must be x86_64, this is {platform.machine()}; there are "
+            "no CUDA builds of the frameworks for it"
+        )
+
+
+def person(name: str) -> pwd.struct_passwd:
+    """Return the account of the person.
+
+    Raises:
+        SystemExit: There is none of that name, or it is root's.
+    """
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        sys.exit(f"install.sh: --user {name}: there is no such user; name one that exists")
+    if found.pw_uid == 0:
+        sys.exit("install.sh: --user root: Jupyter must not run as root; name an ordinary user")
+    return found
+
+
+def attribute(device: Path, name: str) -> str:
+    """Return what the kernel tells of a PCI device."""
+    try:
+        return (device / name).read_text().strip()
+    except OSError:
+        return ""
+
+
+def hardware() -> dict[str, object]:
+    """Return number and kind of the GPUs, from the PCI bus: no driver may be there yet.
+
+    Raises:
+        SystemExit: There is no GPU.
+    """
+    devices = sorted(PCI.iterdir()) if PCI.is_dir() else []
+    found = [(attribute(each, "class")[:6], each) for each in devices]
+    nvidia = [pair for pair in found if attribute(pair[1], "vendor") == NVIDIA]
+    gpus = [device for kind, device in nvidia if kind in GPU_CLASSES]
+    if not gpus and not NO_GPU.is_dir():
+        sys.exit("install.sh: no NVIDIA GPU on the PCI bus; attach one, or take another machine")
+    newest = all(int(attribute(gpu, "device") or "0", 16) >= FIRST_TURING for gpu in gpus)
+    return {
+        "gpus": len(gpus) or 1,
+        "driver_kind": "open" if newest else "proprietary",
+        "driver_branch": DRIVER_BRANCH,
+        "fabric_manager": any(kind == SWITCH_CLASS for kind, _ in nvidia),
+    }
+
+
+def main() -> None:
+    """Print the settings."""
+    told = options(sys.argv[1:])
+    require_machine()
+    account = person(told.user)
+    settings = {
+        "stack": "",
+        "framework": told.framework,
+        "instance_type": "standalone",
+        **hardware(),
+        "public_key": "",
+        "notebooks": told.notebooks,
+        "cuda_toolkit": told.cuda_toolkit,
+        "user": account.pw_name,
+        "home": account.pw_dir,
+    }
+    print(json.dumps(settings))
+
+
+if __name__ == "__main__":
+    main()
