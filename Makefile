@@ -45,6 +45,7 @@ check: setup ## Format, lint, types, import rules, bash
 	lint-imports
 	shellcheck --shell=bash $(BASH_FILES)
 	shfmt -d -i 2 -ci $(BASH_FILES)
+	@$(BIN)/python -m localaws.boots.static_checks
 
 format: setup ## Formats Python and bash
 	ruff format .

@@ -2,8 +2,8 @@
 
 import sys
 
-from bench import quota, synth
+from bench import environment, quota, synth
 
 if __name__ == "__main__":
-    within = [synth.measure(), quota.measure()]
+    within = [synth.measure(), quota.measure(), environment.measure()]
     sys.exit(0 if all(within) else 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -18,6 +20,16 @@ HOLD_APT = (
     "import fcntl, time; lock = open('/var/lib/dpkg/lock-frontend', 'w'); "
     "fcntl.lockf(lock, fcntl.LOCK_EX); time.sleep(20)"
 )
+
+
+def bytes_in(folder: Path) -> int:
+    """Size of the files, some of which vanish meanwhile."""
+    found = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found += Path(path, name).lstat().st_size
+    return found
 
 
 def test_apt_lock_held_for_twenty_seconds(cloud: LocalAws, cdk: Cdk) -> None:
@@ -47,7 +59,7 @@ def test_network_silent_in_the_middle_of_the_environment(cloud: LocalAws, cdk: C
     station.await_phase("environment")
     deadline = time.monotonic() + PATIENCE
     # uv writes each wheel there as it comes
-    while sum(file.stat().st_size for file in cache.rglob("*") if file.is_file()) < 2**20:
+    while bytes_in(cache) < 2**20:
         assert time.monotonic() < deadline, cloud.console(station.box)
     cloud.control.silence_network(station.box, True)
     assert not (cache.parent / "env/bin/jupyter").exists()

@@ -1,0 +1,127 @@
+"""Seconds of the environment phase on a booted machine, against bare downloading and unpacking.
+
+All inside one machine with real systemd and cloud-init, with MXNet's GPU build and its CUDA
+libraries (2.3 GB of wheels): the phase as the runner runs it; the same tool installing the same
+wheels into an empty environment and nothing more; and the chapter's way, pip with one thing after
+the other.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from localaws import LocalAws
+from localaws.boots.support import why_not
+
+ROOT = Path(__file__).resolve().parent.parent
+CDK = ROOT / "node_modules" / ".bin" / "cdk"
+G_QUOTA = "L-DB2E81BA"
+ROUNDS = 3
+LIMIT = 1.25
+"""What the phase may take over the bare installation (design, section 5)."""
+COMMAND_SECONDS = 900
+LOCK = "/opt/gpustation/scripts/locks/mxnet-3.11.lock"
+FORGET = "rm -rf /opt/gpustation/env /opt/gpustation/uv /opt/gpustation/cache /opt/bare "
+FORGET += "/var/lib/gpustation/environment-complete && sync"
+PHASE = """
+cd /opt/gpustation/scripts
+export GPUSTATION_SETTINGS="$(python3 lib/settings.py list)"
+export GPUSTATION_PHASE=environment GPUSTATION_RECORD=/run/bench-record
+bash phases/30-build-environment.sh
+"""
+BARE = f"""
+export UV_CACHE_DIR=/opt/bare/cache UV_NO_CONFIG=1
+uv=/opt/gpustation/uv/bin/uv
+$uv venv --quiet /opt/bare/env
+$uv pip install --quiet --python /opt/bare/env/bin/python --no-deps --require-hashes \
+  --only-binary :all: -r {LOCK}
+sync
+"""
+CHAPTER = """
+python3 -m venv /opt/bare/env
+pip="/opt/bare/env/bin/python -m pip install --quiet --no-cache-dir"
+$pip nvidia-cuda-runtime-cu11==11.8.89 nvidia-cublas-cu11==11.11.3.6 nvidia-cudnn-cu11==8.9.6.50 \
+  nvidia-cufft-cu11==10.9.0.58 nvidia-curand-cu11==10.3.0.86 nvidia-cusolver-cu11==11.4.1.48 \
+  nvidia-cuda-nvrtc-cu11==11.8.89 nvidia-nvtx-cu11==11.8.86 nvidia-nccl-cu11==2.21.5
+$pip mxnet-cu112==1.9.1
+$pip d2l==1.0.3
+$pip jupyterlab notebook
+sync
+"""
+OTHERS = "cd /var/lib/gpustation/seconds && grep -H '' system driver notebooks jupyter verify"
+
+
+def measure() -> bool:
+    """Prints seconds and ratio; true when it is within the limit, or no machine can boot here."""
+    reason = why_not()
+    if reason:
+        print(f"environment phase: NOT MEASURED, NO MACHINE WAS BOOTED: {reason}")
+        return True
+    with LocalAws(booted=True) as aws, tempfile.TemporaryDirectory() as folder:
+        box = _machine(aws, folder)
+        others = aws.control.machine_run(box, "bash", "-c", OTHERS).stdout.split()
+        taken: dict[str, list[float]] = {"phase": [], "bare": []}
+        for number in range(ROUNDS):
+            # The bare way uses the uv that the phase left
+            taken["phase"].append(_seconds(aws, box, FORGET, PHASE))
+            taken["bare"].append(_seconds(aws, box, "rm -rf /opt/bare && sync", BARE))
+            print(f"  round {number + 1}: {taken['phase'][-1]:.1f} s, {taken['bare'][-1]:.1f} s")
+        chapter = _seconds(aws, box, FORGET, CHAPTER)
+        received = _received(aws, box)
+    phase, bare = (statistics.median(taken[name]) for name in ("phase", "bare"))
+    ratio = phase / bare
+    verdict = "within" if ratio <= LIMIT else "OVER"
+    print(
+        f"environment phase, MXNet's GPU build, in a booted machine, median of {ROUNDS}:\n"
+        f"  phase {phase:.1f} s, the same wheels by the same uv and nothing more {bare:.1f} s, "
+        f"ratio {ratio:.3f} (limit {LIMIT}): {verdict}\n"
+        f"  the chapter's way (pip, one after the other, without its CUDA installer), once: "
+        f"{chapter:.1f} s, {chapter / phase:.2f} x the phase\n"
+        f"  other phases of the first boot, whole seconds: {' '.join(others)}\n"
+        f"  received by the machine in all of it: {received / 1e6:.0f} MB"
+    )
+    return ratio <= LIMIT
+
+
+def _machine(aws: LocalAws, folder: str) -> str:
+    """A machine whose set-up went as far as it can without a GPU."""
+    aws.control.set_quota(G_QUOTA, 8)
+    aws.control.machine_gpu(True)
+    for words in (
+        ("bootstrap", f"aws://{aws.account}/{aws.region}"),
+        ("deploy", "--require-approval", "never", "--no-rollback", "-c", "notebooks=false"),
+    ):
+        subprocess.run(
+            [CDK, *words, "--output", folder],
+            cwd=ROOT,
+            env=aws.environment | {"CDK_VALIDATION": "false"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,  # verify fails: there is no GPU
+        )
+    return aws.control.history()[-1].instance_id
+
+
+def _seconds(aws: LocalAws, box: str, before: str, script: str) -> float:
+    """Wall seconds of a script in the machine.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    for part in (before, f"set -eo pipefail\n{script}"):
+        began = time.perf_counter()
+        done = aws.control.machine_run(box, "bash", "-c", part, seconds=COMMAND_SECONDS)
+        if done.status:
+            raise RuntimeError(f"exited {done.status}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return time.perf_counter() - began
+
+
+def _received(aws: LocalAws, box: str) -> int:
+    """Bytes that came in through the machine's network card since its boot."""
+    shown = aws.control.machine_run(box, "cat", "/proc/net/dev").stdout
+    (line,) = [line for line in shown.splitlines() if line.strip().startswith("eth0:")]
+    return int(line.partition(":")[2].split()[0])
