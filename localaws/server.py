@@ -19,7 +19,7 @@ from typing import IO, Any
 import boto3
 
 from localaws.boots import cgroups
-from localaws.boots.root import debian_root
+from localaws.boots.root import machine_root
 from localaws.control import Control
 from localaws.inventory import Leftover, leftovers
 from localaws.processes import kill_session
@@ -57,7 +57,7 @@ class LocalAws:
         self.account = ACCOUNT
         self.url = ""
         self._verbose = verbose
-        self._root = debian_root() if booted else None
+        self._root = machine_root() if booted else None
         self._process: subprocess.Popen[str] | None = None
         self._state = Path()
         self._clients: dict[tuple[str, str], Any] = {}

@@ -53,21 +53,21 @@ def require(expected: int, found: int, who: str) -> None:
 
 def verify(device: str, settings: dict[str, Any]) -> dict[str, object]:
     """Compute on every device and return what was found; a wrong result ends the program."""
-    # As many of the CPU's contexts as the type has GPUs: several reduce over all of them
-    names, versions = ["CPU"] * settings["gpus"], {}
+    names, versions = [], {}
     if device == "gpu":
         names, versions["driver"] = seen_by_driver()
         require(settings["gpus"], len(names), "the driver")
     framework = load_framework(settings["framework"])
     if device == "gpu":
         require(settings["gpus"], framework.count_gpus(), settings["framework"])
-    contexts = framework.contexts(device, len(names))
+    contexts = framework.contexts(device, len(names) or settings["gpus"])
     for context in contexts:
         framework.compute(context)
     if len(contexts) > 1:
         framework.reduce(contexts)
     versions.update(framework.versions(device))
     note = "" if device == "gpu" else "no GPU: computed on the CPU"
+    names = names or ["CPU"] * len(contexts)
     return {"device": device, "devices": names, "note": note, "versions": versions}
 
 

@@ -17,7 +17,7 @@ def count_gpus() -> int:
 
 
 def contexts(device: str, count: int) -> list[object]:
-    """Return MXNet's names of the devices."""
+    """Return MXNet's names of the devices; the CPU can stand for several, as many as asked."""
     return [mx.gpu(index) if device == "gpu" else mx.cpu(index) for index in range(count)]
 
 

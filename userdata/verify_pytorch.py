@@ -16,9 +16,9 @@ def count_gpus() -> int:
 
 
 def contexts(device: str, count: int) -> list[torch.device]:
-    """Return PyTorch's names of the devices."""
+    """Return PyTorch's names of the devices; of the CPU it has but one."""
     if device == "cpu":
-        return [torch.device("cpu")] * count
+        return [torch.device("cpu")]
     return [torch.device("cuda", index) for index in range(count)]
 
 

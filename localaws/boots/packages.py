@@ -13,6 +13,8 @@ BRANCH = "580-server"
 REPOSITORY = "opt/localaws/packages"
 WITHOUT_MODULE = "opt/localaws/packages-without-module"
 """An archive that has no module for the running kernel any more, only the newest kernel's."""
+PREFERENCE = 'Package: *\nPin: origin ""\nPin-Priority: 1001\n'
+"""Ubuntu's archive has the real ones, for other kernels than this computer's."""
 SOURCES = "etc/apt/sources.list.d/localaws.list"
 
 SMI = f"""\
@@ -59,6 +61,7 @@ def add_repositories(root: Path) -> None:
     _add_repository(root / REPOSITORY, everything)
     _add_repository(root / WITHOUT_MODULE, without)
     (root / SOURCES).write_text(source(REPOSITORY))
+    (root / "etc/apt/preferences.d/localaws").write_text(PREFERENCE)
 
 
 def source(repository: str) -> str:

@@ -1,4 +1,4 @@
-"""The read-only root below every machine's disk: Debian 12 from its packages, built once."""
+"""The read-only root below every machine's disk, built once from a distribution's packages."""
 
 from __future__ import annotations
 
@@ -11,19 +11,60 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from localaws.boots import packages
 from localaws.boots.support import debian_sources
 
-SUITE = "bookworm"
+ROOT_VARIABLE = "LOCALAWS_ROOT"
 PACKAGES = (
     # What makes it a machine that cloud-init sets up
-    *("apt", "debian-archive-keyring", "lsb-release", "procps", "systemd-sysv", "dbus", "udev"),
+    *("apt", "lsb-release", "procps", "systemd-sysv", "dbus", "udev"),
     *("cloud-init", "isc-dhcp-client", "iproute2", "kmod", "sudo", "openssh-server"),
     # What Ubuntu's cloud image brings as well
     *("ca-certificates", "curl", "git", "python3-venv"),
 )
+UBUNTU_ARCHIVE = "http://archive.ubuntu.com/ubuntu"
+UBUNTU_KEYRING = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What a root is made of.
+
+    Attributes:
+        suite: Name of the release in its archive.
+        packages: What goes in beside `PACKAGES`.
+    """
+
+    suite: str
+    packages: tuple[str, ...]
+
+    def sources(self) -> str:
+        """The lines of apt's sources, for mmdebstrap and in the root.
+
+        Raises:
+            RootError: They cannot be had here.
+        """
+        if self.suite == "bookworm":
+            found = debian_sources()
+            if found is None:
+                raise RootError("no apt source of this computer names Debian 12 (bookworm)")
+            return found.read_text()
+        if not UBUNTU_KEYRING.exists():
+            raise RootError("a root of Ubuntu needs Debian's package ubuntu-keyring")
+        suites = (self.suite, f"{self.suite}-updates", f"{self.suite}-security")
+        options = f"[signed-by={UBUNTU_KEYRING}]"
+        return "".join(f"deb {options} {UBUNTU_ARCHIVE} {each} main universe\n" for each in suites)
+
+
+DISTRIBUTIONS = {
+    "debian-12": Distribution("bookworm", ("debian-archive-keyring",)),
+    "ubuntu-22.04": Distribution("jammy", ("ubuntu-keyring",)),
+}
+"""The first is what machines boot unless told otherwise; Ubuntu's archive is not reached from
+everywhere."""
 OPTIONS = (
     '--aptopt=Acquire::Languages "none"',
     '--aptopt=APT::Install-Recommends "false"',
@@ -42,22 +83,28 @@ def cache_folder() -> Path:
     return Path(base) / "gpustation"
 
 
-def debian_root() -> Path:
-    """The root, from the cache or built now (about 40 s); only one process builds it.
+def machine_root(name: str | None = None) -> Path:
+    """A root, from the cache or built now (about 40 s); only one process builds it.
+
+    Args:
+        name: One of `DISTRIBUTIONS`. Default: what LOCALAWS_ROOT names, else Debian 12.
 
     Raises:
-        RootError: mmdebstrap failed.
+        RootError: There is no such distribution, or mmdebstrap failed.
     """
-    sources = debian_sources()
-    if sources is None:
-        raise RootError("no apt source of this computer names Debian 12 (bookworm)")
-    parts = [SUITE, *PACKAGES, *OPTIONS, sources.read_text(), platform.release()]
+    name = name or os.environ.get(ROOT_VARIABLE) or next(iter(DISTRIBUTIONS))
+    if name not in DISTRIBUTIONS:
+        known = ", ".join(DISTRIBUTIONS)
+        raise RootError(f"{ROOT_VARIABLE}={name}: there is no such root; take one of {known}")
+    wanted = DISTRIBUTIONS[name]
+    sources = wanted.sources()
+    parts = [wanted.suite, *wanted.packages, *PACKAGES, *OPTIONS, sources, platform.release()]
     parts.append(Path(packages.__file__).read_text())
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-    target = cache_folder() / f"debian-12-{digest}"
+    target = cache_folder() / f"{name}-{digest}"
     with _locked(cache_folder()):
         if not target.exists():
-            _build(sources, target)
+            _build(wanted, sources, target)
     return target
 
 
@@ -69,12 +116,17 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _build(sources: Path, target: Path) -> None:
+def _build(wanted: Distribution, sources: str, target: Path) -> None:
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
     try:
         root = draft / "root"
+        # mmdebstrap tells deb822 from the older form by the file's ending
+        ending = "sources" if "Types:" in sources else "list"
+        listed = draft / f"apt.{ending}"
+        listed.write_text(sources)
+        included = ",".join((*PACKAGES, *wanted.packages))
         command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--quiet"]
-        command += [f"--include={','.join(PACKAGES)}", *OPTIONS, SUITE, str(root), str(sources)]
+        command += [f"--include={included}", *OPTIONS, wanted.suite, str(root), str(listed)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             tail = "\n  ".join((done.stdout + done.stderr).splitlines()[-15:])

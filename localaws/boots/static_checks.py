@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gpustation.user_data import render_user_data
 from localaws.boots.disguise import CLOUD_CFG
-from localaws.boots.root import debian_root
+from localaws.boots.root import machine_root
 from localaws.boots.support import disk_folder, why_not
 
 USERDATA = Path(__file__).resolve().parents[2] / "userdata"
@@ -79,7 +79,7 @@ def main() -> int:
             [
                 *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
                 *("--propagation", "private", "bash", "-c", ENTER, "bash"),
-                *(str(debian_root()), folder),
+                *(str(machine_root()), folder),
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,

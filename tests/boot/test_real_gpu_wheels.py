@@ -1,4 +1,4 @@
-"""MXNet's GPU build and its CUDA libraries as a real machine gets them; only the GPU is missing."""
+"""The GPU builds and their CUDA libraries as a real machine gets them; only the GPU is missing."""
 
 from __future__ import annotations
 
@@ -22,5 +22,18 @@ def test_nothing_but_the_drivers_library_is_missing(cloud: LocalAws, cdk: Cdk) -
     ]
     missing = station.sh(f"ldd {LIBRARY} | grep 'not found'")
     assert missing.split() == ["libcuda.so.1", "=>", "not", "found"]
+    assert cdk.destroy().status == 0
+    assert cloud.leftovers() == []
+
+
+def test_pytorchs_build_computes_on_the_cpu_where_it_is_told_to(cloud: LocalAws, cdk: Cdk) -> None:
+    cloud.control.machine_gpu(False)
+    run = cdk.deploy(framework="pytorch", notebooks=False)
+    assert run.status == 0
+    assert "no GPU: computed on the CPU: 1 x CPU ready: PyTorch 2.14.1" in run.outputs["Ready"]
+    station = Workstation(cloud, run.outputs["InstanceId"])
+    kernels = station.sh("/opt/gpustation/env/bin/jupyter kernelspec list --json")
+    assert '"pytorch"' in kernels
+    assert station.jupyter(station.token()) == 200
     assert cdk.destroy().status == 0
     assert cloud.leftovers() == []

@@ -13,7 +13,7 @@ import pytest
 
 from localaws.boots import packages
 from localaws.boots.fleet import BootedMachine, BootedMachines
-from localaws.boots.root import debian_root
+from localaws.boots.root import machine_root
 from localaws.metadata import MachineFacts
 
 NAME = "i-standalone"
@@ -65,7 +65,7 @@ class Standalone:
 @pytest.fixture(scope="module")
 def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     machines = BootedMachines(
-        tmp_path_factory.mktemp("machines"), "http://127.0.0.1:9", debian_root()
+        tmp_path_factory.mktemp("machines"), "http://127.0.0.1:9", machine_root()
     )
     facts = MachineFacts(
         *(NAME, "g4dn.xlarge", "ami-00000000", "123456789012", "us-east-1", "us-east-1a"),

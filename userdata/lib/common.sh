@@ -174,12 +174,13 @@ compute_device() {
   printf '%s\n' "$device"
 }
 
-# lock_file FRAMEWORK MINOR: what the environment is installed from.
+# lock_file FRAMEWORK MINOR: what the environment is installed from. PyTorch's GPU build computes
+# on a CPU too; for MXNet, whose build does not even load there, the folder has another lock.
 lock_file() {
-  local device
+  local device own="$root/etc/gpustation/no-gpu/$1-$2.lock"
   device=$(compute_device)
-  if [[ $device == cpu ]]; then
-    printf '%s\n' "$root/etc/gpustation/no-gpu/$1-$2.lock"
+  if [[ $device == cpu && -e $own ]]; then
+    printf '%s\n' "$own"
   else
     printf '%s\n' "$scripts/locks/$1-$2.lock"
   fi
