@@ -113,10 +113,10 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("\ninterrupted: the embedded AWS and all that it started are gone")
         return 130
-    machine = "a machine's set-up" if reason else f"a GPU (the machine: {COMPUTED_ON_CPU})"
+    machine = "a machine's set-up" if reason else f"a GPU ({COMPUTED_ON_CPU})"
     console.print(
-        f"\nEvery step ended as it must, in {time.monotonic() - began:.0f} s. Not shown here: "
-        f"{machine}, AWS itself.\nOn AWS: README.md, step by step."
+        f"\nEvery step ended as it must, in {time.monotonic() - began:.0f} s.\n"
+        f"Not shown here: AWS itself, and {machine}.\nOn AWS: README.md, step by step."
     )
     return 0
 

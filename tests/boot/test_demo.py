@@ -28,7 +28,12 @@ class Demo:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "localaws.demo"],
             cwd=ROOT,
-            env={**os.environ, "TMPDIR": str(folder), "COLUMNS": "100"},
+            env={
+                **os.environ,
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+                "TMPDIR": str(folder),
+                "COLUMNS": "100",
+            },
             stdin=subprocess.DEVNULL,
             stdout=self._output.open("wb"),
             stderr=subprocess.STDOUT,
