@@ -87,7 +87,9 @@ conclude() {
   systemctl is-active --quiet "$unit" ||
     refuse "the set-up stopped without a word; see journalctl -u $unit"
   echo "install.sh: $(python3 "$here/lib/describe_step.py" gpu)"
-  echo 'install.sh: Jupyter, from your own computer: ssh -L 8889:localhost:8888 THIS-MACHINE gpustation-jupyter-url'
+  # cat keeps the tunnel open until Ctrl-C
+  echo "install.sh: Jupyter, from your own computer, until Ctrl-C:" \
+    "ssh -L 8889:localhost:8888 THIS-MACHINE 'gpustation-jupyter-url; cat'"
 }
 
 main() {
