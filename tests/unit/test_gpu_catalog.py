@@ -76,7 +76,7 @@ def test_pytorch_has_no_code_for_volta_any_more() -> None:
 def test_the_architectures_are_those_read_from_the_pinned_wheel(root: Path, framework: str) -> None:
     found = json.loads((root / f"userdata/locks/{framework}-architectures.json").read_text())
     assert gpu_catalog.ARCHITECTURES[framework] == tuple(found["architectures"])
-    assert found["version"] in gpu_catalog.REACH["pytorch"]
+    assert found["version"] in gpu_catalog.REACH[framework]
     assert found["ptx"] == [], "PTX would reach further than the cubins"
 
 
