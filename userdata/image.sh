@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Makes this machine, which install.sh --for-image set up, fit to be an image for others.
 #
-# Usage, as root: image.sh clean         takes away secrets, identities and traces; what was
+# Usage, as root: image.sh install ...   install.sh --for-image, for Image Builder; takes the
+#                                        options of install.sh
+#                 image.sh clean         takes away secrets, identities and traces; what was
 #                                        installed stays, with the marks that say so
 #                 image.sh check         fails, with names, if a secret is left or a part missing
 #                 image.sh check-reuse   on a machine of the image, after install.sh: fails if
@@ -52,6 +54,14 @@ remove_units() {
   run systemctl daemon-reload
 }
 
+install() {
+  local status=0
+  bash "$scripts/install.sh" --for-image "$@" || status=$?
+  # At 194 Image Builder reboots the machine and runs its step again.
+  ((status != 3)) || exit 194
+  exit "$status"
+}
+
 clean() {
   local found path
   remove_units
@@ -93,8 +103,9 @@ check_reuse() {
 }
 
 case ${1:-} in
+  install) install "${@:2}" ;;
   clean) clean ;;
   check) check ;;
   check-reuse) check_reuse ;;
-  *) die 'usage: image.sh clean | check | check-reuse' ;;
+  *) die 'usage: image.sh install ... | clean | check | check-reuse' ;;
 esac

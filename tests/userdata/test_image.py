@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -214,7 +215,19 @@ def test_fails_when_a_part_is_missing(baked: Bake, phase: str) -> None:
 
 
 def test_fails_on_a_wrong_verb(bake: Bake) -> None:
-    assert "usage: image.sh clean" in bake.run(USERDATA / "image.sh", "scrub", status=78)
+    assert "usage: image.sh install" in bake.run(USERDATA / "image.sh", "scrub", status=78)
+
+
+@pytest.mark.parametrize(("ended", "status"), [(0, 0), (1, 1), (3, 194)])
+def test_image_builder_is_asked_for_a_reboot_in_its_own_way(
+    bake: Bake, tmp_path: Path, ended: int, status: int
+) -> None:
+    """At 194 it reboots the machine and runs the step again."""
+    scripts = tmp_path / "scripts"
+    shutil.copytree(USERDATA, scripts)
+    (scripts / "install.sh").write_text(f'echo "told: $*"\nexit {ended}\n')
+    said = bake.run(scripts / "image.sh", "install", "--framework", "mxnet", status=status)
+    assert "told: --for-image --framework mxnet" in said
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="install.sh wants root")

@@ -119,6 +119,19 @@ def require_type(name: str) -> GpuType:
     return found
 
 
+def require_fitting(name: str, framework: str) -> GpuType:
+    """The type of this name, which the framework runs on.
+
+    Raises:
+        ValueError: The catalog has none, or the framework cannot run on it.
+    """
+    found = require_type(name)
+    obstacle = found.obstacle(framework)
+    if obstacle:
+        raise ValueError(f"instance_type {name} cannot run {framework}, {obstacle}")
+    return found
+
+
 def _from_row(row: dict[str, str]) -> GpuType:
     return GpuType(
         name=row["type"],
