@@ -26,6 +26,7 @@ from gpustation import (
 from gpustation.acknowledge import acknowledge
 from gpustation.handlers import gpu_catalog
 from stacks.person_commands import PersonCommands
+from stacks.settings_annotations import annotate_settings
 
 USERDATA = Path(__file__).parent.parent / "userdata"
 TAG = "gpustation"
@@ -136,11 +137,7 @@ class GpuWorkstationStack(Stack):
         )
 
     def _annotate(self, report: SettingsReport) -> None:
-        annotations = Annotations.of(self)
-        for fault in report.faults:
-            annotations.add_error(fault)
-        for number, warning in enumerate(report.warnings, start=1):
-            annotations.add_warning_v2(f"gpustation:ignoredKey{number}", warning)
+        annotate_settings(self, report)
         if report.faults:
             return  # the type may be a default that nobody asked for
         gpu_type = gpu_catalog.gpu_types()[report.settings.instance_type]
@@ -150,7 +147,7 @@ class GpuWorkstationStack(Stack):
             if price
             else "a price that AWS only tells in an offer"
         )
-        annotations.add_warning_v2(
+        Annotations.of(self).add_warning_v2(
             "gpustation:nothingStopsIt",
             f"nothing stops this machine by itself: a {gpu_type.name} costs {cost} until you run "
             "StopCommand or cdk destroy",

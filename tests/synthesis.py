@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import App
+from aws_cdk import App, Stack, Stage
 from aws_cdk.assertions import Template
 
 from gpustation import read_settings
+from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import USERDATA, GpuWorkstationStack
 
 ROOT = Path(__file__).parent.parent
@@ -22,6 +23,7 @@ def make_app(
     outdir: str | None = None,
     scripts: Path | None = None,
     validate: bool = False,
+    with_image_stage: bool = True,
     **settings: Any,
 ) -> App:
     """The app as ``app.py`` makes it, with the context of cdk.json, which App() does not read.
@@ -30,6 +32,7 @@ def make_app(
         outdir: Folder of the cloud assembly. Default: a temporary one.
         scripts: The machine's scripts. Default: those of the project.
         validate: Run the built-in validation, which takes seconds once per process.
+        with_image_stage: As in ``app.py``; without it is faster.
         **settings: Context on top of cdk.json's.
     """
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
@@ -38,19 +41,46 @@ def make_app(
     )
     report = read_settings(app.node.get_all_context())
     GpuWorkstationStack(app, "GpuWorkstation", report=report, scripts=scripts or USERDATA)
+    if with_image_stage:
+        image = Stage(app, "Image")
+        GpuImageStack(
+            image, "GpuImage", report=report, scripts=scripts or USERDATA, stack_name="GpuImage"
+        )
     return app
 
 
 @functools.cache
 def _template(settings: str) -> Template:
-    stack = make_app(**json.loads(settings)).node.find_child("GpuWorkstation")
+    app = make_app(with_image_stage=False, **json.loads(settings))
+    stack = app.node.find_child("GpuWorkstation")
     assert isinstance(stack, GpuWorkstationStack)
+    return Template.from_stack(stack)
+
+
+@functools.cache
+def _image_template(settings: str, scripts: Path | None) -> Template:
+    app = make_app(scripts=scripts, **json.loads(settings))
+    stack = app.node.find_child("Image").node.find_child("GpuImage")
+    assert isinstance(stack, Stack)
     return Template.from_stack(stack)
 
 
 def synthesize(**settings: Any) -> Template:
     """Template of the workstation with these settings; made once per process."""
     return _template(json.dumps(settings, sort_keys=True))
+
+
+def synthesize_image(*, scripts: Path | None = None, **settings: Any) -> Template:
+    """Template of the image with these settings, and other scripts if any."""
+    return _image_template(json.dumps(settings, sort_keys=True), scripts)
+
+
+def component_data(template: Template) -> str:
+    """The component's document as Image Builder gets it, every reference in place of its value."""
+    data = resource(template, "AWS::ImageBuilder::Component")["Properties"]["Data"]
+    return "".join(
+        part if isinstance(part, str) else next(iter(part.values())) for part in data["Fn::Join"][1]
+    )
 
 
 def resource(template: Template, resource_type: str) -> dict[str, Any]:

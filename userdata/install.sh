@@ -70,6 +70,7 @@ follow() {
   trap - INT
 }
 
+# conclude SETTINGS: say how it ended.
 conclude() {
   local boot marker
   boot=$(</proc/sys/kernel/random/boot_id)
@@ -86,6 +87,10 @@ conclude() {
   fi
   systemctl is-active --quiet "$unit" ||
     refuse "the set-up stopped without a word; see journalctl -u $unit"
+  if [[ $1 == *'"for_image": true'* ]]; then
+    echo "install.sh: all but the GPU's verification is done: $(python3 "$here/lib/describe_step.py" environment)"
+    return
+  fi
   echo "install.sh: $(python3 "$here/lib/describe_step.py" gpu)"
   # cat keeps the tunnel open until Ctrl-C
   echo "install.sh: Jupyter, from your own computer, until Ctrl-C:" \
@@ -106,8 +111,9 @@ main() {
     command -v "$word" >/dev/null || refuse "there is no $word; this is for Ubuntu 22.04 and 24.04"
   done
   settings=$(python3 "$here/lib/standalone.py" "$@")
-  place_scripts
+  # First the settings: older scripts pass over what they do not know.
   place_settings "$settings"
+  place_scripts
   place_unit
   begun=$(date +%s)
   # One that runs already sees the new settings the next time; it is not cut off.
@@ -119,7 +125,7 @@ main() {
   systemctl restart --no-block "$unit"
   sleep 0.5
   follow "$begun"
-  conclude
+  conclude "$settings"
 }
 
 main "$@"

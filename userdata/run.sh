@@ -133,7 +133,8 @@ signal_step() {
     tee -a "$logs/report.log" || undelivered=1
 }
 
-# Fills the settings for the phases, and each phase's digest of those that it depends on.
+# Fills the settings for the phases, each phase's digest of those that it depends on, and the phase
+# after which to end.
 read_settings() {
   local row keys lines
   local -a lists=()
@@ -146,14 +147,14 @@ read_settings() {
   lines=$(python3 "$scripts/lib/settings.py" digest "${lists[@]}")
   mapfile -t digests <<<"$lines"
   if ! of_a_stack; then
-    GPUSTATION_USER=$(setting user) GPUSTATION_HOME=$(setting home)
+    GPUSTATION_USER=$(setting user) GPUSTATION_HOME=$(setting home) until=$(setting until)
     export GPUSTATION_USER GPUSTATION_HOME
   fi
 }
 
 main() {
   local row phase step file keys digest index=0
-  local undelivered=0
+  local undelivered=0 until=
   local -a digests
   mkdir -p "$logs" "$state"/{done,facts,seconds,warnings,rebooted-for}
   exec 9>"$state/lock"
@@ -174,6 +175,11 @@ main() {
     case $phase in
       driver | jupyter | verify) signal_step "$step" "$phase" ;;
     esac
+    if [[ $phase == "$until" ]]; then
+      rm -f "$tries_file"
+      log "the set-up is complete up to phase $until"
+      return
+    fi
   done
   if ((undelivered)); then
     touch "$state/undelivered"

@@ -18,21 +18,12 @@ from gpustation.file_asset import FileAsset
 from gpustation.handlers import gpu_catalog
 from gpustation.image_choice import ImageChoice
 from gpustation.ready_signal import ReadySignal
+from gpustation.session_manager import SESSION_MANAGER_ACTIONS
 from gpustation.settings import Framework
 from gpustation.user_data import render_user_data
 
 READY_STEPS = ("driver", "environment", "gpu")
 """The steps that the machine's runner reports, in their order."""
-
-_SESSION_MANAGER_ACTIONS = [
-    # AWS, "Add Session Manager permissions to an existing IAM role": the least that works. The
-    # managed policy AmazonSSMManagedInstanceCore would let the machine read every parameter.
-    "ssm:UpdateInstanceInformation",
-    "ssmmessages:CreateControlChannel",
-    "ssmmessages:CreateDataChannel",
-    "ssmmessages:OpenControlChannel",
-    "ssmmessages:OpenDataChannel",
-]
 
 
 class GpuInstance(Construct):
@@ -83,7 +74,7 @@ class GpuInstance(Construct):
         cuda_toolkit: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
-        gpu_type = _require_fitting(instance_type, framework)
+        gpu_type = gpu_catalog.require_fitting(instance_type, framework)
         if set(ready) != set(READY_STEPS):
             raise ValueError(f"ready must have the steps {', '.join(READY_STEPS)}, got {[*ready]}")
         asset = FileAsset.of_bytes(
@@ -180,7 +171,7 @@ class GpuInstance(Construct):
         stack = Stack.of(self)
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         statements = {
-            "SessionManager": (_SESSION_MANAGER_ACTIONS, "*"),  # these take no resource
+            "SessionManager": ([*SESSION_MANAGER_ACTIONS], "*"),
             "ReadSettings": (
                 ["ssm:GetParameter"],
                 stack.format_arn(
@@ -218,11 +209,3 @@ class _ChosenImage:
             os_type=ec2.OperatingSystemType.LINUX,
             user_data=ec2.UserData.for_linux(),
         )
-
-
-def _require_fitting(instance_type: str, framework: str) -> gpu_catalog.GpuType:
-    gpu_type = gpu_catalog.require_type(instance_type)
-    obstacle = gpu_type.obstacle(framework)
-    if obstacle:
-        raise ValueError(f"instance_type {instance_type} cannot run {framework}, {obstacle}")
-    return gpu_type

@@ -52,6 +52,12 @@ _disk = _number(
 )
 _generation = _number(1, 255, "", "each generation has a subnet 10.0.<generation>.0/24 of its own")
 _timeout = _number(5, 720, "minutes", "a wait condition waits 12 hours at most; 30 is usual")
+
+
+def _optional_type(value: object) -> str:
+    return "" if str(value).strip() in _UNSET else values.instance_type(value)
+
+
 _framework = BeforeValidator(lambda value: values.one_of(value, ("mxnet", "pytorch")))
 _quota = BeforeValidator(lambda value: values.one_of(value, ("enforce", "warn", "request")))
 _boolean = BeforeValidator(values.boolean)
@@ -74,6 +80,9 @@ class Settings(pydantic.BaseModel):
         ready_timeout_minutes: Minutes that the deploy waits for the machine. Default: 30.
         notebooks: D2L's notebooks in the home folder. Default: true.
         cuda_toolkit: Also install nvcc and the toolkit. Default: false.
+        image_instance_type: EC2 type that builds and tests images; empty (the default) means
+            ``instance_type``.
+        image_retain: Images that are no longer the stack's stay in the account. Default: false.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -91,6 +100,13 @@ class Settings(pydantic.BaseModel):
     ready_timeout_minutes: Annotated[int, _timeout] = 30
     notebooks: Annotated[bool, _boolean] = True
     cuda_toolkit: Annotated[bool, _boolean] = False
+    image_instance_type: Annotated[str, BeforeValidator(_optional_type)] = ""
+    image_retain: Annotated[bool, _boolean] = False
+
+    @property
+    def build_type(self) -> str:
+        """The type that builds and tests images."""
+        return self.image_instance_type or self.instance_type
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,9 +190,10 @@ def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
     """Faults of two settings together; the default of the first resolves each."""
     found: dict[tuple[str, str], str] = {}
     gpu_type = gpu_catalog.gpu_types()[settings.instance_type]
-    obstacle = gpu_type.obstacle(settings.framework)
-    if obstacle:
-        found["instance_type", "framework"] = _framework_conflict(settings, obstacle)
+    for key in ("instance_type", "image_instance_type"):
+        conflict = _framework_conflict(key, getattr(settings, key), settings.framework)
+        if conflict:
+            found[key, "framework"] = conflict
     if settings.image == "dlami" and gpu_type.driver != "open":
         found["image", "instance_type"] = (
             f"image=dlami: its open driver does not drive the {gpu_type.gpu.upper()} of "
@@ -190,12 +207,13 @@ def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
     return found
 
 
-def _framework_conflict(settings: Settings, obstacle: str) -> str:
-    remedy = values.take_one_of(settings.framework)
-    other = "pytorch" if settings.framework == "mxnet" else "mxnet"
-    if gpu_catalog.gpu_types()[settings.instance_type].obstacle(other) is None:
+def _framework_conflict(key: str, instance_type: str, framework: str) -> str | None:
+    gpu_type = gpu_catalog.gpu_types().get(instance_type)
+    obstacle = gpu_type.obstacle(framework) if gpu_type else None
+    if gpu_type is None or obstacle is None:
+        return None
+    remedy = values.take_one_of(framework)
+    other = "pytorch" if framework == "mxnet" else "mxnet"
+    if gpu_type.obstacle(other) is None:
         remedy += f", or framework={other}"
-    return (
-        f"instance_type={settings.instance_type}: not with framework={settings.framework}, "
-        f"{obstacle}; {remedy}"
-    )
+    return f"{key}={instance_type}: not with framework={framework}, {obstacle}; {remedy}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 
 from aws_cdk import CfnTag
@@ -70,27 +71,39 @@ class WorkstationNetwork(Construct):
             )
 
     def add_subnet(
-        self, scope: Construct, construct_id: str, *, number: int, availability_zone: str
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        number: int,
+        availability_zone: str,
+        prefix_length: int = 24,
     ) -> ec2.PublicSubnet:
         """Adds a public subnet; what runs in it must depend on its internet connectivity.
 
         Args:
             scope: Construct that owns the subnet: the generation of the machine.
             construct_id: ID unique within the scope.
-            number: Third byte of the addresses, so that two can stand side by side; 1 to 255.
+            number: Which part of the network's addresses, so that two can stand side by side:
+                1 to 255, or to 4095 with a prefix length of 28.
             availability_zone: Name of the zone, or a token of it.
+            prefix_length: Of the addresses. Default: 24.
 
         Raises:
             ValueError: The number is out of range.
         """
-        if not 1 <= number <= 255:
-            raise ValueError(f"number must be from 1 to 255, got {number}; take another generation")
+        last = 2 ** (prefix_length - ipaddress.ip_network(VPC_CIDR).prefixlen) - 1
+        if not 1 <= number <= last:
+            raise ValueError(
+                f"number must be from 1 to {last}, got {number}; take another generation"
+            )
+        first = ipaddress.ip_network(VPC_CIDR)[number << 32 - prefix_length]
         subnet = ec2.PublicSubnet(
             scope,
             construct_id,
             vpc_id=self.vpc.vpc_id,
             availability_zone=availability_zone,
-            cidr_block=f"10.0.{number}.0/24",
+            cidr_block=f"{first}/{prefix_length}",
             map_public_ip_on_launch=True,
         )
         subnet.add_default_internet_route(self._gateway_id, self._attachment)

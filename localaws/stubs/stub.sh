@@ -143,7 +143,10 @@ nvidia_smi() {
 # starts the unit of its OnFailure.
 systemctl_() {
   case " $* " in
-    *' start '*gpustation.service*) run_unit gpustation.service ;;
+    *' start '*gpustation.service* | *' restart '*gpustation.service*)
+      run_unit gpustation.service
+      ;;
+    *' show '*ActiveState,SubState*) printf '%s\n' active exited ;;
     *' reboot '*) touch "$root/var/lib/localaws/rebooted" ;;
     *' is-active '*nvidia-fabricmanager*) return 3 ;;
   esac

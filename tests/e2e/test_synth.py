@@ -56,6 +56,14 @@ def test_twice_gives_the_same_bytes_whatever_the_machine(tmp_path: Path) -> None
 
 
 def test_bare_commands_mean_the_workstation(tmp_path: Path) -> None:
+    """With two stacks at the top they would be refused, and ask which one is meant."""
+    bare = synth(tmp_path / "home" / "out", CDK_VALIDATION="false")
+    assert bare.returncode == 0, bare.stderr
+    assert "Type: AWS::EC2::Instance\n" in bare.stdout
+    assert "AWS::ImageBuilder" not in bare.stdout
+
+
+def test_the_image_has_a_plain_name_in_its_stage(tmp_path: Path) -> None:
     listed = subprocess.run(
         [str(CDK), "list", "--output", str(tmp_path / "out")],
         cwd=ROOT,
@@ -64,7 +72,7 @@ def test_bare_commands_mean_the_workstation(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert listed.stdout.split() == ["GpuWorkstation"]
+    assert listed.stdout.splitlines() == ["GpuWorkstation", "Image/GpuImage (GpuImage)"]
 
 
 SECRET = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ"

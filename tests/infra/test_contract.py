@@ -57,6 +57,8 @@ ANOTHER_OF_EACH: dict[str, Any] = {
     "ready_timeout_minutes": 60,
     "notebooks": False,
     "cuda_toolkit": True,
+    "image_instance_type": "g5.xlarge",
+    "image_retain": True,
 }
 
 
@@ -107,6 +109,12 @@ def test_user_data_fits_with_room() -> None:
 def test_what_changes_at_the_next_boot_leaves_the_instance_as_it_is(key: str) -> None:
     changed = resource(synthesize(**{key: ANOTHER_OF_EACH[key]}), "AWS::EC2::Instance")
     assert changed == resource(synthesize(), "AWS::EC2::Instance")
+
+
+@pytest.mark.parametrize("key", ["image_instance_type", "image_retain"])
+def test_settings_of_the_image_leave_the_workstation_as_it_is(key: str) -> None:
+    changed = synthesize(**{key: ANOTHER_OF_EACH[key]})
+    assert changed.to_json() == synthesize().to_json()
 
 
 @pytest.mark.parametrize("kind", ["Custom::QuotaCheck", "Custom::ImageChoice"])

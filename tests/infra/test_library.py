@@ -7,7 +7,15 @@ from aws_cdk import App, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Template
 
-from gpustation import GpuInstance, ImageChoice, QuotaCheck, ReadySignal, WorkstationNetwork
+from gpustation import (
+    GpuImage,
+    GpuInstance,
+    ImageChoice,
+    ImageContents,
+    QuotaCheck,
+    ReadySignal,
+    WorkstationNetwork,
+)
 
 
 @pytest.fixture
@@ -75,6 +83,51 @@ def test_fails_when_a_subnet_number_is_out_of_range(stack: Stack) -> None:
         WorkstationNetwork(stack, "Network").add_subnet(
             stack, "Subnet", number=0, availability_zone="us-east-1a"
         )
+
+
+@pytest.mark.parametrize(
+    ("number", "prefix_length", "cidr"),
+    [(1, 24, "10.0.1.0/24"), (255, 24, "10.0.255.0/24"), (4095, 28, "10.0.255.240/28")],
+)
+def test_a_subnet_takes_its_part_of_the_network(
+    stack: Stack, number: int, prefix_length: int, cidr: str
+) -> None:
+    WorkstationNetwork(stack, "Network").add_subnet(
+        stack,
+        "Subnet",
+        number=number,
+        availability_zone="us-east-1a",
+        prefix_length=prefix_length,
+    )
+    Template.from_stack(stack).has_resource_properties("AWS::EC2::Subnet", {"CidrBlock": cidr})
+
+
+def add_image(stack: Stack, root: Path, instance_type: str = "g5.xlarge") -> GpuImage:
+    """An image of their own name, in a network of ours."""
+    network = WorkstationNetwork(stack, "Network")
+    choice = ImageChoice(stack, "Choice", instance_type="g5.xlarge", image="ubuntu-24.04")
+    return GpuImage(
+        stack,
+        "Image",
+        contents=ImageContents("theirs", root / "userdata", instance_type),
+        choice=choice,
+        subnet=network.add_subnet(
+            stack, "Subnet", number=1, availability_zone=choice.availability_zone
+        ),
+        security_group=network.security_group,
+    )
+
+
+def test_an_image_of_their_own(stack: Stack, root: Path) -> None:
+    add_image(stack, root)
+    template = Template.from_stack(stack)
+    template.has_resource_properties("AWS::ImageBuilder::ImageRecipe", {"Name": "theirs"})
+    template.has_resource_properties("AWS::Logs::LogGroup", {"RetentionInDays": 30})
+
+
+def test_fails_when_the_images_type_cannot_run_the_framework(stack: Stack, root: Path) -> None:
+    with pytest.raises(ValueError, match=r"p5\.48xlarge cannot run mxnet, its H100"):
+        add_image(stack, root, "p5.48xlarge")
 
 
 def test_fails_when_the_scripts_are_not_there(stack: Stack, tmp_path: Path) -> None:

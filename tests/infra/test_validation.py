@@ -10,7 +10,7 @@ import aws_cdk as cdk
 import cdk_nag
 import pytest
 
-from tests.snapshot.test_snapshots import VARIANTS
+from tests.snapshot.test_snapshots import IMAGE_VARIANTS, VARIANTS
 from tests.synthesis import make_app
 
 
@@ -30,9 +30,12 @@ def findings(app: cdk.App, folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+ALL_VARIANTS = VARIANTS | {f"image-{name}": known for name, known in IMAGE_VARIANTS.items()}
+
+
+@pytest.mark.parametrize("variant", ALL_VARIANTS)
 def test_cdk_nag_finds_nothing_that_is_not_acknowledged(variant: str, tmp_path: Path) -> None:
-    app = make_app(outdir=str(tmp_path), **VARIANTS[variant])
+    app = make_app(outdir=str(tmp_path), **ALL_VARIANTS[variant])
     cdk.Validations.of(app).add_plugins(cdk_nag.AwsSolutionsChecks())
     assert findings(app, tmp_path) == []
 
@@ -49,8 +52,8 @@ def test_the_built_in_validation_finds_nothing(tmp_path: Path, root: Path) -> No
     program = (
         "import sys, json\n"
         "from tests.synthesis import make_app\n"
-        "from tests.snapshot.test_snapshots import VARIANTS\n"
-        "for name, settings in VARIANTS.items():\n"
+        "from tests.infra.test_validation import ALL_VARIANTS\n"
+        "for name, settings in ALL_VARIANTS.items():\n"
         "    make_app(outdir=f'{sys.argv[1]}/{name}', validate=True, **settings).synth()\n"
     )
     run = subprocess.run(
@@ -71,10 +74,16 @@ NOT_ASKED = {
 
 
 def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
-    for variant, settings in VARIANTS.items():
+    for variant, settings in ALL_VARIANTS.items():
         make_app(outdir=str(tmp_path / variant), **settings).synth()
-    templates = sorted(str(path) for path in tmp_path.glob("*/*.template.json"))
-    assert len(templates) == len(VARIANTS)
+    workstations = [f"{variant}/GpuWorkstation" for variant in VARIANTS]
+    images = [f"image-{variant}/assembly-Image/ImageGpuImage*" for variant in IMAGE_VARIANTS]
+    templates = [
+        str(path)
+        for pattern in workstations + images
+        for path in tmp_path.glob(f"{pattern}.template.json")
+    ]
+    assert len(templates) == len(ALL_VARIANTS)
     cfn_lint = Path(sys.executable).with_name("cfn-lint")
     options = ["--regions", "us-east-1", "--ignore-checks", *NOT_ASKED, "--"]
     run = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from tests.synthesis import PUBLIC_KEY, synthesize
+from tests.synthesis import PUBLIC_KEY, synthesize, synthesize_image
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -30,6 +30,27 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "quota": "warn",
     },
 }
+IMAGE_VARIANTS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "pytorch-retained": {
+        "framework": "pytorch",
+        "instance_type": "g6.xlarge",
+        "image_instance_type": "p5.48xlarge",
+        "image_retain": True,
+        "notebooks": False,
+        "cuda_toolkit": True,
+        "quota": "request",
+    },
+}
+VERSIONS = (
+    # Whatever follows from the scripts' hash: a changed script is no change of the template
+    (re.compile(r"Version[0-9a-f]{12}(\w*?)[0-9A-F]{8}\b"), r"Version<digest>\1<id>"),
+    (re.compile(r"Version[0-9a-f]{12}"), "Version<digest>"),
+    (re.compile(r'"1\.\d+\.\d+"'), '"<version>"'),
+    (re.compile(r'"10\.0\.\d+\.\d+/28"'), '"<cidr>"'),
+    (re.compile(r'("Generation": )"\d{3,}"'), r'\1"<number>"'),
+    (re.compile(r"[0-9a-f]{64}"), "<hash>"),
+)
 HASH = re.compile(r"[0-9a-f]{64}")
 LONG_TEXT = 1000
 
@@ -50,3 +71,11 @@ def test_template(variant: str, snapshot: SnapshotAssertion) -> None:
     template = stable(synthesize(**VARIANTS[variant]).to_json())
     assert template == snapshot(extension_class=JSONSnapshotExtension)
     assert not HASH.search(json.dumps(template))
+
+
+@pytest.mark.parametrize("variant", IMAGE_VARIANTS)
+def test_image_template(variant: str, snapshot: SnapshotAssertion) -> None:
+    text = json.dumps(synthesize_image(**IMAGE_VARIANTS[variant]).to_json())
+    for pattern, name in VERSIONS:
+        text = pattern.sub(name, text)
+    assert json.loads(text) == snapshot(extension_class=JSONSnapshotExtension)

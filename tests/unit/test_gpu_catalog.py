@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -78,6 +79,29 @@ def test_the_architectures_are_those_read_from_the_pinned_wheel(root: Path, fram
     assert gpu_catalog.ARCHITECTURES[framework] == tuple(found["architectures"])
     assert found["version"] in gpu_catalog.REACH[framework]
     assert found["ptx"] == [], "PTX would reach further than the cubins"
+
+
+@pytest.mark.parametrize("framework", ["mxnet", "pytorch"])
+def test_the_cuda_version_is_that_of_the_locks(root: Path, framework: str) -> None:
+    locks = sorted((root / "userdata/locks").glob(f"{framework}-*.lock"))
+    assert locks
+    for lock in locks:
+        (version,) = re.findall(r"^nvidia-cuda-runtime(?:-cu11)?==(\S+)", lock.read_text(), re.M)
+        assert version.startswith(f"{gpu_catalog.CUDA[framework]}.")
+
+
+@pytest.mark.parametrize(
+    ("framework", "driver", "capabilities"),
+    [
+        ("mxnet", "open", ["7.5", "8.0", "8.6", "8.9"]),
+        ("mxnet", "proprietary", ["7.0"]),
+        ("pytorch", "open", ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "10.3", "12.0"]),
+    ],
+)
+def test_an_image_fits_what_its_driver_and_framework_both_drive(
+    framework: str, driver: str, capabilities: list[str]
+) -> None:
+    assert gpu_catalog.capabilities_for(framework, driver) == capabilities
 
 
 def test_only_types_behind_nvswitch_need_the_fabric_manager() -> None:

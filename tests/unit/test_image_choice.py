@@ -158,6 +158,63 @@ def test_fails_when_the_parameter_does_not_exist(aws: StubbedAws, event: MakeEve
     aws.fail("ssm", "get_parameter", "ParameterNotFound")
     text = refusal(event("Create", properties(Image="baked")), aws)
     assert "/gpustation/image/mxnet does not exist" in text
+    assert "bake one with: cdk deploy Image/GpuImage" in text
+
+
+def test_fails_when_a_parameter_of_their_own_does_not_exist(
+    aws: StubbedAws, event: MakeEvent
+) -> None:
+    aws.fail("ssm", "get_parameter", "ParameterNotFound")
+    text = refusal(event("Create", properties(Image="/my/own")), aws)
+    assert "put the id of an AMI into it" in text
+    assert "bake" not in text
+
+
+OURS = {"gpustation:framework": "mxnet", "gpustation:gpu-architectures": "7.5 8.0 8.6 8.9"}
+
+
+def tags(**changes: str) -> dict[str, list[dict[str, str]]]:
+    named = {f"gpustation:{key.replace('_', '-')}": value for key, value in changes.items()}
+    return {"Tags": [{"Key": key, "Value": value} for key, value in (OURS | named).items()]}
+
+
+@pytest.mark.parametrize("instance_type", ["g4dn.xlarge", "g5.xlarge", "g6.xlarge", "p4d.24xlarge"])
+def test_an_image_that_says_that_it_fits_is_taken(
+    aws: StubbedAws, event: MakeEvent, instance_type: str
+) -> None:
+    answer_parameter(aws, "/gpustation/image/mxnet")
+    answer_image(aws, **tags())
+    answer_zones(aws, *ZONES)
+    changed = properties(Image="baked", InstanceType=instance_type)
+    assert decide(event("Create", changed), aws).data["ImageId"] == AMI
+
+
+@pytest.mark.parametrize("image_setting", ["baked", AMI])
+@pytest.mark.parametrize(
+    ("said", "instance_type", "words"),
+    [
+        ({"framework": "pytorch"}, "g4dn.xlarge", ["holds framework=pytorch, not mxnet"]),
+        ({}, "p3dn.24xlarge", ["7.5, 8.0, 8.6, 8.9", "p3dn.24xlarge has 7.0", "image_instance"]),
+        ({"gpu_architectures": "7.0"}, "g4dn.xlarge", ["capability 7.0, and", "has 7.5"]),
+        ({"gpu_architectures": "17.5"}, "g4dn.xlarge", ["has 7.5"]),
+    ],
+)
+def test_fails_when_the_image_says_that_it_does_not_fit(
+    aws: StubbedAws,
+    event: MakeEvent,
+    image_setting: str,
+    said: dict[str, str],
+    instance_type: str,
+    words: list[str],
+) -> None:
+    if image_setting == "baked":
+        answer_parameter(aws, "/gpustation/image/mxnet")
+    answer_image(aws, **tags(**said))
+    changed = properties(Image=image_setting, InstanceType=instance_type)
+    text = refusal(event("Create", changed), aws)
+    assert text.startswith(f"image={image_setting} ({AMI})")
+    for word in [*words, "cdk deploy Image/GpuImage"]:
+        assert word in text
 
 
 def test_fails_when_the_parameter_holds_no_image(aws: StubbedAws, event: MakeEvent) -> None:

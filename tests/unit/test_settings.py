@@ -35,6 +35,8 @@ def test_nothing_given_means_the_defaults() -> None:
         ("allow_world_ssh", "true", True),
         ("notebooks", "False", False),
         ("cuda_toolkit", "TRUE", True),
+        ("image_instance_type", "g5.xlarge", "g5.xlarge"),
+        ("image_retain", "true", True),
         ("ssh_cidr", "203.0.113.7/32, 198.51.100.0/24", ("203.0.113.7/32", "198.51.100.0/24")),
     ],
 )
@@ -44,7 +46,7 @@ def test_text_and_json_mean_the_same(key: str, text: str, value: Any) -> None:
     assert getattr(read_settings({key: as_json}).settings, key) == value
 
 
-@pytest.mark.parametrize("key", ["public_key", "ssh_cidr"])
+@pytest.mark.parametrize("key", ["public_key", "ssh_cidr", "image_instance_type"])
 @pytest.mark.parametrize("value", ["none", ""])
 def test_none_is_taken_at_its_word(key: str, value: str) -> None:
     assert read_settings({key: value}).settings == Settings()
@@ -64,6 +66,13 @@ def test_none_is_taken_at_its_word(key: str, value: str) -> None:
         ({"instance_type": "m5.large"}, ["must be a GPU type", "g4dn.xlarge"]),
         ({"instance_type": "g7.2xlarge", "framework": "pytorch"}, ["driver 595", "580"]),
         ({"instance_type": "p3dn.24xlarge", "image": "dlami"}, ["image=dlami", "ubuntu-22.04"]),
+        ({"image_instance_type": "g5.xlrge"}, ["did you mean g5.xlarge?"]),
+        ({"image_instance_type": "p2.xlarge"}, ["retired", "take g4dn.xlarge"]),
+        ({"image_instance_type": "p5.48xlarge"}, ["MXNet", "9.0", "framework=pytorch"]),
+        ({"image_instance_type": True}, ["image_instance_type=true", "must be a GPU type"]),
+        ({"image_retain": "no"}, ["true or false"]),
+        ({"image_instance": "g5.xlarge"}, ["did you mean image_instance_type?"]),
+        ({"image_retian": True}, ["did you mean image_retain?"]),
         ({"framework": "torch"}, ["mxnet, pytorch", "did you mean pytorch?"]),
         ({"image": "ubuntu-2204"}, ["did you mean ubuntu-22.04?"]),
         ({"image": "ami-123"}, ["8 or 17"]),
@@ -107,6 +116,20 @@ def test_fails_when_a_setting_of_a_later_version_is_given(key: str) -> None:
     assert "known, not yet supported" in only_fault(**{key: True})
 
 
+def test_images_are_built_on_the_type_of_the_workstation_unless_another_is_named() -> None:
+    assert read_settings({"instance_type": "g6.xlarge"}).settings.build_type == "g6.xlarge"
+    both = read_settings({"instance_type": "g6.xlarge", "image_instance_type": "g5.xlarge"})
+    assert both.settings.build_type == "g5.xlarge"
+
+
+def test_each_type_is_compared_with_the_framework() -> None:
+    context = {"instance_type": "p5.48xlarge", "image_instance_type": "p5.4xlarge"}
+    assert [line.partition(":")[0] for line in read_settings(context).faults] == [
+        "instance_type=p5.48xlarge",
+        "image_instance_type=p5.4xlarge",
+    ]
+
+
 def test_all_faults_are_told_at_once() -> None:
     report = read_settings({"disk_gib": 8, "instance_type": "p2.xlarge", "ssh_cidr": "1.2.3.4"})
     assert len(report.faults) == 3
@@ -124,6 +147,7 @@ def test_a_faulty_value_does_not_hide_a_conflict_of_others() -> None:
         {"instance_type": "p3dn.24xlarge", "framework": "pytorch"},
         {"instance_type": "p3dn.24xlarge", "image": "dlami"},
         {"ssh_cidr": "0.0.0.0/0"},
+        {"image_instance_type": "p5.48xlarge"},
         {"disk_gib": "abc"},
         {"instance_type": "p5.48xlarge", "framework": "torch"},
         {"instance_type": "p3dn.24xlarge", "image": "dlami", "framework": "pytorch"},

@@ -56,6 +56,11 @@ def options(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--cuda-toolkit", action=flags, default=False, help="also install the toolkit with nvcc"
     )
+    parser.add_argument(
+        "--for-image",
+        action="store_true",
+        help="end before the GPU is verified, with what an image for EC2 needs: image.sh goes on",
+    )
     return parser.parse_args(words)
 
 
@@ -136,6 +141,8 @@ def main() -> None:
         "cuda_toolkit": told.cuda_toolkit,
         "user": account.pw_name,
         "home": account.pw_dir,
+        "for_image": told.for_image,
+        "until": "jupyter" if told.for_image else "",
     }
     print(json.dumps(settings))
 

@@ -5,7 +5,7 @@
 
 # libgomp1 and libquadmath0 are what MXNet's binary takes from the system.
 wanted=(ca-certificates curl git libgomp1 libquadmath0 python3-venv)
-if of_a_stack; then
+if of_a_stack || [[ $(setting for_image) == true ]]; then
   wanted+=(ec2-instance-connect)
 fi
 missing=()

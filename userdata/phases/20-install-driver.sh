@@ -63,6 +63,8 @@ install_fabric_manager() {
   if attempt systemctl is-active --quiet nvidia-fabricmanager.service; then
     return
   fi
+  # An image with a driver has no package lists, or old ones.
+  apt_update
   version=$(apt-cache madison "$package" | awk -F '[ |]+' -v want="$1" \
     'index($3, want) == 1 { print $3; exit }')
   if [[ -z $version ]]; then

@@ -23,6 +23,9 @@ ARCHITECTURES = {
 }
 """CUDA architectures inside each framework's pinned wheel."""
 
+CUDA = {"mxnet": "11.8", "pytorch": "13.0"}
+"""CUDA runtime in each framework's lock (userdata/locks); a test compares them."""
+
 REACH = {
     "mxnet": "MXNet 1.9.1 has code for 5.0 to 8.9 only",
     "pytorch": "PyTorch 2.14.1 has code for 7.5 to 12.x only",
@@ -116,6 +119,19 @@ def require_type(name: str) -> GpuType:
     return found
 
 
+def require_fitting(name: str, framework: str) -> GpuType:
+    """The type of this name, which the framework runs on.
+
+    Raises:
+        ValueError: The catalog has none, or the framework cannot run on it.
+    """
+    found = require_type(name)
+    obstacle = found.obstacle(framework)
+    if obstacle:
+        raise ValueError(f"instance_type {name} cannot run {framework}, {obstacle}")
+    return found
+
+
 def _from_row(row: dict[str, str]) -> GpuType:
     return GpuType(
         name=row["type"],
@@ -146,6 +162,12 @@ def types_for(framework: str) -> list[GpuType]:
     """The types that run the framework, cheapest first; those without a price come last."""
     fitting = [t for t in gpu_types().values() if t.obstacle(framework) is None]
     return sorted(fitting, key=lambda t: (t.usd_per_hour is None, t.usd_per_hour or 0.0, t.name))
+
+
+def capabilities_for(framework: str, driver: str) -> list[str]:
+    """Compute capabilities of the GPUs that the framework and this kernel module both drive."""
+    found = {t.compute_capability for t in types_for(framework) if t.driver == driver}
+    return sorted(found, key=lambda capability: [int(part) for part in capability.split(".")])
 
 
 def families_for(framework: str) -> list[str]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
+from . import gpu_catalog
 from .aws_calls import RETRIES, UnknownError, ask, zones_offering
-from .images import image_parameter
+from .images import BAKE_COMMAND, CAPABILITIES_TAG, FRAMEWORK_TAG, image_parameter
 from .responder import Answer, Event, RefusedError, respond
 
 if TYPE_CHECKING:
@@ -146,9 +147,12 @@ def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) 
     except ClientError as error:
         if error.response["Error"]["Code"] != "ParameterNotFound":
             raise
+        remedy = (
+            f"bake one with: {BAKE_COMMAND}" if image == "baked" else "put the id of an AMI into it"
+        )
         raise RefusedError(
             f"image={image}: the SSM parameter {parameter} does not exist in {_region(ec2)}; "
-            "put the id of an AMI into it, or take image=ubuntu-22.04"
+            f"{remedy}, or take image=ubuntu-22.04"
         ) from error
     value = answer["Parameter"]["Value"].strip()
     if not value.startswith("ami-"):
@@ -181,7 +185,28 @@ def _require_usable(image: ImageTypeDef, properties: Mapping[str, str]) -> str:
             f"disk_gib={properties['DiskGib']}: {name} needs at least {size} GiB; "
             f"set disk_gib={size}"
         )
+    _require_fitting(name, image, properties)
     return device
+
+
+def _require_fitting(name: str, image: ImageTypeDef, properties: Mapping[str, str]) -> None:
+    """An image that says what is in it must fit framework and GPU; most images say nothing."""
+    tags = {tag["Key"]: tag["Value"] for tag in image.get("Tags", [])}
+    framework, instance_type = properties["Framework"], properties["InstanceType"]
+    holds = tags.get(FRAMEWORK_TAG, framework)
+    if holds != framework:
+        raise RefusedError(
+            f"{name} holds framework={holds}, not {framework}; set framework={holds}, or bake one "
+            f"for {framework} with: {BAKE_COMMAND}"
+        )
+    capability = gpu_catalog.gpu_types()[instance_type].compute_capability
+    fitting = tags.get(CAPABILITIES_TAG, capability).split()
+    if capability not in fitting:
+        raise RefusedError(
+            f"{name} drives GPUs of compute capability {', '.join(fitting)}, and that of "
+            f"instance_type={instance_type} has {capability}; take another type, or set "
+            f"image_instance_type={instance_type} and bake one with: {BAKE_COMMAND}"
+        )
 
 
 def _choose_zone(event: Event, ec2: EC2Client) -> str:

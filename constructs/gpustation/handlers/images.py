@@ -16,6 +16,15 @@ IMAGE_PARAMETERS = {
 }
 """Public SSM parameters that name today's image of each kind."""
 
+FRAMEWORK_TAG = "gpustation:framework"
+DRIVER_TAG = "gpustation:driver"
+CUDA_TAG = "gpustation:cuda"
+CAPABILITIES_TAG = "gpustation:gpu-architectures"
+"""Tags of an image of ours. Architectures: compute capabilities of its GPUs, by blanks."""
+
+BAKE_COMMAND = "cdk deploy Image/GpuImage"
+"""What bakes the image that ``baked`` means."""
+
 
 def image_parameter(image: str, framework: str) -> str | None:
     """Name of the SSM parameter that holds the AMI id; ``None`` when the image is an AMI id."""

@@ -1,0 +1,167 @@
+"""Bakes an image for GPU workstations with EC2 Image Builder, and tests it on a GPU."""
+
+from __future__ import annotations
+
+import json
+
+from aws_cdk import RemovalPolicy
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_imagebuilder as imagebuilder
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from gpustation.file_asset import FileAsset
+from gpustation.handlers import gpu_catalog
+from gpustation.handlers.images import image_parameter
+from gpustation.image_choice import ImageChoice
+from gpustation.image_contents import DISK_GIB, DISK_MIBPS, ImageContents
+from gpustation.image_roles import allow_building, deletion_role
+
+LOG_DAYS = 30
+"""How long the logs of a build are kept while the stack lives."""
+
+TEST_MINUTES = 60
+"""How long the tests may take; Image Builder takes no less."""
+
+
+class GpuImage(Construct):
+    """AMI with driver, framework and notebooks in it, built and tested while the stack deploys.
+
+    L1 resources: the L2 ones of Image Builder are an alpha package, which may change any day.
+    The parameter takes the id from the image that was built, so it exists only after the tests.
+
+    Args:
+        scope: Construct that owns this one.
+        construct_id: ID unique within the scope. Changing it builds anew.
+        contents: What goes into it. Other contents build another image; then the parameter
+            changes, and the old image goes. Machines that run from it do not notice.
+        choice: Base image and zone; make another for other contents, as it never changes its mind.
+        subnet: Subnet in that zone with a route to the internet and public addresses.
+        security_group: What may come in while it is built: nothing need.
+        retain: Old images and their snapshots stay in the account, and on the bill. Default:
+            false, an image goes with its successor's birth or with the stack.
+
+    Raises:
+        ValueError: The type is not in the catalog or cannot run the framework.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        contents: ImageContents,
+        choice: ImageChoice,
+        subnet: ec2.PublicSubnet,
+        security_group: ec2.ISecurityGroup,
+        retain: bool = False,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        gpu_catalog.require_fitting(contents.instance_type, contents.framework)
+        self._contents = contents
+        asset = FileAsset.of_bytes(self, name="Scripts", suffix=".tar", content=contents.archive)
+        log_group = logs.CfnLogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/imagebuilder/{contents.name}",  # where Image Builder writes
+            retention_in_days=LOG_DAYS,
+        )
+        log_group.apply_removal_policy(RemovalPolicy.DESTROY)
+        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
+        component = self._component(asset)
+        allow_building(role, component=component, asset=asset, log_group=log_group)
+        self.image = imagebuilder.CfnImage(
+            self,
+            "Image",
+            image_recipe_arn=self._recipe(component, choice).attr_arn,
+            infrastructure_configuration_arn=self._infrastructure(
+                role, subnet, security_group
+            ).attr_arn,
+            image_tests_configuration=imagebuilder.CfnImage.ImageTestsConfigurationProperty(
+                image_tests_enabled=True, timeout_minutes=TEST_MINUTES
+            ),
+            # The list of packages would need permissions for Inventory, and minutes
+            enhanced_image_metadata_enabled=False,
+        )
+        # What a build uses must be there before it, and be gone only after its image is
+        self.image.node.add_dependency(log_group, role, subnet.internet_connectivity_established)
+        if not retain:
+            deletion = deletion_role(self, "DeletionRole", contents.name)
+            self.image.node.add_dependency(deletion)
+            self.image.deletion_settings = imagebuilder.CfnImage.DeletionSettingsProperty(
+                execution_role=deletion.role_arn
+            )
+        self.image_id = self.image.attr_image_id
+        self.parameter = ssm.CfnParameter(
+            self,
+            "Parameter",
+            name=image_parameter("baked", contents.framework),
+            type="String",
+            value=self.image_id,
+            description=f"The tested image for {contents.framework}; image=baked starts from it",
+        )
+
+    def _component(self, asset: FileAsset) -> imagebuilder.CfnComponent:
+        contents = self._contents
+        document = contents.document(f"s3://{asset.bucket_name}/{asset.object_key}")
+        return imagebuilder.CfnComponent(
+            self,
+            "Component",
+            name=contents.name,
+            version=contents.version,
+            platform="Linux",
+            data=json.dumps(document, indent=1),
+        )
+
+    def _recipe(
+        self, component: imagebuilder.CfnComponent, choice: ImageChoice
+    ) -> imagebuilder.CfnImageRecipe:
+        contents = self._contents
+        return imagebuilder.CfnImageRecipe(
+            self,
+            "Recipe",
+            name=contents.name,
+            version=contents.version,
+            parent_image=choice.image_id,
+            components=[
+                imagebuilder.CfnImageRecipe.ComponentConfigurationProperty(
+                    component_arn=component.attr_arn
+                )
+            ],
+            block_device_mappings=[
+                imagebuilder.CfnImageRecipe.InstanceBlockDeviceMappingProperty(
+                    device_name=choice.root_device_name,
+                    ebs=imagebuilder.CfnImageRecipe.EbsInstanceBlockDeviceSpecificationProperty(
+                        encrypted=True,
+                        volume_type="gp3",
+                        volume_size=DISK_GIB,
+                        throughput=DISK_MIBPS,
+                        delete_on_termination=True,
+                    ),
+                )
+            ],
+            ami_tags=contents.image_tags,
+        )
+
+    def _infrastructure(
+        self, role: iam.Role, subnet: ec2.ISubnet, security_group: ec2.ISecurityGroup
+    ) -> imagebuilder.CfnInfrastructureConfiguration:
+        profile = iam.CfnInstanceProfile(self, "InstanceProfile", roles=[role.role_name])
+        return imagebuilder.CfnInfrastructureConfiguration(
+            self,
+            "Infrastructure",
+            name=self._contents.name,
+            instance_profile_name=profile.ref,
+            instance_types=[self._contents.instance_type],
+            subnet_id=subnet.subnet_id,
+            security_group_ids=[security_group.security_group_id],
+            instance_metadata_options=(
+                imagebuilder.CfnInfrastructureConfiguration.InstanceMetadataOptionsProperty(
+                    http_tokens="required", http_put_response_hop_limit=1
+                )
+            ),
+            terminate_instance_on_failure=True,
+            resource_tags=self._contents.tags,
+        )

@@ -1,0 +1,113 @@
+"""The roles of Image Builder: what its machines may do, and what deletes an image."""
+
+from __future__ import annotations
+
+from aws_cdk import Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_imagebuilder as imagebuilder
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from gpustation.acknowledge import acknowledge
+from gpustation.file_asset import FileAsset
+from gpustation.session_manager import SESSION_MANAGER_ACTIONS
+
+_RUN_COMMAND_ACTIONS = [
+    # By which Image Builder starts its work where the agent still uses the older channel
+    "ec2messages:AcknowledgeMessage",
+    "ec2messages:DeleteMessage",
+    "ec2messages:FailMessage",
+    "ec2messages:GetEndpoint",
+    "ec2messages:GetMessages",
+    "ec2messages:SendReply",
+]
+_WILDCARD = "AwsSolutions::AwsSolutions-IAM5"
+_MADE_BY_IMAGE_BUILDER = {"StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}}
+
+
+def allow_building(
+    role: iam.Role,
+    *,
+    component: imagebuilder.CfnComponent,
+    asset: FileAsset,
+    log_group: logs.CfnLogGroup,
+) -> None:
+    """Lets the build and test machines do their work.
+
+    A part of the managed policies ``EC2InstanceProfileForImageBuilder`` and
+    ``AmazonSSMManagedInstanceCore``, which open all components, all log groups under
+    ``/aws/imagebuilder/`` and all parameters of the account.
+
+    Args:
+        role: Role of the machines.
+        component: What the machines run.
+        asset: Archive of the scripts.
+        log_group: Where the log goes; the role makes no groups, so none outlives the stack.
+    """
+    stack = Stack.of(role)
+    scripts = f"arn:{stack.partition}:s3:::{asset.bucket_name}/{asset.object_key}"
+    tool = f"arn:{stack.partition}:s3:::ec2imagebuilder*"
+    statements = {
+        "TakeCommands": ([*SESSION_MANAGER_ACTIONS, *_RUN_COMMAND_ACTIONS], "*"),
+        "ReadComponent": (["imagebuilder:GetComponent"], component.attr_arn),
+        "ReadTool": (["s3:GetObject"], tool),
+        "ReadScripts": (["s3:GetObject"], scripts),
+        "WriteLogs": (["logs:CreateLogStream", "logs:PutLogEvents"], log_group.attr_arn),
+    }
+    for sid, (actions, resource) in statements.items():
+        role.add_to_policy(iam.PolicyStatement(sid=sid, actions=actions, resources=[resource]))
+    acknowledge(
+        role,
+        {
+            f"{_WILDCARD}[Resource::*]": "the actions by which Systems Manager gives its commands "
+            "take no resource (service authorization reference)",
+            f"{_WILDCARD}[Resource::arn:<AWS::Partition>:s3:::ec2imagebuilder*]": "AWS's own "
+            "buckets with the tool that runs components; their names differ by region",
+        },
+    )
+
+
+def deletion_role(scope: Construct, construct_id: str, name: str) -> iam.Role:
+    """Role with which Image Builder deletes an image that it made, and its snapshots.
+
+    A part of ``EC2ImageBuilderLifecycleExecutionPolicy``: no images of others, no containers,
+    nothing that only disables.
+
+    Args:
+        scope: Construct that owns the role.
+        construct_id: ID unique within the scope.
+        name: Name of the recipe, which the images bear.
+    """
+    stack = Stack.of(scope)
+    role = iam.Role(
+        scope, construct_id, assumed_by=iam.ServicePrincipal("imagebuilder.amazonaws.com")
+    )
+    ec2 = f"arn:{stack.partition}:ec2:{stack.region}:"
+    images = f"arn:{stack.partition}:imagebuilder:{stack.region}:{stack.account}:image/{name}/*"
+    ours = _MADE_BY_IMAGE_BUILDER
+    statements: list[tuple[str, list[str], str, dict[str, dict[str, str]] | None]] = [
+        ("DeleteImages", ["ec2:DeregisterImage"], f"{ec2}:image/*", ours),
+        ("ReadImages", ["ec2:DescribeImageAttribute"], f"{ec2}:image/*", ours),
+        ("DeleteSnapshots", ["ec2:DeleteSnapshot"], f"{ec2}:snapshot/*", ours),
+        ("ForgetImages", ["imagebuilder:DeleteImage"], images, None),
+        ("FindImages", ["ec2:DescribeImages", "tag:GetResources"], "*", None),
+    ]
+    for sid, actions, resource, conditions in statements:
+        role.add_to_policy(
+            iam.PolicyStatement(
+                sid=sid, actions=actions, resources=[resource], conditions=conditions
+            )
+        )
+    made = "ids are known only once an image is made; a condition on its tag names its maker"
+    place = "<AWS::Partition>:ec2:<AWS::Region>:"
+    versions = f"<AWS::Partition>:imagebuilder:<AWS::Region>:<AWS::AccountId>:image/{name}/*"
+    acknowledge(
+        role,
+        {
+            f"{_WILDCARD}[Resource::*]": "these two find things and take no resource",
+            f"{_WILDCARD}[Resource::arn:{place}:image/*]": made,
+            f"{_WILDCARD}[Resource::arn:{place}:snapshot/*]": made,
+            f"{_WILDCARD}[Resource::arn:{versions}]": "all versions of this one image",
+        },
+    )
+    return role

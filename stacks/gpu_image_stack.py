@@ -1,0 +1,116 @@
+"""The image that workstations start from within seconds instead of minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from aws_cdk import Annotations, CfnOutput, Size, Stack, Tags
+from constructs import Construct
+
+from gpustation import (
+    GpuImage,
+    ImageChoice,
+    ImageContents,
+    QuotaCheck,
+    SettingsReport,
+    WorkstationNetwork,
+)
+from gpustation.image_contents import DISK_GIB
+from stacks.gpu_workstation_stack import TAG, USERDATA
+from stacks.settings_annotations import annotate_settings
+
+SUBNET_PREFIX = 28
+"""Sixteen addresses: a deploy has one machine at a time, and 4095 such subnets fit."""
+
+
+class GpuImageStack(Stack):
+    """An image with driver, framework and notebooks; a deploy builds it and tests it on a GPU.
+
+    What belongs to one version of the image lies in a scope of its own, so that base image and
+    zone are chosen anew for it, and once: a deploy of the same version builds nothing.
+
+    Args:
+        scope: A stage, so that bare ``cdk`` commands go on to mean the workstation.
+        construct_id: Name of the stack.
+        report: Settings as read. Faults become error annotations.
+        scripts: The machine's scripts. Default: ``userdata/`` of this project.
+        **kwargs: Passed on to ``Stack``, e.g. ``stack_name``.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        report: SettingsReport,
+        scripts: Path = USERDATA,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            scope, construct_id, description="Tested image for GPU workstations", **kwargs
+        )
+        settings = report.settings
+        Tags.of(self).add(TAG, self.stack_name)
+        contents = ImageContents(
+            name=f"{self.stack_name.lower()}-{settings.framework}",
+            scripts=scripts,
+            instance_type=settings.build_type,
+            framework=settings.framework,
+            notebooks=settings.notebooks,
+            cuda_toolkit=settings.cuda_toolkit,
+            tags={TAG: self.stack_name},
+        )
+        check = QuotaCheck(
+            self,
+            "QuotaCheck",
+            instance_type=contents.instance_type,
+            framework=contents.framework,
+            generation=contents.number,  # another version starts a machine, the same starts none
+            mode=settings.quota,
+        )
+        network = WorkstationNetwork(self, "Network")
+        version = Construct(self, f"Version{contents.digest[:12]}")
+        choice = ImageChoice(
+            version,
+            "ImageChoice",
+            instance_type=contents.instance_type,
+            image=contents.base_image,
+            framework=contents.framework,
+            disk=Size.gibibytes(DISK_GIB),
+        )
+        choice.node.add_dependency(check)  # the quota's refusal is the one to read first
+        subnet = network.add_subnet(
+            version,
+            "Subnet",
+            number=contents.number % 4095 + 1,
+            availability_zone=choice.availability_zone,
+            prefix_length=SUBNET_PREFIX,
+        )
+        image = GpuImage(
+            self,
+            "Image",
+            contents=contents,
+            choice=choice,
+            subnet=subnet,
+            security_group=network.security_group,
+            retain=settings.image_retain,
+        )
+        self._annotate(report)
+        outputs = {
+            "ImageId": (image.image_id, "The image that was built and tested"),
+            "Parameter": (image.parameter.ref, "Where image=baked finds its id"),
+            "Quota": (check.message, "What the quota check found"),
+        }
+        for name, (value, description) in outputs.items():
+            CfnOutput(self, name, value=value, description=description)
+
+    def _annotate(self, report: SettingsReport) -> None:
+        annotate_settings(self, report)
+        if report.settings.image_retain:
+            Annotations.of(self).add_warning_v2(
+                "gpustation:imageRetain",
+                "image_retain=true: no image is deleted, not even by cdk destroy; each one's "
+                "snapshot costs 0.05 USD per GiB and month, so a dollar or less, until you "
+                "deregister the image and delete its snapshot",
+            )
