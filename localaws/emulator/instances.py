@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
 from localaws import catalog, quotas
+from localaws.awstoe.actions import Fetch, Host
 from localaws.boots.fleet import BootedMachines
 from localaws.emulator import volumes
 from localaws.emulator.instance_record import (
@@ -121,6 +124,12 @@ class Instances:
         """Every image of the region."""
         others = [*public_images(get_region()).values(), *self.world.images.values()]
         return [*others, *self.own.all()]
+
+    def host(self, record: Record, fetch: Fetch) -> Host:
+        """The instance's machine as Image Builder's components see it."""
+        machines: Any = self._machines
+        found: Host = machines.host(record["InstanceId"], fetch, self.world.machine_faults)
+        return found
 
     def set_profile(self, record: Record, name: str) -> None:
         """Another role for the instance, in place."""
