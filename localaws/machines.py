@@ -130,6 +130,12 @@ class Machines:
         """Keep a copy of a machine's disk, whose last use it is."""
         self.keep_image(instance_id, image_id, reboot=False)
 
+    def image_root(self, image_id: str) -> Path:
+        """The files of an image."""
+        if not (self._images / image_id).exists():
+            raise ValueError(f"image {image_id} is not one of this account's instances")
+        return self._images / image_id
+
     def drop_image(self, image_id: str) -> None:
         """The end of an image."""
         shutil.rmtree(self._images / image_id, ignore_errors=True)

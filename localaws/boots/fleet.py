@@ -124,6 +124,13 @@ class BootedMachines:
         self._keep_console(machine)
         self._layers.take(image_id, machine.box.upper, machine.box.lowers[:-1])
 
+    def image_root(self, image_id: str) -> Path:
+        """The files of an image: what its machine wrote over what it was launched from."""
+        layers = self._layers.of(image_id)
+        if not layers:
+            raise ValueError(f"image {image_id} is not one of this account's instances")
+        return layers[0]
+
     def drop_image(self, image_id: str) -> None:
         """The end of an image; machines that were launched from it keep what they need."""
         self._layers.drop(image_id)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from probe_stack import UBUNTU, network, role
-
 from localaws import LocalAws
+from tests.localaws.probe_stack import UBUNTU, network, role
 
 Resources = dict[str, Any]
 

@@ -91,6 +91,7 @@ def test_machine_from_the_image_has_its_files_and_is_another(
     ec2: Any, box: str, aws: LocalAws
 ) -> None:
     made = saved(ec2, box)
+    assert Path(aws.control.image_root(made), "etc/ids").read_text().split() == [box]
     second = launch(aws, made, UserData=WRITES)
     ids = Path(aws.control.machine_root(second), "etc/ids").read_text().split()
     assert ids == [box, second]
