@@ -12,7 +12,11 @@ _CLOUDFORMATION = "ministack.services.cloudformation"
 NAMES: dict[str, tuple[str, ...]] = {
     "ministack.app": ("app", "AUTH", "SERVICE_HANDLERS", "pin_request_origin"),
     "ministack.core.router": ("SERVICE_PATTERNS",),
-    "ministack.core.iam_actions": ("SERVICE_TO_IAM_NAMESPACE", "extract_resource_arn"),
+    "ministack.core.iam_actions": (
+        "SERVICE_TO_IAM_NAMESPACE",
+        "extract_resource_arn",
+        "request_tag_context",
+    ),
     "ministack.core.responses": ("get_account_id", "get_region"),
     "ministack.services.ec2": (
         "_ACTION_MAP",
@@ -47,7 +51,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_volumes",
         "_xml",
     ),
-    "ministack.services.iam": ("_lookup_instance_profile", "_roles"),
+    "ministack.services.iam": (
+        "_aws_managed_policies",
+        "_lookup_instance_profile",
+        "_make_aws_managed_record",
+        "_roles",
+    ),
     "ministack.services.ssm": ("_parameters", "_public_parameter"),
     "ministack.services.sts": ("register_session",),
     _CLOUDFORMATION: ("_stack_events", "_stacks"),

@@ -12,7 +12,7 @@ from ministack.services import ec2, ssm
 
 from localaws.awstoe.execution import Component, Execution
 from localaws.emulator.image_builder import Entry
-from localaws.emulator.instance_record import Launch, Record
+from localaws.emulator.instance_record import Launch, Record, role_session
 from localaws.emulator.instances import Instances
 from localaws.emulator.own_images import Wanted
 from localaws.emulator.role_access import Log, clients, fetcher
@@ -79,6 +79,7 @@ class Build:
             self._build()
             if self._tests:
                 self._test()
+            self._require_wanted()
         except Exception as error:
             self._undo()
             raise BuildError(str(error)) from error
@@ -98,7 +99,7 @@ class Build:
 
     def _run(self, record: Record, *phases: str) -> None:
         """All components' phases, one after another, on an instance as soon as it is up."""
-        access = clients(record)
+        access = clients(role_session(record))
         host = self._fleet.host(record, fetcher(access))
         log = Log(access, self._log_group, "/".join(self._arn.rsplit("/", 2)[1:]))
         execution = Execution(host, log.write)
@@ -106,11 +107,14 @@ class Build:
         try:
             for phase in phases:
                 for component in self._components:
-                    if not self._goes_on():
-                        raise BuildError("the build was cancelled")
+                    self._require_wanted()
                     execution.run(component, phase)
         finally:
             log.flush()
+
+    def _require_wanted(self) -> None:
+        if not self._goes_on():
+            raise BuildError("the build was cancelled")
 
     def _undo(self) -> None:
         """No image, no snapshot, and no instance unless it shall be looked at."""

@@ -32,6 +32,7 @@ class Entry:
     properties: Properties
     document: Document | None = None
     image_id: str = ""
+    snapshots: tuple[str, ...] = ()
     created: str = field(
         default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds")
     )

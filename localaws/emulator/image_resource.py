@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core.responses import get_account_id, get_region
+from botocore.exceptions import ClientError
 from ministack.services import cloudformation, iam
 from ministack.services.cloudformation import provisioners, stacks
 
-from localaws.emulator import image_builder_api, image_builder_resources
+from localaws.emulator import image_authorization, image_builder_api, image_builder_resources
 from localaws.emulator.image_build import Build, BuildError
 from localaws.emulator.image_builder import (
     DISTRIBUTION,
@@ -22,10 +21,13 @@ from localaws.emulator.image_builder import (
     arn_of,
 )
 from localaws.emulator.image_builder_resources import KINDS, failure, said, versions
+from localaws.emulator.instance_record import new_session
 from localaws.emulator.instances import Instances
+from localaws.emulator.role_access import clients, remove_image
 from localaws.errors import ApiError
 
 TYPE = "AWS::ImageBuilder::Image"
+SERVICE = "imagebuilder.amazonaws.com"
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, str]]
 KNOWN = {
@@ -50,6 +52,7 @@ def install(fleet: Instances) -> None:
 
     stacks._runs_on_worker_thread = runs_on_worker_thread
     image_builder_api.install(builder)
+    image_authorization.install()
 
 
 def handlers(builder: ImageBuilder, fleet: Instances) -> dict[str, Callable[..., Any]]:
@@ -71,7 +74,7 @@ def handlers(builder: ImageBuilder, fleet: Instances) -> dict[str, Callable[...,
     def delete(arn: str, properties: Properties) -> None:
         entry = builder.find(arn)
         if entry is not None:
-            said(lambda: _delete(fleet, entry, properties.get("DeletionSettings") or {}))
+            said(lambda: _delete(entry, properties.get("DeletionSettings") or {}))
             builder.remove(arn)
 
     return {"create": create, "update": update, "delete": delete}
@@ -100,20 +103,29 @@ def _built(builder: ImageBuilder, fleet: Instances, properties: Properties, stac
     except BuildError as error:
         raise failure(f"Image '{start}{number}' failed: {error}", "NotStabilized") from error
     named = {"Name": recipe.name, "Version": recipe.version}
-    return Entry(f"{start}{number}", IMAGE, {**properties, **named}, image_id=image_id)
+    entry = Entry(f"{start}{number}", IMAGE, {**properties, **named}, image_id=image_id)
+    made = fleet.own.find(image_id)
+    entry.snapshots = tuple(made.snapshots()) if made else ()
+    return entry
 
 
-def _delete(fleet: Instances, entry: Entry, settings: Properties) -> None:
+def _delete(entry: Entry, settings: Properties) -> None:
     """With a role the image and its snapshots go; without one they stay, as on AWS."""
-    role = settings.get("ExecutionRole")
-    if role is None:
+    given = settings.get("ExecutionRole")
+    if given is None:
         return
-    if role.rpartition("/")[2] not in iam._roles:
-        owner = f"{get_account_id()} in {get_region()}"
-        raise ApiError("InvalidParameterValueException", f"there is no role {role} of {owner}")
-    # It may have been deregistered by hand
-    with contextlib.suppress(ApiError):
-        fleet.own.deregister(entry.image_id, with_snapshots=True)
+    name = given.rpartition("/")[2]
+    role = iam._roles.get(name)
+    if role is None or SERVICE not in str(role["AssumeRolePolicyDocument"]):
+        raise ApiError(
+            "InvalidParameterValueException",
+            f"The role '{given}' does not exist or cannot be assumed by {SERVICE}.",
+        )
+    access = clients(new_session(name, "ImageBuilder"))
+    try:
+        remove_image(access, entry.image_id, list(entry.snapshots))
+    except ClientError as error:
+        raise ApiError("ServiceException", str(error)) from error
 
 
 def _attributes(entry: Entry) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a build does as its machine's role: objects from S3, and its log in CloudWatch."""
+"""What Image Builder does as a role: objects from S3, a log in CloudWatch, an image's end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from botocore.exceptions import ClientError
 from ministack.core.responses import get_region
 
 from localaws.awstoe.actions import ActionError, Fetch
-from localaws.emulator.instance_record import Record, role_session
 
 Clients = Callable[[str], Any]
 FLUSH_SECONDS, FLUSH_LINES = 1.0, 1000
@@ -59,9 +58,8 @@ class Log:
         return True
 
 
-def clients(record: Record) -> Clients:
-    """Clients of this account with an instance's role; without one every call is refused."""
-    given = role_session(record)
+def clients(given: dict[str, str]) -> Clients:
+    """Clients of this account with a role's session; without one every call is refused."""
     # Never nothing: boto3 would look for credentials of this computer
     session = boto3.session.Session(
         given.get("access_key", "no-role"),
@@ -86,3 +84,21 @@ def fetcher(access: Clients) -> Fetch:
             raise ActionError(f"s3://{bucket}/{key}: {error}") from error
 
     return fetch
+
+
+def remove_image(access: Clients, image_id: str, snapshots: list[str]) -> None:
+    """Deregister an image and delete its snapshots; some of it may be gone already.
+
+    Raises:
+        ClientError: The role may not.
+    """
+    ec2 = access("ec2")
+    calls = [partial(ec2.deregister_image, ImageId=image_id)]
+    calls += [partial(ec2.delete_snapshot, SnapshotId=one) for one in snapshots]
+    for call in calls:
+        try:
+            call()
+        except ClientError as error:
+            code = str(error.response["Error"]["Code"])
+            if not code.startswith(("InvalidAMIID.", "InvalidSnapshot.NotFound")):
+                raise

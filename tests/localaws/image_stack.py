@@ -8,6 +8,8 @@ from typing import Any
 from localaws import LocalAws
 from tests.localaws.probe_stack import UBUNTU, network, role
 
+MANAGED = "arn:aws:iam::aws:policy/"
+LIFECYCLE = "service-role/EC2ImageBuilderLifecycleExecutionPolicy"
 Resources = dict[str, Any]
 
 
@@ -45,7 +47,6 @@ def image_stack(
     data: str, version: str = "1.0.0", *, delete: bool = True, log_group: bool = True, **image: Any
 ) -> Resources:
     """Everything that an image needs, with one component of this document and version."""
-    allowed = {"Action": ["logs:*", "s3:GetObject"], "Resource": "*"}
     disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 30, "VolumeType": "gp3"}}
     resources = {
         **network(),
@@ -53,8 +54,8 @@ def image_stack(
             "Type": "AWS::EC2::SecurityGroup",
             "Properties": {"GroupDescription": "probe", "VpcId": {"Ref": "Vpc"}},
         },
-        "Role": role("ec2", **allowed),
-        "Cleaner": role("imagebuilder", Action="ec2:*", Resource="*"),
+        "Role": role("ec2", Action="s3:GetObject", Resource="*"),
+        "Cleaner": cleaner(),
         "Profile": {
             "Type": "AWS::IAM::InstanceProfile",
             "Properties": {"Roles": [{"Ref": "Role"}]},
@@ -98,6 +99,8 @@ def image_stack(
             **image,
         ),
     }
+    logs = [f"{MANAGED}EC2InstanceProfileForImageBuilder"]
+    resources["Role"]["Properties"]["ManagedPolicyArns"] = logs
     if log_group:
         properties = {"LogGroupName": "/aws/imagebuilder/probe", "RetentionInDays": 30}
         resources["Log"] = {"Type": "AWS::Logs::LogGroup", "Properties": properties}
@@ -105,6 +108,13 @@ def image_stack(
     if delete:
         resources["Image"]["Properties"]["DeletionSettings"] = {"ExecutionRole": arn("Cleaner")}
     return resources
+
+
+def cleaner() -> dict[str, Any]:
+    """The role that deletes images, with AWS's own policy."""
+    made = role("imagebuilder")
+    made["Properties"]["ManagedPolicyArns"] = [f"{MANAGED}{LIFECYCLE}"]
+    return made
 
 
 def living(aws: LocalAws) -> list[str]:

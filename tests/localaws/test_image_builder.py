@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 
 import pytest
-from image_stack import OUTPUTS, arn, bash, component, document, image_stack, living, step
+from image_stack import (
+    LIFECYCLE,
+    MANAGED,
+    OUTPUTS,
+    arn,
+    bash,
+    component,
+    document,
+    image_stack,
+    living,
+    step,
+)
 from probe_stack import G_QUOTA, Stack, role
 
 from localaws import LocalAws, schemas
@@ -102,6 +115,26 @@ def test_fetched_file_is_in_the_image(stack: Stack, aws: LocalAws, code_bucket: 
     )
 
 
+def test_deleting_the_stack_ends_a_build(stack: Stack, aws: LocalAws) -> None:
+    names = [f"Component{number}" for number in range(10)]
+    resources = image_stack(GOOD)
+    resources |= {name: component(GOOD, name=name) for name in names}
+    resources["Recipe"]["Properties"]["Components"] = [{"ComponentArn": arn(n)} for n in names]
+    before = len(aws.control.history())
+    stack.stack_id = aws.client("cloudformation").create_stack(
+        StackName=stack.name,
+        TemplateBody=json.dumps({"Resources": resources}),
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )["StackId"]
+    while len(aws.control.history()) == before:
+        assert stack.describe()["StackStatus"] == "CREATE_IN_PROGRESS"
+    stack.delete()
+    deadline = time.monotonic() + 20
+    while living(aws):
+        assert time.monotonic() < deadline, (living(aws), stack.events())
+        time.sleep(0.1)
+
+
 def test_later_resource_that_fails_takes_the_image_along(stack: Stack, aws: LocalAws) -> None:
     late = {**component("no document"), "DependsOn": "Image"}
     late["Properties"] = {**late["Properties"], "Name": "late"}
@@ -142,6 +175,33 @@ def test_what_needs_no_build_changes_in_place(stack: Stack, aws: LocalAws) -> No
     assert stack.delete() == "DELETE_COMPLETE"
     assert sorted(living(aws)) == ["image", "snapshot"]
     aws.client("ec2").deregister_image(ImageId=outputs["ImageId"], DeleteAssociatedSnapshots=True)
+
+
+def test_fails_when_the_role_may_not_delete_the_image(stack: Stack, aws: LocalAws) -> None:
+    iam = aws.client("iam")
+    trust = json.dumps(role("imagebuilder")["Properties"]["AssumeRolePolicyDocument"])
+    made = iam.create_role(RoleName="cleaner", AssumeRolePolicyDocument=trust)["Role"]
+    resources = image_stack(GOOD)
+    settings = {"ExecutionRole": made["Arn"]}
+    resources["Image"]["Properties"]["DeletionSettings"] = settings
+    assert stack.create(resources) == "CREATE_COMPLETE"
+    assert stack.delete() == "DELETE_FAILED"
+    assert "not authorized to perform: ec2:DeregisterImage" in stack.reason("Image")
+    policy = f"{MANAGED}{LIFECYCLE}"
+    iam.attach_role_policy(RoleName="cleaner", PolicyArn=policy)
+    assert stack.delete() == "DELETE_COMPLETE"
+    assert living(aws) == []
+    iam.detach_role_policy(RoleName="cleaner", PolicyArn=policy)
+    iam.delete_role(RoleName="cleaner")
+
+
+def test_a_role_that_may_not_log_has_no_log_and_the_build_goes_on(
+    stack: Stack, aws: LocalAws
+) -> None:
+    resources = image_stack(GOOD)
+    del resources["Role"]["Properties"]["ManagedPolicyArns"]
+    assert stack.create(resources) == "CREATE_COMPLETE"
+    assert aws.log_lines("/aws/imagebuilder/probe") == []
 
 
 def test_changed_document_without_a_new_version_is_refused(stack: Stack) -> None:
