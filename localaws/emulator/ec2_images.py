@@ -46,6 +46,10 @@ def create(fleet: Instances, asked: Parameters) -> wire.Answer:
             f"The instance '{record['InstanceId']}' is not in a state from which it can be "
             f"imaged: {record['State']['Name']}",
         )
+    if record["RootDeviceType"] != "ebs":
+        raise ApiError(
+            "InvalidParameterValue", "Instance does not have a volume attached at root (null)"
+        )
     if not one(asked, "Name"):
         raise ApiError("MissingParameter", "The request must contain the parameter name")
     wanted = Wanted(
