@@ -151,6 +151,10 @@ class Control:
         """The folder that stands for a machine's root file system."""
         return str(self._call("machine_root", instance_id=instance_id))
 
+    def image_root(self, image_id: str) -> str:
+        """The folder with the files of an own image: what its machine wrote over what it had."""
+        return str(self._call("image_root", image_id=image_id))
+
     def machine_idle(self, instance_id: str, seconds: float = 60) -> bool:
         """Wait until a machine's last boot has nothing left to run; False: it still runs."""
         return bool(self._call("machine_idle", instance_id=instance_id, seconds=seconds))

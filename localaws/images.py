@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any, Literal
 
 CANONICAL = "099720109477"
 AMAZON = "898082745236"
@@ -26,18 +27,20 @@ class Image:
         """The snapshot behind the root device."""
         return f"snap-{_digits(self.image_id)}"
 
-    def answer(self) -> dict[str, object]:
-        """As DescribeImages shows it; an instance-store image has no block device."""
-        root = {
-            "DeviceName": self.root_device,
-            "Ebs": {
-                "DeleteOnTermination": True,
-                "SnapshotId": self.snapshot_id,
-                "VolumeSize": self.size_gib,
-                "VolumeType": "gp3",
-                "Encrypted": False,
-            },
+    def devices(self) -> list[dict[str, Any]]:
+        """The block devices of a launch; an instance-store image has none."""
+        ebs = {
+            "DeleteOnTermination": True,
+            "SnapshotId": self.snapshot_id,
+            "VolumeSize": self.size_gib,
+            "VolumeType": "gp3",
+            "Encrypted": False,
         }
+        root = {"DeviceName": self.root_device, "Ebs": ebs}
+        return [root] if self.root_device_type == "ebs" else []
+
+    def answer(self) -> dict[str, Any]:
+        """As DescribeImages shows it."""
         return {
             "ImageId": self.image_id,
             "Name": self.name,
@@ -49,12 +52,52 @@ class Image:
             "ImageType": "machine",
             "RootDeviceType": self.root_device_type,
             "RootDeviceName": self.root_device,
-            "BlockDeviceMappings": [root] if self.root_device_type == "ebs" else [],
+            "BlockDeviceMappings": self.devices(),
             "VirtualizationType": "hvm",
             "Hypervisor": "xen",
             "EnaSupport": True,
             "PlatformDetails": "Linux/UNIX",
             "CreationDate": "2026-11-02T00:00:00.000Z",
+        }
+
+
+@dataclass(frozen=True)
+class OwnImage(Image):
+    """An image of the account itself, made of one of its instances."""
+
+    region: str = ""
+    state: Literal["pending", "available", "failed"] = "pending"
+    reason: str = ""
+    description: str = ""
+    source_instance: str = ""
+    created: str = ""
+    mappings: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def snapshot_id(self) -> str:
+        """The snapshot behind the root device."""
+        (root,) = [one for one in self.mappings if one["DeviceName"] == self.root_device]
+        return str(root["Ebs"]["SnapshotId"])
+
+    def devices(self) -> list[dict[str, Any]]:
+        """The block devices of a launch: those of the instance."""
+        return [{**one, "Ebs": dict(one["Ebs"])} for one in self.mappings]
+
+    def snapshots(self) -> list[str]:
+        """Every snapshot that the image needs."""
+        return [str(one["Ebs"]["SnapshotId"]) for one in self.mappings]
+
+    def answer(self) -> dict[str, Any]:
+        """As DescribeImages shows it."""
+        shown = super().answer()
+        if self.reason:
+            shown["StateReason"] = {"Code": "Client.InternalError", "Message": self.reason}
+        return shown | {
+            "State": self.state,
+            "Public": False,
+            "Description": self.description,
+            "SourceInstanceId": self.source_instance,
+            "CreationDate": self.created,
         }
 
 

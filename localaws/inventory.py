@@ -24,7 +24,7 @@ class Leftover:
 def leftovers(client: Clients) -> list[Leftover]:
     """Everything that exists and is neither AWS's own nor made by `cdk bootstrap`."""
     rows = [*_stacks(client), *_machines(client), *_network(client)]
-    rows += [*_identities(client), *_data(client)]
+    rows += [*_identities(client), *_data(client), *_image_builder(client)]
     return [row for row in rows if not row.id.startswith(BOOTSTRAP_PREFIXES)]
 
 
@@ -99,3 +99,19 @@ def _data(client: Clients) -> Iterator[Leftover]:
         yield Leftover("bucket", bucket["Name"])
     for repository in client("ecr").describe_repositories()["repositories"]:
         yield Leftover("repository", repository["repositoryName"])
+
+
+def _image_builder(client: Clients) -> Iterator[Leftover]:
+    builder = client("imagebuilder")
+    for component in builder.list_components()["componentVersionList"]:
+        yield Leftover("component", component["arn"])
+    for recipe in builder.list_image_recipes()["imageRecipeSummaryList"]:
+        yield Leftover("image recipe", recipe["arn"])
+    configurations = builder.list_infrastructure_configurations()
+    for one in configurations["infrastructureConfigurationSummaryList"]:
+        yield Leftover("infrastructure configuration", one["arn"])
+    configurations = builder.list_distribution_configurations()
+    for one in configurations["distributionConfigurationSummaryList"]:
+        yield Leftover("distribution configuration", one["arn"])
+    for image in builder.list_images()["imageVersionList"]:
+        yield Leftover("built image", image["arn"])

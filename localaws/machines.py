@@ -16,10 +16,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from localaws.awstoe.actions import Fetch
+from localaws.awstoe.record import RecordHost
 from localaws.metadata import MachineFacts, MetadataServer
 from localaws.processes import group_lives
 
@@ -70,6 +73,7 @@ class Machines:
         self._folder = folder
         self._endpoint = endpoint
         self._machines: dict[str, Machine] = {}
+        self._images = folder / "images"
 
     def boot(self, facts: MachineFacts, faults: dict[str, Any], silent: bool) -> None:
         """Boot, first or again: the disk stays, the user data runs at every boot."""
@@ -77,6 +81,9 @@ class Machines:
             facts.instance_id, Machine(self._folder / facts.instance_id)
         )
         self._halt(machine)
+        image = self._images / facts.image_id
+        if image.exists() and not machine.root.exists():
+            shutil.copytree(image, machine.root, symlinks=True)
         machine.root.mkdir(parents=True, exist_ok=True)
         machine.idle.clear()
         machine.metadata = MetadataServer(facts)
@@ -114,6 +121,28 @@ class Machines:
         if machine is not None:
             self._halt(machine)
             shutil.rmtree(machine.root, ignore_errors=True)
+
+    def keep_image(self, instance_id: str, image_id: str, reboot: bool) -> None:
+        """Keep a copy of a machine's disk; a record has nothing to reboot."""
+        shutil.copytree(self.get(instance_id).root, self._images / image_id, symlinks=True)
+
+    def take_image(self, instance_id: str, image_id: str) -> None:
+        """Keep a copy of a machine's disk, whose last use it is."""
+        self.keep_image(instance_id, image_id, reboot=False)
+
+    def image_root(self, image_id: str) -> Path:
+        """The files of an image."""
+        if not (self._images / image_id).exists():
+            raise ValueError(f"image {image_id} is not one of this account's instances")
+        return self._images / image_id
+
+    def drop_image(self, image_id: str) -> None:
+        """The end of an image."""
+        shutil.rmtree(self._images / image_id, ignore_errors=True)
+
+    def host(self, instance_id: str, fetch: Fetch, faults: Mapping[str, Any]) -> RecordHost:
+        """The machine as components see it."""
+        return RecordHost(self.get(instance_id).root, fetch, faults)
 
     def require_token(self, instance_id: str, required: bool) -> None:
         """Change what a running machine's metadata service insists on."""

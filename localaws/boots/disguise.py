@@ -59,17 +59,10 @@ def disguise(
     _write(upper, "etc/cloud/ds-identify.cfg", "datasource: Ec2\n")
     _write(upper, "etc/cloud/cloud.cfg.d/90-localaws.cfg", CLOUD_CFG)
     _write(upper, "etc/resolv.conf", "nameserver 10.0.2.3\n")
-    known = {"localhost": "127.0.0.1", **hosts}
-    _write(upper, "etc/hosts", "".join(f"{known[name]} {name}\n" for name in known))
     _write(upper, "etc/machine-id", "")
     # As on Ubuntu's images: the journal outlives a boot
     (upper / "var/log/journal").mkdir(parents=True)
-    variables = " ".join(f'"{name}={value}"' for name, value in environment.items())
-    _write(
-        upper,
-        "etc/systemd/system.conf.d/50-localaws.conf",
-        f"[Manager]\nDefaultEnvironment={variables}\n",
-    )
+    place(upper, environment, hosts)
     # A console that is a file has no terminal
     _link(upper, "etc/systemd/system/console-getty.service", "/dev/null")
     _link(upper, NETWORKD, "/lib/systemd/system/systemd-networkd.service")
@@ -82,6 +75,22 @@ def disguise(
         _write(upper, packages.SOURCES, packages.source(packages.WITHOUT_MODULE))
     if not gpu:
         shutil.copytree(LOCKS, upper / "etc/gpustation/no-gpu")
+
+
+def place(upper: Path, environment: Mapping[str, str], hosts: Mapping[str, str]) -> None:
+    """Write what tells a machine where it is, into a new disk: also one that an image began.
+
+    Everything else on such a disk is as the machine left it that the image was made of, its
+    machine id too: EC2 cleans nothing.
+    """
+    known = {"localhost": "127.0.0.1", **hosts}
+    _write(upper, "etc/hosts", "".join(f"{known[name]} {name}\n" for name in known))
+    variables = " ".join(f'"{name}={value}"' for name, value in environment.items())
+    _write(
+        upper,
+        "etc/systemd/system.conf.d/50-localaws.conf",
+        f"[Manager]\nDefaultEnvironment={variables}\n",
+    )
 
 
 def certificates() -> dict[str, str]:

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Process 1 of a new machine: mounts its disk and file systems, then becomes systemd.
 #
-# Usage: enter.sh LOWER DISK, inside fresh namespaces; waits for a line on standard input, which
-# says that the network is there. All mounts end with the mount namespace.
+# Usage: enter.sh LOWER[:LOWER...] DISK, inside fresh namespaces, the topmost layer first; waits for
+# a line on standard input, which says that the network is there. All mounts end with the mount
+# namespace.
 set -euo pipefail
 
 lower=$1

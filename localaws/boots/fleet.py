@@ -2,61 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import shutil
 import signal
 import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from localaws.awstoe.actions import Fetch
 from localaws.boots import cgroups
-from localaws.boots.disguise import certificates, disguise
-from localaws.boots.machine import METADATA, BootError, NamespaceMachine
+from localaws.boots.booted import BootedMachine
+from localaws.boots.component_host import BootedHost
+from localaws.boots.disguise import certificates, disguise, place
+from localaws.boots.layers import ImageLayers
+from localaws.boots.machine import METADATA, NamespaceMachine
 from localaws.boots.support import disk_folder
 from localaws.metadata import MachineFacts, MetadataServer
 
 SHUTDOWN_SECONDS = 15
 """What a machine gets to shut down in before its power is cut."""
-UNIT = "gpustation.service"
 RETRY_SECONDS = "20"
 """What cannot be reached from here, like the book's repository, shall not hold up a demo."""
-
-
-@dataclass
-class BootedMachine:
-    """One instance: its disk and what it told."""
-
-    box: NamespaceMachine
-    facts: MachineFacts
-    metadata: MetadataServer | None = None
-    wanted: bool = True
-    """Whether it should run: a machine that ends by itself while it should is booted again."""
-    lock: threading.RLock = field(default_factory=threading.RLock)
-
-    @property
-    def root(self) -> Path:
-        """Its files: what it wrote over the read-only root."""
-        return self.box.upper
-
-    def wait_idle(self, seconds: float) -> bool:
-        """Wait until its set-up has ended, well or not; False: it still runs."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if not self.wanted or self._is_settled():
-                return True
-            time.sleep(0.2)
-        return False
-
-    def _is_settled(self) -> bool:
-        try:
-            shown = self.box.run("systemctl", "show", UNIT, "-p", "ActiveState,SubState", "--value")
-        except (BootError, OSError):
-            return False
-        return shown.stdout.split() in (["active", "exited"], ["failed", "failed"])
 
 
 class BootedMachines:
@@ -77,6 +48,7 @@ class BootedMachines:
             self._folder = Path(tempfile.mkdtemp(prefix="localaws-", dir=self._folder))
         self._port = urlsplit(endpoint).port or 0
         self._root = root
+        self._layers = ImageLayers(self._folder / "images")
         self._machines: dict[str, BootedMachine] = {}
         self.environment: dict[str, str] = {}
         self.gpu = False
@@ -91,12 +63,7 @@ class BootedMachines:
         facts.mac = _mac(name)
         machine = self._machines.get(name)
         if machine is None:
-            box = NamespaceMachine(self._root, self._folder / name, facts.mac)
-            machine = self._machines[name] = BootedMachine(box, facts)
-            box.upper.mkdir(parents=True)
-            names = (facts.hostname, facts.hostname.partition(".")[0])
-            hosts = dict.fromkeys(names, facts.private_ip)
-            disguise(box.upper, self._variables(), hosts, gpu=self.gpu, module=self.module)
+            machine = self._machines[name] = self._new(facts)
         machine.facts, machine.wanted = facts, True
         if silent:
             machine.facts.user_data = ""
@@ -110,15 +77,9 @@ class BootedMachines:
     def halt(self, instance_id: str) -> None:
         """Stop: it shuts down, or its power is cut after some seconds; the disk stays."""
         machine = self._machines.get(instance_id)
-        if machine is None or not machine.wanted:
-            return
-        machine.wanted = False
-        if machine.box.runs:
-            machine.box.run("systemctl", "poweroff", "--no-block")
-            deadline = time.monotonic() + SHUTDOWN_SECONDS
-            while machine.box.runs and time.monotonic() < deadline:
-                time.sleep(0.05)
-        self._power_off(machine)
+        if machine is not None and machine.wanted:
+            machine.wanted = False
+            self._shut_down(machine)
 
     def remove(self, instance_id: str) -> None:
         """Terminate: the disk goes."""
@@ -128,11 +89,52 @@ class BootedMachines:
             self._keep_console(machine)
             self._power_off(machine)
             machine.box.remove()
+            machine.box.lowers = ()
+            self._sweep()
 
     def close(self) -> None:
         """Cut every machine's power and remove the disks."""
         for name in list(self._machines):
             self.remove(name)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def keep_image(self, instance_id: str, image_id: str, reboot: bool) -> None:
+        """Keep a copy of a machine's disk; one that runs is shut down for it and booted again.
+
+        Args:
+            instance_id: Whose disk.
+            image_id: The image.
+            reboot: Else the copy is what is on the disk while the machine goes on writing.
+        """
+        machine = self.get(instance_id)
+        with machine.lock if reboot else contextlib.nullcontext():
+            again = reboot and machine.wanted and machine.box.runs
+            if again:
+                self._shut_down(machine)
+            try:
+                self._layers.copy(image_id, machine.box.upper, machine.box.lowers[:-1])
+            finally:
+                # It may have been stopped or terminated meanwhile
+                if again and machine.wanted:
+                    self._power_on(machine)
+
+    def take_image(self, instance_id: str, image_id: str) -> None:
+        """Make the disk of a stopped machine an image's; the machine does not start again."""
+        machine = self.get(instance_id)
+        self._keep_console(machine)
+        self._layers.take(image_id, machine.box.upper, machine.box.lowers[:-1])
+
+    def image_root(self, image_id: str) -> Path:
+        """The files of an image: what its machine wrote over what it was launched from."""
+        layers = self._layers.of(image_id)
+        if not layers:
+            raise ValueError(f"image {image_id} is not one of this account's instances")
+        return layers[0]
+
+    def drop_image(self, image_id: str) -> None:
+        """The end of an image; machines that were launched from it keep what they need."""
+        self._layers.drop(image_id)
+        self._sweep()
 
     def require_token(self, instance_id: str, required: bool) -> None:
         """Change what a running machine's metadata service insists on."""
@@ -148,7 +150,7 @@ class BootedMachines:
         """What systemd and cloud-init printed, then the logs of the set-up's phases."""
         machine = self.get(instance_id)
         kept = self._folder / f"{instance_id}.console"
-        return kept.read_text() if kept.exists() else _console(machine)
+        return kept.read_text() if kept.exists() else machine.console()
 
     def cut_power(self, instance_id: str) -> None:
         """End everything in the machine at once, and boot it again from the same disk."""
@@ -159,9 +161,37 @@ class BootedMachines:
             machine.wanted = True
             self._power_on(machine)
 
+    def host(self, instance_id: str, fetch: Fetch, _faults: Mapping[str, Any]) -> BootedHost:
+        """The machine as components see it."""
+        return BootedHost(self.get(instance_id), fetch)
+
     def forward(self, instance_id: str, port: int) -> int:
         """Carry a port of the machine's loopback to one of this computer's."""
         return self.get(instance_id).box.carry_in(port)
+
+    def _new(self, facts: MachineFacts) -> BootedMachine:
+        """A machine with an empty disk on top of its image."""
+        layers = self._layers.of(facts.image_id)
+        box = NamespaceMachine((*layers, self._root), self._folder / facts.instance_id, facts.mac)
+        box.upper.mkdir(parents=True)
+        names = (facts.hostname, facts.hostname.partition(".")[0])
+        hosts = dict.fromkeys(names, facts.private_ip)
+        if layers:
+            place(box.upper, self._variables(), hosts)
+        else:
+            disguise(box.upper, self._variables(), hosts, gpu=self.gpu, module=self.module)
+        return BootedMachine(box, facts)
+
+    def _shut_down(self, machine: BootedMachine) -> None:
+        if machine.box.runs:
+            machine.box.run("systemctl", "poweroff", "--no-block")
+            deadline = time.monotonic() + SHUTDOWN_SECONDS
+            while machine.box.runs and time.monotonic() < deadline:
+                time.sleep(0.05)
+        self._power_off(machine)
+
+    def _sweep(self) -> None:
+        self._layers.sweep([machine.box.lowers for machine in self._machines.values()])
 
     def _power_on(self, machine: BootedMachine) -> None:
         def prepare(box: NamespaceMachine) -> None:
@@ -197,15 +227,8 @@ class BootedMachines:
 
     def _keep_console(self, machine: BootedMachine) -> None:
         kept = self._folder / f"{machine.facts.instance_id}.console"
-        kept.write_text(_console(machine))
-
-
-def _console(machine: BootedMachine) -> str:
-    files = [machine.box.disk / "console", machine.root / "var/log/cloud-init-output.log"]
-    logs = machine.root / "var/log/gpustation"
-    if logs.is_dir():
-        files += sorted(logs.glob("*.log"), key=lambda path: path.stat().st_mtime)
-    return "".join(path.read_text(errors="replace") for path in files if path.exists())
+        if not kept.exists():
+            kept.write_text(machine.console())
 
 
 def _mac(name: str) -> str:

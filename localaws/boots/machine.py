@@ -33,14 +33,14 @@ class NamespaceMachine:
     """A disk and, while it runs, the namespaces that it runs in.
 
     Args:
-        lower: The read-only root.
+        lowers: What lies below its disk, the topmost first: an image's layers, the root last.
         disk: Folder of what the machine writes; the same folder is the same disk.
         mac: Address of its network card.
     """
 
-    def __init__(self, lower: Path, disk: Path, mac: str) -> None:
+    def __init__(self, lowers: tuple[Path, ...], disk: Path, mac: str) -> None:
         self.disk = disk
-        self._lower = lower
+        self.lowers = lowers
         self._mac = mac
         self._unshare: subprocess.Popen[bytes] | None = None
         self._slirp: subprocess.Popen[bytes] | None = None
@@ -110,10 +110,8 @@ class NamespaceMachine:
 
     def run(self, *command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command inside, as root; its output comes back as text."""
-        self._require_systemd()
-        enter = ["nsenter", "-t", str(self._pid), "-m", "-p", "-u", "-i", "-n", "-C", "-r", "-w"]
         return subprocess.run(
-            [*enter, "--", *command],
+            [*self._enter(), "--", *command],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -121,6 +119,16 @@ class NamespaceMachine:
             check=False,
             env={"PATH": INSIDE_PATH, "LANG": "C.UTF-8"},
         )
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file inside; its folder is made where it is not there.
+
+        Raises:
+            subprocess.CalledProcessError: It could not be written.
+        """
+        script = 'mkdir -p -- "$(dirname -- "$1")" && cat >"$1"'
+        command = [*self._enter(), "--", "/bin/sh", "-c", script, "sh", path]
+        subprocess.run(command, input=content, capture_output=True, check=True, timeout=PATIENCE)
 
     def listen_inside(self, address: str, port: int) -> socket.socket:
         """A bound socket in the machine's network."""
@@ -159,6 +167,11 @@ class NamespaceMachine:
             time.sleep(0.01)
         raise BootError("the machine does not run")
 
+    def _enter(self) -> list[str]:
+        """The beginning of a command that runs inside."""
+        self._require_systemd()
+        return ["nsenter", "-t", str(self._pid), "-m", "-p", "-u", "-i", "-n", "-C", "-r", "-w"]
+
     def _start(self, prepare: Callable[[NamespaceMachine], None]) -> None:
         self._cgroup = cgroups.create(self.disk.name)
         # Into its cgroup first: the cgroup namespace begins where the process is then
@@ -166,7 +179,7 @@ class NamespaceMachine:
         self._unshare = subprocess.Popen(
             [
                 *("bash", "-c", command, "bash", str(self._cgroup), "unshare", *NAMESPACES),
-                *(str(ENTER), str(self._lower), str(self.disk)),
+                *(str(ENTER), ":".join(map(str, self.lowers)), str(self.disk)),
             ],
             stdin=subprocess.PIPE,
             stdout=(self.disk / "enter.log").open("wb"),

@@ -9,7 +9,12 @@ from typing import Any
 from ministack.services.cloudformation import provisioners, stacks, wait_conditions
 
 from localaws import schemas
-from localaws.emulator import custom_resources, instance_resource, subnet_resource
+from localaws.emulator import (
+    custom_resources,
+    image_resource,
+    instance_resource,
+    subnet_resource,
+)
 from localaws.emulator.instances import Instances
 from localaws.emulator.stack_events import WAIT, Events
 from localaws.world import World
@@ -20,6 +25,7 @@ def install(world: World, fleet: Instances) -> None:
     provisioners._RESOURCE_HANDLERS[schemas.INSTANCE] = instance_resource.handlers(fleet)
     provisioners._STACK_TAG_PROPERTY[schemas.INSTANCE] = ("Tags", "list")
     subnet_resource.install()
+    image_resource.install(fleet)
     _install_parameter_names()
     _install_replacement()
     _install_waits(world)

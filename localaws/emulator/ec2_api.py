@@ -8,7 +8,7 @@ from typing import Any
 
 from ministack.services import ec2
 
-from localaws.emulator import ec2_catalog, wire
+from localaws.emulator import ec2_catalog, ec2_images, wire
 from localaws.emulator.ec2_request import Parameters, deep, disks, one, passes, tags
 from localaws.emulator.instance_record import Launch
 from localaws.emulator.instances import Instances
@@ -151,7 +151,12 @@ ACTIONS: dict[str, Action] = {
     "DescribeInstanceTypes": ec2_catalog.instance_types,
     "DescribeInstanceTypeOfferings": ec2_catalog.instance_type_offerings,
     "DescribeAvailabilityZones": ec2_catalog.zones,
-    "DescribeImages": ec2_catalog.images,
+    "CreateImage": ec2_images.create,
+    "DeregisterImage": ec2_images.deregister,
+    "DescribeImages": ec2_images.describe,
+    "DescribeSnapshots": ec2_images.snapshots,
+    "DeleteSnapshot": ec2_images.delete_snapshot,
+    "CreateTags": ec2_images.create_tags,
 }
 
 

@@ -1,4 +1,4 @@
-"""What EC2 tells before a launch: types, offerings, zones and images."""
+"""What EC2 tells before a launch: types, offerings and zones."""
 
 from __future__ import annotations
 
@@ -64,15 +64,3 @@ def zones(_fleet: Instances, asked: Parameters) -> wire.Answer:
     }
     rows = filtered(rows, asked, paths)
     return wire.answer("DescribeAvailabilityZones", {"AvailabilityZones": rows})
-
-
-def images(fleet: Instances, asked: Parameters) -> wire.Answer:
-    """DescribeImages; the account owns none of its own."""
-    names = ec2._parse_member_list(asked, "ImageId")
-    owners = ec2._parse_member_list(asked, "Owner")
-    rows = [fleet.image(n).answer() for n in names] or [i.answer() for i in fleet.images()]
-    if owners:
-        rows = [row for row in rows if row["OwnerId"] in owners]
-    paths = {"name": "Name", "architecture": "Architecture", "state": "State"}
-    paths |= {"image-id": "ImageId", "owner-id": "OwnerId", "root-device-type": "RootDeviceType"}
-    return wire.answer("DescribeImages", {"Images": filtered(rows, asked, paths)})

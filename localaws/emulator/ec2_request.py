@@ -48,9 +48,20 @@ def tags(asked: Parameters, kind: str) -> list[dict[str, str]]:
     return found
 
 
-def filtered(rows: list[Any], asked: Parameters, paths: Mapping[str, str]) -> list[Any]:
-    """Rows that pass the call's filters; an unknown filter is an error, as in EC2."""
+def filtered(
+    rows: list[Any], asked: Parameters, paths: Mapping[str, str], others: tuple[str, ...] = ()
+) -> list[Any]:
+    """Rows that pass the call's filters; an unknown filter is an error, as in EC2.
+
+    Args:
+        rows: What to filter.
+        asked: The call.
+        paths: Where a row keeps what a filter compares.
+        others: Beginnings of filters that have been applied already.
+    """
     for name, values in ec2._parse_filters(asked).items():
+        if others and name.startswith(others):
+            continue
         if name not in paths:
             raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
         rows = [row for row in rows if passes(deep(row, paths[name]), values)]

@@ -84,11 +84,15 @@ def role_session(record: Record) -> dict[str, str]:
     profile = iam._lookup_instance_profile(name="", arn=association["Arn"])
     if profile is None or not profile["Roles"]:
         return {}
-    role, instance_id = profile["Roles"][0], record["InstanceId"]
+    return new_session(profile["Roles"][0], record["InstanceId"])
+
+
+def new_session(role: str, name: str) -> dict[str, str]:
+    """A role that is assumed under a session's name, with credentials that IAM knows."""
     key = f"ASIA{secrets.token_hex(8).upper()}"
     secret, token = secrets.token_hex(20), secrets.token_hex(32)
-    session = {"SecretAccessKey": secret, "SessionToken": token, "UserId": f"{role}:{instance_id}"}
-    session["Arn"] = f"arn:aws:sts::{get_account_id()}:assumed-role/{role}/{instance_id}"
+    session = {"SecretAccessKey": secret, "SessionToken": token, "UserId": f"{role}:{name}"}
+    session["Arn"] = f"arn:aws:sts::{get_account_id()}:assumed-role/{role}/{name}"
     sts.register_session(key, session)
     return {"role": role, "access_key": key, "secret_key": secret, "session_token": token}
 

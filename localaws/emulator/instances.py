@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
 from localaws import catalog, quotas
+from localaws.awstoe.actions import Fetch, Host
 from localaws.boots.fleet import BootedMachines
 from localaws.emulator import volumes
 from localaws.emulator.instance_record import (
@@ -16,6 +19,7 @@ from localaws.emulator.instance_record import (
     role_session,
     set_address,
 )
+from localaws.emulator.own_images import OwnImages
 from localaws.errors import ApiError
 from localaws.images import Image, public_images
 from localaws.machines import Machines
@@ -37,9 +41,11 @@ class Instances:
     def __init__(self, world: World, machines: Machines | BootedMachines) -> None:
         self.world = world
         self._machines = machines
+        self.own = OwnImages(machines)
 
     def launch(self, wanted: Launch) -> Record:
         """A running instance, or AWS's refusal."""
+        self.own.require_available(wanted.image_id)
         image = self.image(wanted.image_id)
         subnet = ec2._subnets.get(wanted.subnet_id)
         if subnet is None:
@@ -116,7 +122,14 @@ class Instances:
 
     def images(self) -> list[Image]:
         """Every image of the region."""
-        return [*public_images(get_region()).values(), *self.world.images.values()]
+        others = [*public_images(get_region()).values(), *self.world.images.values()]
+        return [*others, *self.own.all()]
+
+    def host(self, record: Record, fetch: Fetch) -> Host:
+        """The instance's machine as Image Builder's components see it."""
+        machines: Any = self._machines
+        found: Host = machines.host(record["InstanceId"], fetch, self.world.machine_faults)
+        return found
 
     def set_profile(self, record: Record, name: str) -> None:
         """Another role for the instance, in place."""

@@ -79,7 +79,7 @@ class Commands:
             return self._world.calls
         if command == "signals":
             return self._world.signals
-        if command in ("console", "machine_root", "machine_idle", "metadata_url"):
+        if command in ("console", "image_root", "machine_root", "machine_idle", "metadata_url"):
             return getattr(self, f"_{command}")(**arguments)
         if command in BOOTED_ONLY:
             if not isinstance(self._machines, BootedMachines):
@@ -89,6 +89,9 @@ class Commands:
 
     def _console(self, instance_id: str) -> str:
         return self._machines.console(instance_id)
+
+    def _image_root(self, image_id: str) -> str:
+        return str(self._machines.image_root(image_id))
 
     def _machine_root(self, instance_id: str) -> str:
         return str(self._machines.get(instance_id).root)

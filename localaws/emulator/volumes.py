@@ -19,8 +19,7 @@ def wanted(image: Image, asked: tuple[Disk, ...]) -> list[dict[str, Any]]:
     if image.root_device_type != "ebs":
         return []
     default = {"VolumeType": "gp2", "DeleteOnTermination": True, "Encrypted": False}
-    disks: dict[str, dict[str, Any]] = {}
-    disks[image.root_device] = {**default, "VolumeSize": image.size_gib}
+    disks = {one["DeviceName"]: {**default, **one["Ebs"]} for one in image.devices()}
     for disk in asked:
         name = disk["DeviceName"]
         disks[name] = {**default, **disks.get(name, {}), **(disk.get("Ebs") or {})}
@@ -52,6 +51,7 @@ def attach(
             "Size": int(disk["VolumeSize"]),
             "VolumeType": disk["VolumeType"],
             "Encrypted": is_true(disk["Encrypted"]),
+            "SnapshotId": disk.get("SnapshotId", ""),
             "AvailabilityZone": record["Placement"]["AvailabilityZone"],
             "Attachments": [attachment],
         }

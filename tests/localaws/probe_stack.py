@@ -23,6 +23,7 @@ class Stack:
     aws: LocalAws
     name: str
     stack_id: str = ""
+    patience: float = PATIENCE
 
     def create(self, resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> str:
         return self._deploy("create_stack", resources, outputs)
@@ -35,7 +36,7 @@ class Stack:
         return self.settled()
 
     def settled(self) -> str:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self.patience
         while (status := self.describe()["StackStatus"]).endswith("_IN_PROGRESS"):
             assert time.monotonic() < deadline, f"{self.name} still {status}: {self.events()}"
             time.sleep(0.05)

@@ -1,0 +1,117 @@
+"""EC2's calls about images and snapshots, the account's own beside the public ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ministack.core.responses import get_account_id
+from ministack.services import ec2
+
+from localaws.emulator import wire
+from localaws.emulator.ec2_request import Parameters, disks, filtered, one, tags
+from localaws.emulator.instances import Instances
+from localaws.emulator.own_images import Wanted
+from localaws.errors import ApiError
+from localaws.images import AMAZON
+
+IMAGE_FILTERS = {
+    "architecture": "Architecture",
+    "creation-date": "CreationDate",
+    "description": "Description",
+    "image-id": "ImageId",
+    "image-type": "ImageType",
+    "is-public": "Public",
+    "name": "Name",
+    "owner-id": "OwnerId",
+    "root-device-name": "RootDeviceName",
+    "root-device-type": "RootDeviceType",
+    "source-instance-id": "SourceInstanceId",
+    "state": "State",
+    "virtualization-type": "VirtualizationType",
+}
+SNAPSHOT_FILTERS = {
+    *("description", "encrypted", "owner-id", "progress", "snapshot-id", "start-time", "status"),
+    *("storage-tier", "volume-id", "volume-size"),
+}
+"""What ministack filters by; it ignores every other name."""
+TAGS = ("tag:", "tag-key", "tag-value")
+
+
+def create(fleet: Instances, asked: Parameters) -> wire.Answer:
+    """CreateImage; the image is pending in the answer's moment."""
+    record = fleet.get(one(asked, "InstanceId"))
+    if record["State"]["Name"] not in ("running", "stopped"):
+        raise ApiError(
+            "IncorrectState",
+            f"The instance '{record['InstanceId']}' is not in a state from which it can be "
+            f"imaged: {record['State']['Name']}",
+        )
+    if record["RootDeviceType"] != "ebs":
+        raise ApiError(
+            "InvalidParameterValue", "Instance does not have a volume attached at root (null)"
+        )
+    if not one(asked, "Name"):
+        raise ApiError("MissingParameter", "The request must contain the parameter name")
+    wanted = Wanted(
+        name=one(asked, "Name"),
+        description=one(asked, "Description"),
+        reboot=one(asked, "NoReboot") != "true",
+        image_tags=tuple(tags(asked, "image")),
+        snapshot_tags=tuple(tags(asked, "snapshot")),
+        disks=tuple(disks(asked)),
+    )
+    return wire.answer("CreateImage", {"ImageId": fleet.own.create(record, wanted).image_id})
+
+
+def deregister(fleet: Instances, asked: Parameters) -> wire.Answer:
+    """DeregisterImage, with its snapshots where that is asked."""
+    image_id, with_snapshots = one(asked, "ImageId"), one(asked, "DeleteAssociatedSnapshots")
+    if fleet.own.find(image_id) is None and image_id in [i.image_id for i in fleet.images()]:
+        raise ApiError("AuthFailure", f"Not authorized for image:{image_id}", 403)
+    results = fleet.own.deregister(image_id, with_snapshots == "true")
+    return wire.answer("DeregisterImage", {"Return": True, "DeleteSnapshotResults": results})
+
+
+def describe(fleet: Instances, asked: Parameters) -> wire.Answer:
+    """DescribeImages: public ones, those of other accounts that a test added, and own ones."""
+    names = ec2._parse_member_list(asked, "ImageId")
+    owners = set(ec2._parse_member_list(asked, "Owner"))
+    owners |= {get_account_id()} if "self" in owners else set()
+    owners |= {AMAZON} if "amazon" in owners else set()
+    found = [fleet.image(name) for name in names] or fleet.images()
+    rows: list[dict[str, Any]] = [
+        {"Description": "", "SourceInstanceId": "", **image.answer()} for image in found
+    ]
+    rows = [row for row in rows if not owners or row["OwnerId"] in owners]
+    filters = ec2._parse_filters(asked)
+    rows = [row for row in rows if ec2._resource_matches_tag_filters(row["ImageId"], filters)]
+    for row in rows:
+        row["Tags"] = ec2._tags.get(row["ImageId"], [])
+    return wire.answer("DescribeImages", {"Images": filtered(rows, asked, IMAGE_FILTERS, TAGS)})
+
+
+def snapshots(_fleet: Instances, asked: Parameters) -> wire.Answer:
+    """DescribeSnapshots."""
+    for name in ec2._parse_filters(asked):
+        if name not in SNAPSHOT_FILTERS and not name.startswith(TAGS):
+            raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
+    found: wire.Answer = ec2._describe_snapshots(asked)
+    return found
+
+
+def delete_snapshot(fleet: Instances, asked: Parameters) -> wire.Answer:
+    """DeleteSnapshot, refused while an image needs it."""
+    fleet.own.delete_snapshot(one(asked, "SnapshotId"))
+    found: wire.Answer = ec2._xml(200, "DeleteSnapshotResponse", "<return>true</return>")
+    return found
+
+
+def create_tags(fleet: Instances, asked: Parameters) -> wire.Answer:
+    """CreateTags; an image or snapshot must exist."""
+    for name in ec2._parse_member_list(asked, "ResourceId"):
+        if name.startswith("ami-"):
+            fleet.image(name)
+        elif name.startswith("snap-") and name not in ec2._snapshots:
+            raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{name}' does not exist.")
+    found: wire.Answer = ec2._create_tags(asked)
+    return found

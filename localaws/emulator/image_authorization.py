@@ -1,0 +1,66 @@
+"""What IAM must know for images: their ARNs, the tags of what a call names, AWS's own policies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ministack.core import iam_actions
+from ministack.core.responses import get_account_id
+from ministack.services import ec2, iam
+
+_TAG = {"StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}}
+_LOG_CALLS = ["logs:CreateLogStream", "logs:CreateLogGroup", "logs:PutLogEvents"]
+_IMAGE_CALLS = [
+    *("ec2:EnableImage", "ec2:DeregisterImage", "ec2:EnableImageDeprecation"),
+    *("ec2:DescribeImageAttribute", "ec2:DisableImage", "ec2:DisableImageDeprecation"),
+]
+POLICIES: dict[str, list[tuple[list[str], str, dict[str, Any]]]] = {
+    "EC2InstanceProfileForImageBuilder": [
+        (["imagebuilder:GetComponent"], "*", {}),
+        (["s3:GetObject"], "arn:aws:s3:::ec2imagebuilder*", {}),
+        (_LOG_CALLS, "arn:aws:logs:*:*:log-group:/aws/imagebuilder/*", {}),
+    ],
+    "service-role/EC2ImageBuilderLifecycleExecutionPolicy": [
+        (_IMAGE_CALLS, "arn:aws:ec2:*::image/*", _TAG),
+        (["ec2:DeleteSnapshot"], "arn:aws:ec2:*::snapshot/*", _TAG),
+        (["tag:GetResources"], "*", {}),
+    ],
+}
+"""AWS's policies for roles of Image Builder, in what they allow that is asked for here."""
+
+
+def install() -> None:
+    """Correct ministack's reading of calls, and add the policies."""
+    for name, statements in POLICIES.items():
+        rows = [
+            {"Effect": "Allow", "Action": actions, "Resource": resource, "Condition": condition}
+            for actions, resource, condition in statements
+        ]
+        document = json.dumps({"Version": "2012-10-17", "Statement": rows})
+        record = iam._make_aws_managed_record(name, document)
+        iam._aws_managed_policies[record["Arn"]] = record
+    plain_arn, plain_context = iam_actions.extract_resource_arn, iam_actions.request_tag_context
+
+    def extract_resource_arn(service: str, *request: Any) -> str:
+        arn: str = plain_arn(service, *request)
+        if service == "ec2" and arn.split(":")[-1].startswith(("image/", "snapshot/")):
+            return arn.replace(f":{get_account_id()}:", "::", 1)
+        return arn
+
+    def request_tag_context(
+        service: str, action: str, body: bytes, asked: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        context: dict[str, Any] = plain_context(service, action, body, asked)
+        return {**(_tags_of(asked) if service == "ec2" else {}), **context}
+
+    iam_actions.extract_resource_arn = extract_resource_arn
+    iam_actions.request_tag_context = request_tag_context
+
+
+def _tags_of(asked: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of the image or snapshot that a call names, as condition keys."""
+    named = str(ec2._p(asked, "ImageId") or ec2._p(asked, "SnapshotId"))
+    tags = ec2._tags.get(named, [])
+    return {f"aws:ResourceTag/{tag['Key']}".lower(): tag["Value"] for tag in tags}
