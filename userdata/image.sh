@@ -44,7 +44,7 @@ secrets() {
 # The units of this machine's own set-up; a stack's machine brings or makes its own.
 remove_units() {
   local unit
-  for unit in gpustation-jupyter.service gpustation.service gpustation-failure.service; do
+  for unit in gpustation-{jupyter,identity,failure}.service gpustation.service; do
     if [[ -e "$units/$unit" ]]; then
       run systemctl disable --now "$unit"
       rm -f "$units/$unit"

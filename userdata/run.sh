@@ -13,6 +13,7 @@ tries_file="$root/run/gpustation/tries"
 # Each phase: the step that it reports to, its file, and the settings that it depends on.
 phase_rows=(
   'access       driver       05-authorize-key.sh      every-boot'
+  'identity     driver       07-keep-identity.sh      every-boot'
   'system       driver       10-prepare-system.sh     framework'
   'driver       driver       20-install-driver.sh     machine driver_kind driver_branch fabric_manager'
   'driver-check driver       25-check-driver.sh       every-boot'

@@ -2,6 +2,8 @@
 
 Runs at every boot, so that a changed key is applied and a removed one disappears. What
 people wrote around the block stays as it is.
+
+Usage: authorize_key.py FILE [--remove]
 """
 
 import json
@@ -26,7 +28,8 @@ def without_block(lines: list[str]) -> list[str]:
 def main() -> None:
     """Rewrite the file in one step, if anything changes."""
     path = Path(sys.argv[1])
-    key = json.loads(SETTINGS.read_text())["public_key"].strip()
+    removes = sys.argv[2:] == ["--remove"]
+    key = "" if removes else json.loads(SETTINGS.read_text())["public_key"].strip()
     old = path.read_text() if path.exists() else None
     lines = without_block((old or "").splitlines())
     if key:
@@ -37,6 +40,9 @@ def main() -> None:
     draft = path.with_name(path.name + ".gpustation")
     draft.write_text(new)
     draft.chmod(0o600)
+    if path.exists():
+        owner = path.stat()
+        os.chown(draft, owner.st_uid, owner.st_gid)
     draft.replace(path)
     print("the public key is " + ("in place" if key else "not set"))
 

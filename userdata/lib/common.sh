@@ -19,6 +19,9 @@ scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 user=${GPUSTATION_USER:-ubuntu} home="$root${GPUSTATION_HOME:-/home/ubuntu}" env="$opt/env"
 # What the bootstrap of the user data knows of the stack; absent after install.sh.
 stack="$root/etc/gpustation/bootstrap.json"
+# Which instance this is, and a file of cloud-init's that is as old as this boot.
+# shellcheck disable=SC2034  # read by a phase and by become-new-machine.sh
+instance_file="$root/var/lib/cloud/data/instance-id" boot_mark="$root/run/cloud-init/.instance-id"
 
 # A phase that ends with this status wants one reboot and then to run again.
 # shellcheck disable=SC2034  # read by the runner and a phase

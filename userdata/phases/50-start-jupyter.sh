@@ -2,6 +2,7 @@
 # machine but through the person's own connection.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/token.sh"
 
 declare -A titles=([mxnet]=MXNet [pytorch]=PyTorch)
 framework=$(setting framework)
@@ -10,19 +11,14 @@ token_file="$folder/jupyter-token"
 unit=gpustation-jupyter.service
 
 # One token per machine: a copied disk in another machine gets a new one.
-make_token() {
+place_token() {
   local machine
   machine=$(python3 "$scripts/lib/settings.py" digest machine)
   if [[ -s $token_file && -e "$state/token-of" && $(<"$state/token-of") == "$machine" ]]; then
     return
   fi
   mkdir -p "$folder"
-  (
-    umask 077
-    # Without a line end: Jupyter takes the whole file for the token.
-    python3 -c 'import secrets; print(secrets.token_hex(24), end="")' >"$token_file.new"
-  )
-  mv "$token_file.new" "$token_file"
+  make_token "$token_file"
   run chown -R "$user:" "$home/.config"
   printf '%s\n' "$machine" >"$state/token-of"
 }
@@ -42,7 +38,7 @@ install_unit() {
   chmod 0755 "$root/usr/local/bin/gpustation-jupyter-url"
 }
 
-make_token
+place_token
 install_kernel
 install_unit
 run systemctl daemon-reload

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# On a disk that was copied into another machine, takes away what must not be shared, before
+# anybody can log in: Jupyter's token, machine id, ready marks, the old launch's addresses and key.
+# New SSH host keys are cloud-init's work. Once per machine; interrupted, it begins again.
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/token.sh"
+
+known="$state/instance-id"
+if cmp -s "$instance_file" "$known"; then
+  exit 0
+fi
+log "this disk was instance $(<"$known"); now it is $(<"$instance_file"), and becomes its own"
+# One of this boot is the new stack's; another belongs to the machine that was copied.
+if [[ -e $stack && ! $stack -nt $boot_mark ]]; then
+  rm -f "$stack"
+  run systemctl disable gpustation.service
+fi
+rm -rf "$state"/{signaled,rebooted-for,seconds,warnings} "$state"/{token-of,failure.json,undelivered} \
+  "$state"/{settings.json,verify.json,done/verify,facts/verify}
+for folder in "$root"/{root,home/*}; do
+  if [[ -e $folder/.ssh/authorized_keys ]]; then
+    python3 "$scripts/lib/authorize_key.py" "$folder/.ssh/authorized_keys" --remove
+  fi
+  if [[ -e $folder/.config/gpustation/jupyter-token ]]; then
+    make_token "$folder/.config/gpustation/jupyter-token"
+  fi
+done
+# As systemd makes one: 32 hexadecimal digits. What runs already keeps the old one until a reboot.
+tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
+rm -f "$root"/{root,home/*}/.*_history
+cp "$instance_file" "$known"
+sync
