@@ -126,8 +126,8 @@ class Control:
         """Faults of the stubbed commands, for boots from now on; see localaws/stubs.
 
         Args:
-            faults: By command: `exit`, `stderr` and optionally `when`, a part of its arguments.
-                None: no faults.
+            faults: By command: `exit`, `stderr` and optionally `when`, a part of its arguments;
+                `bash` stands for the scripts of an image's components. None: no faults.
         """
         self._call("machine_fault", faults=dict(faults or {}))
 

@@ -33,7 +33,8 @@ BUILD = [
     ),
     bash("rm /etc/issue.net", "echo $HOME$AWS_ENDPOINT_URL", name="remove"),
     bash(
-        "python3 -c \"import os; os.setxattr('/opt/probe/word', 'user.probe', b'1')\"", name="mark"
+        "python3 -c \"import os; os.setxattr('/opt/probe/word', 'trusted.probe', b'1')\"",
+        name="mark",
     ),
     bash("cat /proc/sys/kernel/random/boot_id > /opt/probe/boot", name="before"),
     step("Reboot", {}, "reboot"),
@@ -46,7 +47,7 @@ TEST = [
         'test "$(cat /opt/probe/water)" = "it\'s here"',
         'test "$(stat -c %a:%G /opt/probe/water)" = 640:ubuntu',
         "test ! -e /etc/issue.net",
-        "python3 -c \"import os; os.getxattr('/opt/probe/word', 'user.probe')\"",
+        "python3 -c \"import os; os.getxattr('/opt/probe/word', 'trusted.probe')\"",
         "systemctl is-active systemd-networkd",
         name="kept",
     )
