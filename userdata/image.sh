@@ -23,7 +23,7 @@ secrets() {
     "$root"/{root,home/*}/.config/gpustation "$root"/{root,home/*}/.ipython \
     "$root"/{root,home/*}/.local/share/jupyter "$root"/{root,home/*}/.jupyter \
     "$root"/var/lib/cloud/{data,instance,instances,sem} \
-    "$root"/var/lib/systemd/{random-seed,credential.secret} "$root"/var/lib/dhcp/*; do
+    "$root"/var/lib/systemd/credential.secret; do
     if [[ -e $path || -L $path ]]; then
       printf '%s\n' "$path"
     fi
@@ -75,9 +75,11 @@ clean() {
     fi
   done <<<"$found"
   find "$state" -mindepth 1 -type d -empty -delete
-  # Traces: no secrets, but nobody else's business, or old by then.
+  # Traces: no secrets, but nobody else's business, or old by then. Some come back while the
+  # machine runs, so check does not ask for them.
   find "$root/var/log" -type f -delete
-  rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*
+  rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/lib/dhcp/* \
+    "$root/var/lib/systemd/random-seed"
   sync
   log 'nothing is left that an image must not hold'
 }

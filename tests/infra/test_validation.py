@@ -30,7 +30,9 @@ def findings(app: cdk.App, folder: Path) -> list[str]:
     return found
 
 
-ALL_VARIANTS = VARIANTS | {f"image-{name}": known for name, known in IMAGE_VARIANTS.items()}
+ALL_VARIANTS = {name: {**known, "with_image_stage": False} for name, known in VARIANTS.items()} | {
+    f"image-{name}": known for name, known in IMAGE_VARIANTS.items()
+}
 
 
 @pytest.mark.parametrize("variant", ALL_VARIANTS)
