@@ -81,6 +81,19 @@ class Workstation:
             time.sleep(0.2)
         self.settle()
 
+    def await_up(self) -> None:
+        """Wait until systemd has started what it starts at boot."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with contextlib.suppress(ValueError, AssertionError):
+                if self.sh("systemctl is-system-running || true") in ("running", "degraded"):
+                    break
+            time.sleep(0.2)
+        self.sh(
+            "for i in $(seq 200); do curl -s -o /dev/null http://127.0.0.1:8888/api && exit; "
+            "sleep 0.1; done; exit 1"
+        )
+
     def jupyter(self, token: str | None) -> int:
         """HTTP status of Jupyter's contents through a forwarded port."""
         port = self.aws.control.forward(self.box, 8888)

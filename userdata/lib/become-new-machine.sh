@@ -10,7 +10,10 @@ known="$state/instance-id"
 if cmp -s "$instance_file" "$known"; then
   exit 0
 fi
-log "this disk was instance $(<"$known"); now it is $(<"$instance_file"), and becomes its own"
+old=$(<"$known")
+log "this disk was instance $old; now it is $(<"$instance_file"), and becomes its own"
+# cloud-init keeps the old user data, with its addresses.
+rm -rf "$root/var/lib/cloud/instances/${old:?}"
 # One of this boot is the new stack's; another belongs to the machine that was copied.
 if [[ -e $stack && ! $stack -nt $boot_mark ]]; then
   rm -f "$stack"
