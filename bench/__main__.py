@@ -2,8 +2,8 @@
 
 import sys
 
-from bench import environment, quota, synth
+from bench import environment, image, quota, synth
 
 if __name__ == "__main__":
-    within = [synth.measure(), quota.measure(), environment.measure()]
+    within = [synth.measure(), quota.measure(), environment.measure(), image.measure()]
     sys.exit(0 if all(within) else 1)

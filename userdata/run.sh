@@ -12,6 +12,7 @@ tries_file="$root/run/gpustation/tries"
 
 # Each phase: the step that it reports to, its file, and the settings that it depends on.
 phase_rows=(
+  'warm         driver       04-warm-files.sh         every-boot'
   'access       driver       05-authorize-key.sh      every-boot'
   'identity     driver       07-keep-identity.sh      every-boot'
   'system       driver       10-prepare-system.sh     framework'

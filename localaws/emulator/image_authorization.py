@@ -47,6 +47,9 @@ def install() -> None:
         arn: str = plain_arn(service, *request)
         if service == "ec2" and arn.split(":")[-1].startswith(("image/", "snapshot/")):
             return arn.replace(f":{get_account_id()}:", "::", 1)
+        if service == "logs" and ":log-group:" in arn:
+            # As AWS names it in its refusals; what GetAtt gives of a group ends with ":*"
+            return f"{arn}:log-stream:"
         return arn
 
     def request_tag_context(

@@ -242,7 +242,7 @@ fail_if_told "$@"
 case $name in
   apt-cache) apt_cache "$@" ;;
   apt-get) apt_get "$@" ;;
-  apt-mark | chown | ldconfig) ;;
+  apt-mark | chown | ldconfig | systemd-run) ;;
   df) printf '%s\n' Avail "${LOCALAWS_FREE_MIB:-40000}" ;;
   dpkg-query) dpkg_query "$@" ;;
   git) git_ "$@" ;;

@@ -75,7 +75,7 @@ def by_hand(cloud: LocalAws, original: Workstation, image: str) -> Iterator[Work
     asked = {"ImageId": image, "InstanceType": "g4dn.xlarge", "SubnetId": subnet}
     launched = ec2.run_instances(**asked, MinCount=1, MaxCount=1)["Instances"][0]
     station = Workstation(cloud, launched["InstanceId"])
-    station.await_up()
+    station.await_jupyter()
     yield station
     ec2.terminate_instances(InstanceIds=[station.box])
 

@@ -81,7 +81,7 @@ class Workstation:
             time.sleep(0.2)
         self.settle()
 
-    def await_up(self) -> None:
+    def await_booted(self) -> None:
         """Wait until systemd has started what it starts at boot."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -89,6 +89,10 @@ class Workstation:
                 if self.sh("systemctl is-system-running || true") in ("running", "degraded"):
                     break
             time.sleep(0.2)
+
+    def await_jupyter(self) -> None:
+        """Wait until something answers where Jupyter does."""
+        self.await_booted()
         self.sh(
             "for i in $(seq 200); do curl -s -o /dev/null http://127.0.0.1:8888/api && exit; "
             "sleep 0.1; done; exit 1"

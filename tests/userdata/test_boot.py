@@ -21,6 +21,11 @@ def boot_again(machine: Machine, **changed: object) -> list[str]:
     return [call for call in machine.calls() if not call.startswith(harmless)]
 
 
+def test_what_was_just_written_is_not_warmed(finished: Machine) -> None:
+    assert finished.calls("uv")
+    assert not finished.calls("systemd-run")
+
+
 def test_each_step_is_signaled_once_and_in_order(finished: Machine) -> None:
     sent = finished.cloud.signals
     assert [(step, one["Status"], one["UniqueId"]) for step, one in sent] == [

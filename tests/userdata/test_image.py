@@ -171,7 +171,17 @@ def test_a_machine_of_the_image_installs_nothing_again(baked: Bake, cloud: Cloud
     assert "MXNet 1.9.1 computed on every GPU (driver " in ready
     assert "system" not in ready and "environment" not in ready
     assert "CUDA 11.8 libraries" in cloud.signals[1][1]["Data"]
+    (warmed,) = baked.machine.calls("systemd-run")
+    assert warmed.endswith("/lib/warm-files.sh")
     baked.image("check-reuse")
+
+
+def test_files_are_warmed_once_and_only_where_an_image_brought_them(
+    baked: Bake, machine: Machine
+) -> None:
+    baked.machine.boot()
+    baked.machine.boot()
+    assert len(baked.machine.calls("systemd-run")) == 1
 
 
 @pytest.mark.parametrize("changed", [{"framework": "pytorch"}, {"notebooks": True}])

@@ -19,7 +19,7 @@ if [[ -e $stack && ! $stack -nt $boot_mark ]]; then
   rm -f "$stack"
   run systemctl disable gpustation.service
 fi
-rm -rf "$state"/{signaled,rebooted-for,seconds,warnings} "$state"/{token-of,failure.json,undelivered} \
+rm -rf "$state"/{signaled,rebooted-for,seconds,warnings} "$state"/{token-of,failure.json,undelivered,warmed} \
   "$state"/{settings.json,verify.json,done/verify,facts/verify}
 for folder in "$root"/{root,home/*}; do
   if [[ -e $folder/.ssh/authorized_keys ]]; then

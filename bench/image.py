@@ -1,0 +1,73 @@
+"""Seconds until a machine is ready, from the stock root and from a baked image, in one run.
+
+With PyTorch, whose GPU build (3 GB of wheels) computes on a CPU too: so the machine installs what
+one on AWS does. Counted from the launch to the signal that the framework has computed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from localaws import LocalAws
+from localaws.boots.support import why_not
+
+ROOT = Path(__file__).resolve().parent.parent
+CDK = ROOT / "node_modules" / ".bin" / "cdk"
+G_QUOTA = "L-DB2E81BA"
+LIMIT = 5.0
+"""How many times faster the baked machine must be."""
+SETTINGS = ("-c", "framework=pytorch", "-c", "notebooks=false")
+DEPLOY = ("deploy", "--require-approval", "never")
+
+
+def measure() -> bool:
+    """Prints seconds and ratio; true when it is within the limit, or no machine can boot here."""
+    reason = why_not()
+    if reason:
+        print(f"baked image: NOT MEASURED, NO MACHINE WAS BOOTED: {reason}")
+        return True
+    with LocalAws(booted=True) as aws, tempfile.TemporaryDirectory() as folder:
+        aws.control.set_quota(G_QUOTA, 8)
+        _cdk(aws, folder, "bootstrap", f"aws://{aws.account}/{aws.region}")
+        _cdk(aws, folder, *DEPLOY, *SETTINGS)
+        stock = _ready_seconds(aws)
+        _cdk(aws, folder, "destroy", "--force")
+        _cdk(aws, folder, *DEPLOY, *SETTINGS, "Image/GpuImage")
+        _cdk(aws, folder, *DEPLOY, *SETTINGS, "-c", "image=baked")
+        baked = _ready_seconds(aws)
+    ratio = stock / baked
+    verdict = "within" if ratio >= LIMIT else "UNDER"
+    print(
+        "seconds from launch to computed, PyTorch's GPU build on the CPU, in booted machines:\n"
+        f"  stock root {stock:.1f} s, baked image {baked:.1f} s, {ratio:.1f} x as fast "
+        f"(at least {LIMIT:g}): {verdict}"
+    )
+    return ratio >= LIMIT
+
+
+def _cdk(aws: LocalAws, folder: str, *words: str) -> None:
+    """Run the CDK CLI.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    done = subprocess.run(
+        [CDK, *words, "--output", folder],
+        cwd=ROOT,
+        env=aws.environment | {"CDK_VALIDATION": "false"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"cdk {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def _ready_seconds(aws: LocalAws) -> float:
+    """Seconds from the last launch to the machine's last signal, by one clock."""
+    launched = [event for event in aws.control.history() if event.event == "launched"][-1]
+    root = Path(aws.control.machine_root(launched.instance_id))
+    return (root / "var/lib/gpustation/signaled/gpu").stat().st_mtime - launched.time

@@ -1,0 +1,181 @@
+"""An image from bake to end: built and tested on booted machines, started from, and gone."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localaws import LocalAws
+from tests.boot.workstation import Workstation
+from tests.e2e.cdk_cli import Account, Cdk, Run
+from tests.synthesis import ROOT, make_app
+
+PARAMETER = "/gpustation/image/mxnet"
+LOGS = "/aws/imagebuilder/gpuimage-mxnet"
+SECRETS = ("ssh_host_", "authorized_keys", "jupyter-token", "_history", "bootstrap.json")
+
+
+class Bakery:
+    """Deploys of Image/GpuImage, and what they leave."""
+
+    def __init__(self, aws: LocalAws, cdk: Cdk, folder: Path) -> None:
+        self.aws, self._cdk, self._folder, self._count = aws, cdk, folder, 0
+
+    def bake(self, scripts: Path | None = None) -> Run:
+        self._count += 1
+        assembly = str(self._folder / f"image-{self._count}")
+        make_app(outdir=assembly, scripts=scripts, notebooks=False).synth()
+        words = ("--app", assembly, "--require-approval", "never", "--progress", "events")
+        return self._cdk.run("deploy", "Image/GpuImage", *words)
+
+    def destroy(self) -> Run:
+        return self._cdk.run("destroy", "Image/GpuImage", "--force")
+
+    def changed(self, file: str, old: str, new: str) -> Path:
+        """The machine's scripts with a change."""
+        scripts = self._folder / f"scripts-{self._count}"
+        shutil.copytree(ROOT / "userdata", scripts)
+        text = (scripts / file).read_text()
+        assert old in text
+        (scripts / file).write_text(text.replace(old, new))
+        return scripts
+
+    def images(self) -> list[str]:
+        shown = self.aws.client("ec2").describe_images(Owners=["self"])["Images"]
+        return [row["ImageId"] for row in shown]
+
+    def snapshots(self) -> list[str]:
+        shown = self.aws.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]
+        return [row["SnapshotId"] for row in shown]
+
+    def published(self) -> str | None:
+        ssm = self.aws.client("ssm")
+        try:
+            return str(ssm.get_parameter(Name=PARAMETER)["Parameter"]["Value"])
+        except ssm.exceptions.ParameterNotFound:
+            return None
+
+
+@pytest.fixture(scope="module")
+def bakery(cloud: LocalAws, cdk: Cdk, tmp_path_factory: pytest.TempPathFactory) -> Bakery:
+    return Bakery(cloud, cdk, tmp_path_factory.mktemp("bakery"))
+
+
+@pytest.fixture(scope="module")
+def image(cloud: LocalAws, cdk: Cdk, bakery: Bakery) -> Iterator[str]:
+    run = bakery.bake()
+    assert run.status == 0
+    (made,) = bakery.images()
+    yield made
+    assert cdk.destroy().status == 0
+    assert bakery.destroy().status == 0
+    assert cloud.leftovers() == []
+
+
+@pytest.fixture(scope="module")
+def station(cloud: LocalAws, cdk: Cdk, image: str) -> Workstation:
+    run = cdk.deploy(notebooks=False, image="baked")
+    assert run.status == 0
+    assert run.outputs["ImageId"] == image
+    # What the image brought took this machine no time
+    ready = run.outputs["Ready"]
+    assert "no GPU: computed on the CPU: 1 x CPU ready: MXNet 1.9.1" in ready
+    assert "environment" not in ready
+    assert "system" not in ready
+    return Workstation(cloud, run.outputs["InstanceId"])
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        ("image.sh", "check() {", "check() {\n  die 'this image is not good'", "not good"),
+        ("verify.py", "def main() -> int:\n", "def main() -> int:\n    sys.exit(7)\n", "exited 7"),
+    ],
+    ids=["validate", "test"],
+)
+def test_failing_phase_publishes_nothing_and_leaves_nothing(
+    bakery: Bakery, file: str, old: str, new: str, said: str
+) -> None:
+    run = bakery.bake(bakery.changed(file, old, new))
+    assert run.status != 0
+    assert said in " ".join(run.output.split())
+    assert bakery.published() is None
+    assert bakery.images() == bakery.snapshots() == []
+    assert Account(bakery.aws).instances() == []
+    assert bakery.destroy().status == 0
+    assert bakery.aws.leftovers() == []
+
+
+def test_bake_was_tested_on_a_fresh_machine_before_it_was_published(
+    bakery: Bakery, image: str
+) -> None:
+    assert bakery.published() == image
+    assert Account(bakery.aws).instances() == []
+    log = "\n".join(bakery.aws.log_lines(LOGS))
+    assert "nothing is left that an image must not hold" in log
+    assert "no GPU: computed on the CPU: 1 x CPU ready: MXNet 1.9.1" in log
+    assert "what the image brought was not installed again" in log
+    shown = bakery.aws.client("ec2").describe_images(ImageIds=[image])["Images"][0]
+    tags = {tag["Key"]: tag["Value"] for tag in shown["Tags"]}
+    assert tags["gpustation:framework"] == "mxnet"
+
+
+def test_unchanged_it_builds_nothing(bakery: Bakery, image: str) -> None:
+    before = bakery.aws.control.history()
+    run = bakery.bake()
+    assert run.status == 0
+    assert "no changes" in run.output
+    assert bakery.aws.control.history() == before
+
+
+def test_baked_root_holds_no_secret(bakery: Bakery, image: str) -> None:
+    root = Path(bakery.aws.control.image_root(image))
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert any(path.name == "libmxnet.so" for path in files)
+    for path in files:
+        name = path.relative_to(root).as_posix()
+        if "opt/gpustation/env" not in name:
+            assert not any(secret in path.name for secret in SECRETS), name
+            content = path.read_bytes()
+            assert b"cfn-signal" not in content, name
+            assert b"PRIVATE KEY" not in content or name.startswith("usr/"), name
+    assert (root / "etc/machine-id").read_text() == ""
+    assert not (root / "var/lib/gpustation/settings.json").exists()
+
+
+def test_machines_of_one_image_share_nothing(
+    cloud: LocalAws, bakery: Bakery, station: Workstation, image: str
+) -> None:
+    ec2 = cloud.client("ec2")
+    asked: dict[str, Any] = {"ImageId": image, "InstanceType": "g4dn.xlarge"}
+    asked["SubnetId"] = Account(cloud).instance()["SubnetId"]
+    launched = ec2.run_instances(**asked, MinCount=1, MaxCount=1)["Instances"][0]
+    other = Workstation(cloud, launched["InstanceId"])
+    other.await_booted()
+    keys = "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $2}'"
+    assert not set(station.sh(keys).split()) & set(other.sh(keys).split())
+    ids = [each.sh("cat /etc/machine-id") for each in (station, other)]
+    assert len(ids[0]) == 32
+    assert ids[0] != ids[1]
+    ec2.terminate_instances(InstanceIds=[other.box])
+
+
+def test_changed_script_builds_one_new_image_and_leaves_the_machine_alone(
+    cloud: LocalAws, cdk: Cdk, bakery: Bakery, station: Workstation, image: str
+) -> None:
+    boot = station.boot_id()
+    run = bakery.bake(bakery.changed("run.sh", "#!/usr/bin/env bash", "#!/usr/bin/env bash\n#"))
+    assert run.status == 0
+    (newer,) = bakery.images()
+    assert newer != image
+    assert bakery.published() == newer
+    assert len(bakery.snapshots()) == 1
+    assert station.boot_id() == boot
+    again = cdk.deploy(notebooks=False, image="baked")
+    assert again.status == 0
+    assert again.outputs["InstanceId"] == station.box
+    assert station.boot_id() == boot

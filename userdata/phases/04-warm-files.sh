@@ -1,0 +1,13 @@
+# On a machine from an image, reads in the background what the framework's import needs: blocks of a
+# fresh EBS volume come from the snapshot at their first touch, a few MiB per second and reader.
+# shellcheck shell=bash source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+
+# A machine that installed its environment by itself has written, and so has, every block of it.
+if [[ -e $state/environment-complete && ! -e $state/seconds/environment && ! -e $state/warmed ]]; then
+  # Never in the way of what the person or a phase reads
+  run systemd-run --quiet --collect --unit=gpustation-warm --property=Nice=19 \
+    --property=IOSchedulingClass=idle bash "$scripts/lib/warm-files.sh" ||
+    log 'warning: the files of the environment are not warmed'
+  touch "$state/warmed"
+fi
