@@ -9,17 +9,13 @@ the other.
 from __future__ import annotations
 
 import statistics
-import subprocess
 import tempfile
 import time
-from pathlib import Path
 
+from bench.cdk import DEPLOY, bootstrap, cdk
 from localaws import LocalAws
 from localaws.boots.support import why_not
 
-ROOT = Path(__file__).resolve().parent.parent
-CDK = ROOT / "node_modules" / ".bin" / "cdk"
-G_QUOTA = "L-DB2E81BA"
 ROUNDS = 3
 LIMIT = 1.25
 """What the phase may take over the bare installation (design, section 5)."""
@@ -91,20 +87,10 @@ def measure() -> bool:
 
 def _machine(aws: LocalAws, folder: str) -> str:
     """A machine whose set-up went as far as it can without a GPU."""
-    aws.control.set_quota(G_QUOTA, 8)
+    bootstrap(aws, folder)
     aws.control.machine_gpu(True)
-    for words in (
-        ("bootstrap", f"aws://{aws.account}/{aws.region}"),
-        ("deploy", "--require-approval", "never", "--no-rollback", "-c", "notebooks=false"),
-    ):
-        subprocess.run(
-            [CDK, *words, "--output", folder],
-            cwd=ROOT,
-            env=aws.environment | {"CDK_VALIDATION": "false"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,  # verify fails: there is no GPU
-        )
+    # Verify fails: there is no GPU
+    cdk(aws, folder, *DEPLOY, "--no-rollback", "-c", "notebooks=false", succeeds=False)
     return aws.control.history()[-1].instance_id
 
 

@@ -6,20 +6,16 @@ one on AWS does. Counted from the launch to the signal that the framework has co
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from pathlib import Path
 
+from bench.cdk import DEPLOY, bootstrap, cdk
 from localaws import LocalAws
 from localaws.boots.support import why_not
 
-ROOT = Path(__file__).resolve().parent.parent
-CDK = ROOT / "node_modules" / ".bin" / "cdk"
-G_QUOTA = "L-DB2E81BA"
 LIMIT = 5.0
 """How many times faster the baked machine must be."""
 SETTINGS = ("-c", "framework=pytorch", "-c", "notebooks=false")
-DEPLOY = ("deploy", "--require-approval", "never")
 
 
 def measure() -> bool:
@@ -29,13 +25,12 @@ def measure() -> bool:
         print(f"baked image: NOT MEASURED, NO MACHINE WAS BOOTED: {reason}")
         return True
     with LocalAws(booted=True) as aws, tempfile.TemporaryDirectory() as folder:
-        aws.control.set_quota(G_QUOTA, 8)
-        _cdk(aws, folder, "bootstrap", f"aws://{aws.account}/{aws.region}")
-        _cdk(aws, folder, *DEPLOY, *SETTINGS)
+        bootstrap(aws, folder)
+        cdk(aws, folder, *DEPLOY, *SETTINGS)
         stock = _ready_seconds(aws)
-        _cdk(aws, folder, "destroy", "--force")
-        _cdk(aws, folder, *DEPLOY, *SETTINGS, "Image/GpuImage")
-        _cdk(aws, folder, *DEPLOY, *SETTINGS, "-c", "image=baked")
+        cdk(aws, folder, "destroy", "--force")
+        cdk(aws, folder, *DEPLOY, *SETTINGS, "Image/GpuImage")
+        cdk(aws, folder, *DEPLOY, *SETTINGS, "-c", "image=baked")
         baked = _ready_seconds(aws)
     ratio = stock / baked
     verdict = "within" if ratio >= LIMIT else "UNDER"
@@ -45,25 +40,6 @@ def measure() -> bool:
         f"(at least {LIMIT:g}): {verdict}"
     )
     return ratio >= LIMIT
-
-
-def _cdk(aws: LocalAws, folder: str, *words: str) -> None:
-    """Run the CDK CLI.
-
-    Raises:
-        RuntimeError: It failed.
-    """
-    done = subprocess.run(
-        [CDK, *words, "--output", folder],
-        cwd=ROOT,
-        env=aws.environment | {"CDK_VALIDATION": "false"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"cdk {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
 def _ready_seconds(aws: LocalAws) -> float:

@@ -38,7 +38,8 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 SYSTEMD_LOG_LEVEL=warning
 cd /root/files
 SYSTEMD_OFFLINE=1 bash user-data >bootstrap.log 2>&1 || { cat bootstrap.log; exit 1; }
 units=/etc/systemd/system
-mkdir -p /opt/gpustation/scripts /opt/gpustation/env/bin check
+mkdir -p /opt/gpustation/scripts/lib /opt/gpustation/env/bin check
+cp userdata/lib/gpustation-identity.service "$units"
 touch /opt/gpustation/scripts/run.sh /opt/gpustation/env/bin/jupyter
 chmod +x /opt/gpustation/env/bin/jupyter
 useradd --create-home ubuntu
@@ -47,7 +48,8 @@ sed "$blanks" userdata/lib/gpustation-jupyter.service >"$units/gpustation-jupyte
 # install.sh's unit has the name of the bootstrap's, and takes its place
 sed "$blanks" userdata/lib/gpustation.service >check/gpustation.service
 said=$(systemd-analyze verify --man=no gpustation.service gpustation-failure.service \
-  gpustation-jupyter.service ./check/gpustation.service 2>&1) || { echo "$said"; exit 1; }
+  gpustation-jupyter.service gpustation-identity.service ./check/gpustation.service 2>&1) ||
+  { echo "$said"; exit 1; }
 if [[ -n $said ]]; then
   echo "$said"
   exit 1

@@ -14,13 +14,17 @@ old=$(<"$known")
 log "this disk was instance $old; now it is $(<"$instance_file"), and becomes its own"
 # cloud-init keeps the old user data, with its addresses.
 rm -rf "$root/var/lib/cloud/instances/${old:?}"
-# One of this boot is the new stack's; another belongs to the machine that was copied.
-if [[ -e $stack && ! $stack -nt $boot_mark ]]; then
-  rm -f "$stack"
-  run systemctl disable gpustation.service
+if of_a_stack; then
+  # The new stack's are fetched; what install.sh was told stays.
+  rm -f "$state/settings.json"
+  # Addresses of this boot are the new stack's; others belong to the machine that was copied.
+  if [[ ! $stack -nt $boot_mark ]]; then
+    rm -f "$stack"
+    run systemctl disable gpustation.service
+  fi
 fi
-rm -rf "$state"/{signaled,rebooted-for,seconds,warnings} "$state"/{token-of,failure.json,undelivered,warmed} \
-  "$state"/{settings.json,verify.json,done/verify,facts/verify}
+rm -rf "$state"/{signaled,rebooted-for,seconds,warnings,token-of,failure.json,undelivered,warmed} \
+  "$state"/{verify.json,done/verify,facts/verify}
 for folder in "$root"/{root,home/*}; do
   if [[ -e $folder/.ssh/authorized_keys ]]; then
     python3 "$scripts/lib/authorize_key.py" "$folder/.ssh/authorized_keys" --remove

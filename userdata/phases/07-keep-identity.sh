@@ -4,10 +4,15 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
 unit=gpustation-identity.service
+known="$state/instance-id"
 target="$root/etc/systemd/system/$unit"
 # Without cloud-init nobody tells one machine from another, and nobody makes images.
 if [[ ! -s $instance_file ]]; then
   exit 0
+fi
+if [[ -e $known ]] && ! cmp -s "$instance_file" "$known"; then
+  die "this disk is a copy of that of instance $(<"$known"), and what was its own is still there:" \
+    "see journalctl -u $unit"
 fi
 if ! cmp -s "$scripts/lib/$unit" "$target"; then
   mkdir -p "${target%/*}"
@@ -15,4 +20,4 @@ if ! cmp -s "$scripts/lib/$unit" "$target"; then
   run systemctl daemon-reload
   run systemctl enable "$unit"
 fi
-cp "$instance_file" "$state/instance-id"
+cp "$instance_file" "$known"
