@@ -14,7 +14,7 @@ from gpustation import setting_values
 from gpustation.archives import scripts_tar
 from gpustation.component_document import component_document
 from gpustation.handlers import gpu_catalog
-from gpustation.handlers.images import CAPABILITIES_TAG, CUDA_TAG, DRIVER_TAG, FRAMEWORK_TAG
+from gpustation.handlers.images import content_tags
 from gpustation.settings import Framework
 
 DISK_GIB = setting_values.MIN_DISK_GIB
@@ -75,14 +75,7 @@ class ImageContents:
     def image_tags(self) -> dict[str, str]:
         """Tags of the image: what is in it, for whoever is about to start a machine from it."""
         driver = gpu_catalog.require_type(self.instance_type).driver
-        suffix = "-open" if driver == "open" else ""
-        return {
-            FRAMEWORK_TAG: self.framework,
-            DRIVER_TAG: f"{gpu_catalog.DRIVER_BRANCH}-server{suffix}",
-            CUDA_TAG: gpu_catalog.CUDA[self.framework],
-            CAPABILITIES_TAG: " ".join(gpu_catalog.capabilities_for(self.framework, driver)),
-            **self.tags,
-        }
+        return {**content_tags(self.framework, driver), **self.tags}
 
     @functools.cached_property
     def digest(self) -> str:

@@ -19,13 +19,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gpustation.handlers import gpu_catalog
-from gpustation.handlers.images import (
-    CAPABILITIES_TAG,
-    CUDA_TAG,
-    DRIVER_TAG,
-    FRAMEWORK_TAG,
-)
+from gpustation.handlers.images import content_tags
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -67,16 +61,8 @@ class Workstation:
     @property
     def tags(self) -> dict[str, str]:
         """What an image of it is tagged with; the image choice compares these with the type."""
-        framework = str(self.settings["framework"])
-        driver = str(self.settings["driver_kind"])
-        return {
-            OWNER_TAG: self.stack,
-            SAVED_TAG: self.instance_id,
-            FRAMEWORK_TAG: framework,
-            DRIVER_TAG: str(self.settings["driver_branch"]),
-            CUDA_TAG: gpu_catalog.CUDA[framework],
-            CAPABILITIES_TAG: " ".join(gpu_catalog.capabilities_for(framework, driver)),
-        }
+        held = content_tags(str(self.settings["framework"]), str(self.settings["driver_kind"]))
+        return {OWNER_TAG: self.stack, SAVED_TAG: self.instance_id, **held}
 
 
 def find_workstation(

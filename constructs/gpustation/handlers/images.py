@@ -6,6 +6,8 @@ quarter of a second.
 
 from __future__ import annotations
 
+from . import gpu_catalog
+
 _CANONICAL = "/aws/service/canonical/ubuntu/server"
 IMAGE_PARAMETERS = {
     # 22.04 is published under ebs-gp2 only, 24.04 under ebs-gp3 (Canonical's parameter tree)
@@ -24,6 +26,22 @@ CAPABILITIES_TAG = "gpustation:gpu-architectures"
 
 BAKE_COMMAND = "cdk deploy Image/GpuImage"
 """What bakes the image that ``baked`` means."""
+
+
+def content_tags(framework: str, driver: str) -> dict[str, str]:
+    """Tags that say what an image of ours holds, for whoever is about to start a machine from it.
+
+    Args:
+        framework: ``mxnet`` or ``pytorch``.
+        driver: Kernel module: ``open`` or ``proprietary``.
+    """
+    suffix = "-open" if driver == "open" else ""
+    return {
+        FRAMEWORK_TAG: framework,
+        DRIVER_TAG: f"{gpu_catalog.DRIVER_BRANCH}-server{suffix}",
+        CUDA_TAG: gpu_catalog.CUDA[framework],
+        CAPABILITIES_TAG: " ".join(gpu_catalog.capabilities_for(framework, driver)),
+    }
 
 
 def image_parameter(image: str, framework: str) -> str | None:
