@@ -1,4 +1,4 @@
-"""The app with the workstation's stack alone: what is compared with one bare instance."""
+"""The app with the workstation's stack alone, to tell what the image's stack costs."""
 
 import aws_cdk as cdk
 

@@ -50,6 +50,16 @@ def test_a_fault_that_stays_is_told_from_one_that_may_pass(undone: Machine) -> N
     assert run_again(undone) == failure(undone)["exit_code"] == 78
 
 
+def test_third_try_of_a_boot_is_the_last(undone: Machine) -> None:
+    (undone.root / "run/gpustation/tries").unlink(missing_ok=True)
+    tries = [run_again(undone, {"uv": {"exit": 42}}) for _ in range(3)]
+    # systemd starts the set-up again after all but 78
+    assert tries == [42, 42, 78]
+    assert "this was the last of 3 tries" in undone.output
+    assert failure(undone)["exit_code"] == 42
+    assert run_again(undone, {"uv": {"exit": 42}}) == 42, "the next boot has three again"
+
+
 @pytest.mark.parametrize(
     ("command", "when", "text", "named"),
     [
