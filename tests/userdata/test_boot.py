@@ -31,7 +31,7 @@ def test_each_step_is_signaled_once_and_in_order(finished: Machine) -> None:
     assert [(step, one["Status"], one["UniqueId"]) for step, one in sent] == [
         ("driver", "SUCCESS", "driver"),
         ("environment", "SUCCESS", "jupyter"),
-        ("gpu", "SUCCESS", "verify"),
+        ("gpu", "SUCCESS", "jupyter-check"),
     ]
 
 
@@ -40,7 +40,8 @@ def test_ready_says_what_was_computed_and_that_it_is_simulated(finished: Machine
     assert re.fullmatch(
         r"simulated, no machine was booted: 1 x Tesla T4 ready: driver 580\.178\.04, CUDA 11\.8, "
         r"MXNet 1\.9\.1 computed on every GPU \(system \d+ s, driver \d+ s, environment \d+ s, "
-        r"notebooks \d+ s, jupyter \d+ s, verify \d+ s\)",
+        r"notebooks \d+ s, jupyter \d+ s, verify \d+ s, "
+        r"jupyter-check \d+ s\)",
         data,
     )
 

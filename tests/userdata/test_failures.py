@@ -24,6 +24,7 @@ def fault(when: str = "", text: str = "it broke", status: int = 42) -> dict[str,
         ("notebooks", "environment", "python3", "convert_book.py"),
         ("jupyter", "environment", "systemctl", "restart gpustation-jupyter"),
         ("verify", "gpu", "python", "verify.py"),
+        ("jupyter-check", "gpu", "python", "await_jupyter.py"),
     ],
 )
 def test_failed_phase_is_reported_to_its_step(

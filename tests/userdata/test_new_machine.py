@@ -25,6 +25,7 @@ FILES = {
     "var/lib/gpustation/signaled/gpu": "{}",
     "var/lib/gpustation/done/environment": "digest\n",
     "var/lib/gpustation/done/verify": "digest\n",
+    "var/lib/gpustation/done/jupyter-check": "digest\n",
     "etc/machine-id": "old\n",
     "home/ubuntu/.config/gpustation/jupyter-token": "old",
     "home/ubuntu/.ssh/authorized_keys": f"ssh-rsa AAAA of-the-person\n{BLOCK}",
@@ -84,6 +85,7 @@ def test_what_was_the_old_machines_goes_and_the_rest_stays(disk: Path) -> None:
         "var/lib/cloud/instances/i-old",
         "var/lib/gpustation/signaled",
         "var/lib/gpustation/done/verify",
+        "var/lib/gpustation/done/jupyter-check",
     ):
         assert not (disk / gone).exists(), gone
     assert (disk / "var/lib/gpustation/done/environment").exists()

@@ -24,7 +24,7 @@ if of_a_stack; then
   fi
 fi
 rm -rf "$state"/{signaled,rebooted-for,seconds,warnings,token-of,failure.json,undelivered,warmed} \
-  "$state"/{verify.json,done/verify,facts/verify}
+  "$state"/{verify.json,done/{verify,jupyter-check},facts/verify}
 for folder in "$root"/{root,home/*}; do
   if [[ -e $folder/.ssh/authorized_keys ]]; then
     python3 "$scripts/lib/authorize_key.py" "$folder/.ssh/authorized_keys" --remove

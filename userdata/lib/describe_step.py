@@ -6,7 +6,7 @@ from pathlib import Path
 
 STATE = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation")
 #: In the order in which they run.
-PHASES = ("system", "driver", "environment", "notebooks", "jupyter", "verify")
+PHASES = ("system", "driver", "environment", "notebooks", "jupyter", "verify", "jupyter-check")
 #: Which phases' facts each step tells.
 FACTS = {"driver": ("driver",), "environment": ("environment",), "gpu": ("verify",)}
 

@@ -142,7 +142,7 @@ def main() -> None:
         "user": account.pw_name,
         "home": account.pw_dir,
         "for_image": told.for_image,
-        "until": "jupyter" if told.for_image else "",
+        "left_out": "verify" if told.for_image else "",
     }
     print(json.dumps(settings))
 

@@ -1,5 +1,8 @@
 # shellcheck shell=bash
-# Makes Jupyter's token. Sourced, never run.
+# Jupyter's token. Sourced after common.sh, never run.
+
+# shellcheck disable=SC2034,SC2154  # read by phases; of common.sh
+token_file="$home/.config/gpustation/jupyter-token"
 
 # make_token FILE: a new token, for its owner's eyes only; the file's owner stays who it was.
 make_token() {

@@ -17,7 +17,7 @@ fi
 if ! cmp -s "$scripts/lib/$unit" "$target"; then
   mkdir -p "${target%/*}"
   cp "$scripts/lib/$unit" "$target"
-  run systemctl daemon-reload
-  run systemctl enable "$unit"
+  # It is for the next boot, so systemd need not read it now.
+  run systemctl enable --no-reload "$unit"
 fi
 cp "$instance_file" "$known"

@@ -1,13 +1,11 @@
 # Runs Jupyter as the ordinary user on 127.0.0.1:8888, behind a token that never leaves the
-# machine but through the person's own connection.
+# machine but through the person's own connection. It is not waited for here: the GPU is verified
+# while it starts.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/token.sh"
 
-declare -A titles=([mxnet]=MXNet [pytorch]=PyTorch)
 framework=$(setting framework)
-folder="$home/.config/gpustation"
-token_file="$folder/jupyter-token"
 unit=gpustation-jupyter.service
 
 # One token per machine: a copied disk in another machine gets a new one.
@@ -17,15 +15,10 @@ place_token() {
   if [[ -s $token_file && -e "$state/token-of" && $(<"$state/token-of") == "$machine" ]]; then
     return
   fi
-  mkdir -p "$folder"
+  mkdir -p "${token_file%/*}"
   make_token "$token_file"
   run chown -R "$user:" "$home/.config"
   printf '%s\n' "$machine" >"$state/token-of"
-}
-
-install_kernel() {
-  run "$env/bin/python" -m ipykernel install --prefix "$env" \
-    --name "$framework" --display-name "${titles[$framework]}"
 }
 
 install_unit() {
@@ -39,9 +32,7 @@ install_unit() {
 }
 
 place_token
-install_kernel
 install_unit
-run systemctl daemon-reload
+# Enabling makes systemd read its units anew, too.
 run systemctl enable "$unit"
 run systemctl restart "$unit"
-run "$env/bin/python" "$scripts/lib/await_jupyter.py" "$token_file"

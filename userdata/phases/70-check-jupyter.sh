@@ -1,0 +1,6 @@
+# Waits until Jupyter, which an earlier phase started, answers to its token and to nothing else.
+# shellcheck shell=bash source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/token.sh"
+
+run "$env/bin/python" "$scripts/lib/await_jupyter.py" "$token_file"
