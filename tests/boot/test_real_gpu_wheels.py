@@ -7,6 +7,11 @@ from tests.boot.workstation import Workstation
 from tests.e2e.cdk_cli import Account, Cdk
 
 LIBRARY = "/opt/gpustation/env/lib/python3.11/site-packages/mxnet/libmxnet.so"
+# Whether the compiler, which takes longer to import than to compute, came along
+COMPUTES = (
+    "import sys, torch, verify_pytorch as it; "
+    'it.compute(torch.device("cpu")); print("torch._dynamo" in sys.modules)'
+)
 
 
 def test_nothing_but_the_drivers_library_is_missing(cloud: LocalAws, cdk: Cdk) -> None:
@@ -35,5 +40,6 @@ def test_pytorchs_build_computes_on_the_cpu_where_it_is_told_to(cloud: LocalAws,
     kernels = station.sh("/opt/gpustation/env/bin/jupyter kernelspec list --json")
     assert '"pytorch"' in kernels
     assert station.jupyter(station.token()) == 200
+    assert station.sh(f"cd /opt/gpustation/scripts && ../env/bin/python -c '{COMPUTES}'") == "False"
     assert cdk.destroy().status == 0
     assert cloud.leftovers() == []

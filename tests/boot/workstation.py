@@ -13,7 +13,16 @@ from typing import Any
 from localaws import LocalAws
 from tests.e2e.cdk_cli import Cdk, Run
 
-PHASES = ("access", "system", "driver", "environment", "notebooks", "jupyter", "verify", "jupyter-check")
+PHASES = (
+    "access",
+    "system",
+    "driver",
+    "environment",
+    "notebooks",
+    "jupyter",
+    "verify",
+    "jupyter-check",
+)
 SUCCESS = [("driver", "SUCCESS"), ("jupyter", "SUCCESS"), ("jupyter-check", "SUCCESS")]
 """What a good set-up signals, as (unique id, status)."""
 PATIENCE = 240

@@ -72,6 +72,15 @@ def test_environment_is_installed_from_the_hashed_lock(finished: Machine) -> Non
     assert folder.endswith("/site-packages/nvidia/cublas/lib")
 
 
+def test_jupyter_starts_while_the_gpu_is_verified(finished: Machine) -> None:
+    calls = finished.calls()
+    begun, verified, answered = (
+        next(index for index, call in enumerate(calls) if part in call)
+        for part in ("restart gpustation-jupyter", "verify.py", "await_jupyter.py")
+    )
+    assert begun < verified < answered
+
+
 def test_secrets_are_readable_by_their_owner_alone(finished: Machine) -> None:
     token = finished.root / "home/ubuntu/.config/gpustation/jupyter-token"
     for path in (token, finished.root / "etc/gpustation/bootstrap.json"):
