@@ -52,12 +52,6 @@ require_space_of() {
   require_space $((size + 512)) "the environment of $framework"
 }
 
-install_kernel() {
-  local -A titles=([mxnet]=MXNet [pytorch]=PyTorch)
-  run "$env/bin/python" -m ipykernel install --prefix "$env" \
-    --name "$framework" --display-name "${titles[$framework]}"
-}
-
 install_environment() {
   local minor python described lock
   rm -f "$state/environment-complete"
@@ -70,7 +64,6 @@ install_environment() {
   retry "$uv" pip install --quiet --python "$env/bin/python" --no-deps --require-hashes \
     --only-binary :all: -r "$lock"
   register_libraries
-  install_kernel
   chmod -R a+rX "$env"
   described=$("$env/bin/python" "$scripts/lib/describe_environment.py" "$framework")
   fact "$described"

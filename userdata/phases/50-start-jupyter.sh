@@ -21,6 +21,15 @@ place_token() {
   printf '%s\n' "$machine" >"$state/token-of"
 }
 
+# An image brings it along.
+install_kernel() {
+  local -A titles=([mxnet]=MXNet [pytorch]=PyTorch)
+  if [[ ! -e "$env/share/jupyter/kernels/$framework/kernel.json" ]]; then
+    run "$env/bin/python" -m ipykernel install --prefix "$env" \
+      --name "$framework" --display-name "${titles[$framework]}"
+  fi
+}
+
 install_unit() {
   mkdir -p "$root/etc/systemd/system" "$root/usr/local/bin"
   local blanks=(-e "s|@OPT@|$opt|g" -e "s|@HOME@|$home|g" -e "s|@USER@|$user|g"
@@ -32,6 +41,7 @@ install_unit() {
 }
 
 place_token
+install_kernel
 install_unit
 # Enabling makes systemd read its units anew, too.
 run systemctl enable "$unit"
