@@ -46,7 +46,7 @@ def replaces(resource_type: str, old: Properties, new: Properties) -> bool:
 def recreation(resource_type: str, name: str) -> str:
     """How a change set announces a change of the property: Always, Conditionally or Never."""
     create_only, conditional = _lists(resource_type)
-    if name in create_only or (resource_type == INSTANCE and name == DEVICES):
+    if name in create_only:
         return "Always"
     nested = any(pointer.startswith(f"{name}/") for pointer in create_only)
     return "Conditionally" if nested or name in conditional else "Never"

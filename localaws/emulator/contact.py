@@ -63,6 +63,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     f"{_CLOUDFORMATION}.custom_resource": ("_pending", "deliver_response", "register_token"),
     f"{_CLOUDFORMATION}.changesets": ("_add_event",),
     f"{_CLOUDFORMATION}.handlers": ("_add_event",),
+    f"{_CLOUDFORMATION}.helpers": ("_error",),
     f"{_CLOUDFORMATION}.wait_conditions": ("SIGNAL_PATH", "deliver_signal", "wait_for"),
     f"{_CLOUDFORMATION}.provisioners": (
         "_RESOURCE_HANDLERS",

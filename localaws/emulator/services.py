@@ -11,6 +11,7 @@ from ministack import app
 from ministack.core import iam_actions, router
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ssm
+from ministack.services.cloudformation import helpers as cloudformation_helpers
 
 from localaws.emulator import wire
 from localaws.errors import ApiError
@@ -41,18 +42,24 @@ _FAULTS = {
         400,
     ),
     ("missing", "ssm"): ("ParameterNotFound", "", 400),
+    ("throttle", "cloudformation"): ("Throttling", "Rate exceeded", 400),
+    ("deny", "cloudformation"): (
+        "AccessDenied",
+        "User is not authorized to perform: cloudformation:{}",
+        403,
+    ),
 }
 
 
 def install(world: World) -> None:
-    """Add Service Quotas, and let planned faults meet the calls of three services."""
+    """Add Service Quotas, and let planned faults meet the calls of four services."""
     router.SERVICE_PATTERNS["servicequotas"] = {
         "target_prefixes": ["ServiceQuotasV20190624"],
         "host_patterns": [],
     }
     iam_actions.SERVICE_TO_IAM_NAMESPACE["servicequotas"] = "servicequotas"
     app.SERVICE_HANDLERS["servicequotas"] = _service_quotas(world)
-    for name in ("ec2", "ssm", "servicequotas"):
+    for name in ("ec2", "ssm", "servicequotas", "cloudformation"):
         app.SERVICE_HANDLERS[name] = _with_faults(name, app.SERVICE_HANDLERS[name], world)
     _correct_authorization()
     plain = ssm._public_parameter
@@ -135,7 +142,7 @@ def _with_faults(name: str, service: Service, world: World) -> Service:
             return await service(method, path, headers, body, query)
         code, text, status = _FAULTS[kind, name]
         error = ApiError(code, text.format(operation), status)
-        return wire.refusal(error) if name == "ec2" else _json_refusal(error)
+        return _REFUSALS.get(name, _json_refusal)(error)
 
     return faulty
 
@@ -151,3 +158,11 @@ def _operation(headers: Mapping[str, str], body: bytes) -> str:
 def _json_refusal(error: ApiError) -> Answer:
     text = json.dumps({"__type": error.code, "message": error.message})
     return error.status, {"Content-Type": _JSON, "x-amzn-errortype": error.code}, text.encode()
+
+
+def _query_refusal(error: ApiError) -> Answer:
+    answer: Answer = cloudformation_helpers._error(error.code, error.message, error.status)
+    return answer
+
+
+_REFUSALS = {"ec2": wire.refusal, "cloudformation": _query_refusal}

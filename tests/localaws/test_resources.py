@@ -182,7 +182,7 @@ def test_change_set_announces_what_will_be_replaced(stack: Stack, aws: LocalAws)
     ("kind", "name", "expected"),
     [
         ("AWS::EC2::Instance", "ImageId", "Always"),
-        ("AWS::EC2::Instance", "BlockDeviceMappings", "Always"),
+        ("AWS::EC2::Instance", "BlockDeviceMappings", "Conditionally"),
         ("AWS::EC2::Instance", "InstanceType", "Conditionally"),
         ("AWS::EC2::Instance", "Tags", "Never"),
         ("AWS::EC2::KeyPair", "Tags", "Always"),
