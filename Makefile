@@ -9,7 +9,7 @@ export CDK_DISABLE_CLI_TELEMETRY := true
 BASH_FILES = $(shell find userdata localaws -name "*.sh") userdata/lib/gpustation-jupyter-url .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test boot-test check format bench lock clean
+.PHONY: help setup demo diff test boot-test check format bench lock clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -31,6 +31,10 @@ node_modules/.installed: package-lock.json $(VENV)/.installed
 
 demo: setup ## The main job on an embedded AWS: no account, no cost
 	@$(BIN)/python -m localaws.demo
+
+# make has one status for every failure, so what changes is none here: scripts call the module
+diff: setup ## What a deploy would do to the machine; ARGS="-c instance_type=g5.xlarge"
+	@$(BIN)/python -m gpustation.plan $(ARGS) || [ $$? -ge 10 ]
 
 test: setup ## All tests, with the CDK CLI against the embedded AWS
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

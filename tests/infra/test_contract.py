@@ -1,11 +1,13 @@
 """What a later version must not change unasked: logical ids, user data, service tokens."""
 
 import hashlib
+import json
 import re
 from typing import Any
 
 import pytest
 
+from gpustation.change_set import MAX_TEMPLATE_BYTES
 from gpustation.user_data import MAX_BYTES
 from tests.synthesis import PUBLIC_KEY, resource, synthesize, user_data
 
@@ -122,3 +124,9 @@ def test_service_tokens_are_pinned(kind: str) -> None:
     for generation in (1, 2):
         token = resource(synthesize(generation=generation), kind)["Properties"]["ServiceToken"]
         assert token["Fn::GetAtt"][0] in LASTING_IDS
+
+
+def test_the_template_leaves_room_in_a_change_sets_request() -> None:
+    """gpustation.plan sends it there; most settings at once make it longest."""
+    template = synthesize(public_key=PUBLIC_KEY, ssh_cidr="203.0.113.7/32,198.51.100.0/24")
+    assert len(json.dumps(template.to_json(), separators=(",", ":"))) < MAX_TEMPLATE_BYTES * 0.8

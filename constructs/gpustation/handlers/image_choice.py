@@ -85,7 +85,7 @@ def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Answer:
     properties = event["ResourceProperties"]
     if event["RequestType"] == "Update":
         choice = Choice.parse(event["PhysicalResourceId"])
-        _require_same_settings(choice, properties)
+        require_same_settings(choice, properties)
         return choice.answer
     try:
         image = _find_image(properties, ec2, ssm)
@@ -102,7 +102,12 @@ def _locked(properties: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(properties[name] for name in LOCKED)
 
 
-def _require_same_settings(choice: Choice, properties: Mapping[str, str]) -> None:
+def require_same_settings(choice: Choice, properties: Mapping[str, str]) -> None:
+    """Refuses what would be another machine; ``gpustation.plan`` asks this beforehand.
+
+    Raises:
+        RefusedError: With what changed, and the line that builds a new machine.
+    """
     changed = [
         f"{setting}={new} (the machine has {old})"
         for setting, old, new in zip(

@@ -1,0 +1,196 @@
+"""``make diff`` and its module say beforehand what the real CDK CLI's deploy would do."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gpustation import template_settings
+from gpustation.change_set import NAME_PREFIX
+from gpustation.settings import Settings
+from gpustation.stack_plan import Effect
+from localaws import LocalAws
+from tests.e2e.cdk_cli import STACK, Account, Cdk
+from tests.e2e.conftest import G_QUOTA
+from tests.e2e.plan_question import Question, assert_nothing_left
+from tests.synthesis import PUBLIC_KEY, ROOT
+
+ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
+    ({}, Effect.NOTHING, []),
+    ({"allow_world_ssh": True}, Effect.NOTHING, []),
+    ({"image_retain": True, "image_instance_type": "g5.xlarge"}, Effect.NOTHING, []),
+    (
+        {"ssh_cidr": "203.0.113.7/32"},
+        Effect.IN_PLACE,
+        [r"ssh_cidr: none -> 203\.0\.113\.7/32 \(in place\)", r"SecurityGroup\w* changes in place"],
+    ),
+    ({"quota": "warn"}, Effect.IN_PLACE, [r"quota: enforce -> warn \(in place\)"]),
+    (
+        {"public_key": PUBLIC_KEY},
+        Effect.IN_PLACE,
+        [r"public_key: none -> ssh-ed25519 SHA256:\S{43} \(from the machine's next boot on\)"],
+    ),
+    (
+        {"notebooks": False, "cuda_toolkit": True},
+        Effect.IN_PLACE,
+        [
+            r"notebooks: true -> false \(from the machine's next boot on\)",
+            r"cuda_toolkit: false -> true \(from the machine's next boot on\)",
+        ],
+    ),
+    (
+        {"instance_type": "g5.xlarge", "ssh_cidr": "203.0.113.7/32"},
+        Effect.STOPS,
+        [
+            r"instance_type: g4dn\.xlarge -> g5\.xlarge \(the machine stops and starts\)",
+            r"ssh_cidr: none -> 203\.0\.113\.7/32",
+            r"i-\w+ is stopped and started because of InstanceType: what runs on it ends",
+        ],
+    ),
+    (
+        {"generation": 2, "disk_gib": 100},
+        Effect.REPLACED,
+        [
+            r"generation: 1 -> 2 \(a new machine\)",
+            r"disk_gib: 64 -> 100",
+            r"i-\w+ goes with its disk, once the new machine is ready",
+            r"16 resources made, 16 resources removed",
+        ],
+    ),
+    *[
+        (
+            {key: value},
+            Effect.REFUSED,
+            [
+                rf"{key}: {old} -> {value} \(needs a new machine\)",
+                rf'{key}={value} \(the machine has {old}\) would need .* add "generation": 2',
+            ],
+        )
+        for key, value, old in [
+            ("framework", "pytorch", "mxnet"),
+            ("image", "ubuntu-24.04", "ubuntu-22.04"),
+            ("disk_gib", 100, 64),
+            ("availability_zone", "us-east-1b", "us-east-1a"),
+            ("ready_timeout_minutes", 60, 30),
+        ]
+    ],
+]
+
+
+def test_every_setting_has_a_row() -> None:
+    assert {key for settings, _, _ in ROWS for key in settings} == set(Settings.model_fields)
+
+
+def test_every_setting_is_read_back_or_named_as_one_that_cannot_be() -> None:
+    read = {*template_settings.EFFECTS} - {"scripts"}
+    assert read | {*template_settings.IN_NO_TEMPLATE} == set(Settings.model_fields)
+
+
+@pytest.fixture(scope="module")
+def machine(
+    bootstrapped: LocalAws, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Question, Account]]:
+    """A machine in zone us-east-1a, so that another zone is a change."""
+    bootstrapped.control.reset()
+    bootstrapped.control.set_quota(G_QUOTA, 8)
+    folder = tmp_path_factory.mktemp("plan")
+    cdk = Cdk(bootstrapped, folder)
+    assert cdk.deploy(availability_zone="us-east-1a").status == 0
+    yield Question(bootstrapped, folder), Account(bootstrapped)
+    bootstrapped.control.reset()
+    assert cdk.destroy().status == 0
+    assert bootstrapped.leftovers() == []
+
+
+Machine = tuple[Question, Account]
+
+
+@pytest.mark.parametrize(("settings", "effect", "lines"), ROWS)
+def test_says_what_a_deploy_would_do(
+    machine: Machine, settings: dict[str, Any], effect: Effect, lines: list[str]
+) -> None:
+    question, account = machine
+    history = account.aws.control.history()
+    done = question.ask(**{"availability_zone": "us-east-1a", **settings})
+    assert done.returncode == effect.status, done.stderr
+    headline, *rest = done.stdout.splitlines()
+    assert headline == f"{STACK}: {effect.meaning}"
+    for line in lines:
+        assert any(re.search(line, one) for one in rest), line
+    changed = {one.split(":")[0].strip() for one in rest if " -> " in one}
+    assert changed == set(settings) & {*template_settings.EFFECTS}, "and no other setting"
+    assert PUBLIC_KEY.split()[1] not in done.stdout
+    assert account.aws.control.history() == history
+    assert_nothing_left(account.aws, stacks=[STACK])
+
+
+def test_what_is_allowed_ends_with_0(machine: Machine) -> None:
+    question, _ = machine
+    stops = {"availability_zone": "us-east-1a", "instance_type": "g5.xlarge"}
+    assert question.ask("--allow", "in-place", **stops).returncode == Effect.STOPS.status
+    assert question.ask("--allow", "in-place", "--allow", "stops", **stops).returncode == 0
+
+
+def test_a_question_that_is_cut_off_leaves_nothing(machine: Machine) -> None:
+    question, account = machine
+    cloudformation = account.aws.client("cloudformation")
+    account.aws.control.fault("DescribeChangeSet", "throttle")  # held up while the change set is
+    command = question.command(availability_zone="us-east-1a", generation=2)
+    with subprocess.Popen(
+        command, cwd=ROOT, env=question.environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not any(
+            row["ChangeSetName"].startswith(NAME_PREFIX)
+            for row in cloudformation.list_change_sets(StackName=STACK)["Summaries"]
+        ):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    account.aws.control.fault("DescribeChangeSet", None)
+    assert (process.returncode, errors) == (130, "interrupted; nothing is left of the question\n")
+    assert_nothing_left(account.aws, stacks=[STACK])
+
+
+def test_fails_and_leaves_nothing_when_cloudformation_does_not_answer(machine: Machine) -> None:
+    question, account = machine
+    account.aws.control.fault("DescribeChangeSet", "deny")
+    done = question.ask(availability_zone="us-east-1a", generation=2)
+    account.aws.control.fault("DescribeChangeSet", None)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("plan: AccessDenied: ")
+    assert done.stderr.count("\n") == 1
+    assert_nothing_left(account.aws, stacks=[STACK])
+
+
+def make_diff(aws: LocalAws, arguments: str) -> subprocess.CompletedProcess[str]:
+    # What setup makes is there: the tests run in it
+    made = ["-o", ".venv/.installed", "-o", "node_modules/.installed"]
+    return subprocess.run(
+        ["make", "--no-print-directory", *made, "diff", f"ARGS={arguments}"],
+        cwd=ROOT,
+        env=Question(aws, ROOT).environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_make_diff_shows_and_fails_only_without_an_answer(machine: Machine) -> None:
+    _, account = machine
+    shown = make_diff(account.aws, "-c availability_zone=us-east-1a -c instance_type=g5.xlarge")
+    assert shown.returncode == 0, shown.stderr
+    assert f"{STACK}: {Effect.STOPS.meaning}\n" in shown.stdout
+    assert "/Generation1/ImageChoice changes in place (InstanceType)" in shown.stdout
+    assert "Error" not in shown.stderr
+    refused = make_diff(account.aws, "-c disk_gib=8")
+    assert refused.returncode == 2
+    assert "disk_gib=8: " in refused.stderr
+    assert "Traceback" not in refused.stderr
