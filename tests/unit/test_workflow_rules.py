@@ -1,0 +1,98 @@
+"""What every workflow keeps to, beside what actionlint and zizmor look at in `make check`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gpustation.stack_plan import Effect
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+PINNED = re.compile(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
+OF_A_STACK = ("deploy", "destroy", "image")
+
+
+def jobs(file: Path) -> list[dict[str, Any]]:
+    return [*yaml.safe_load(file.read_text())["jobs"].values()]
+
+
+def test_the_four_are_there() -> None:
+    assert [file.stem for file in FILES] == ["deploy", "destroy", "image", "test"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_least_rights_pins_and_an_end(file: Path) -> None:
+    text = file.read_text()
+    assert yaml.safe_load(text)["permissions"] == {}
+    assert "secrets." not in text
+    lines = [line.strip().removeprefix("- ") for line in text.splitlines() if "uses:" in line]
+    assert lines
+    assert all(PINNED.match(line) for line in lines), lines
+    for job in jobs(file):
+        assert set(job["permissions"]) <= {"contents", "id-token"}
+        assert job["permissions"]["contents"] == "read"
+        assert job["timeout-minutes"] <= 360, "GitHub's own limit"
+        for step in job["steps"]:
+            assert "${{" not in step.get("run", "")
+            if step.get("uses", "").startswith("actions/checkout@"):
+                assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_only_jobs_of_a_stack_take_the_role_and_they_wait_for_one_another(file: Path) -> None:
+    whole = yaml.safe_load(file.read_text())
+    (job,) = jobs(file)
+    of_a_stack = file.stem in OF_A_STACK
+    assert (job["permissions"].get("id-token") == "write") is of_a_stack
+    assert ("environment" in job) is of_a_stack
+    if of_a_stack:
+        assert whole["concurrency"]["cancel-in-progress"] is False
+        names = {
+            "deploy": "GpuWorkstation",
+            "image": "GpuImage",
+            "destroy": "${{ inputs.confirm }}",
+        }
+        assert whole["concurrency"]["group"] == names[file.stem]
+
+
+def test_an_action_has_one_version_everywhere() -> None:
+    found: dict[str, set[str]] = {}
+    for file in FILES:
+        for name, pin in re.findall(r"uses: ([^@\s]+)@(.+)", file.read_text()):
+            found.setdefault(name, set()).add(pin)
+    assert all(len(pins) == 1 for pins in found.values()), found
+
+
+def test_the_tests_run_on_every_promised_python() -> None:
+    (job,) = jobs(ROOT / ".github" / "workflows" / "test.yml")
+    promised = re.search(r'requires-python = ">=3\.(\d+)"', (ROOT / "pyproject.toml").read_text())
+    assert promised is not None
+    versions = job["strategy"]["matrix"]["python"]
+    assert versions == [f"3.{minor}" for minor in range(int(promised[1]), 14)]
+
+
+def test_the_documentation_tells_what_the_guard_allows() -> None:
+    """Each `--allow` list of ci/plan.sh, against the table of docs/ci.md."""
+    script = (ROOT / "ci" / "plan.sh").read_text()
+    limits = {
+        limit.strip("'"): words.split()
+        for limit, words in re.findall(r"^  (\S+)\) may=\(([^)]*)\) ;;$", script, re.MULTILINE)
+    }
+    assert list(limits) == ["", "in-place", "stops", "replaced"]
+    told = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (ROOT / "docs" / "ci.md").read_text().splitlines()
+        if re.match(r"\| \d+ \|", line)
+    ]
+    assert [[row[0], row[1].split("`")[1]] for row in told] == [
+        [str(one.status), one.word] for one in Effect
+    ]
+    for effect, row in zip(Effect, told, strict=True):
+        for words, cell in zip(limits.values(), row[2:], strict=True):
+            allowed = effect is Effect.NOTHING or effect.word in words
+            assert cell == ("deploys" if allowed else "ends"), row
