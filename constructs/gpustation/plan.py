@@ -7,23 +7,23 @@ and ends with an exit status for each kind of it (``Effect``). Nothing is left o
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from gpustation.aws_session import make_session
 from gpustation.change_set import REVIEW, ChangeSetError, find_stack, read_changes
 from gpustation.cloud_assembly import AssemblyError, SynthesizedStack, fill, synthesize
 from gpustation.stack_plan import Effect, Plan, plan_of_changes, plan_of_new, plan_of_status
 
 if TYPE_CHECKING:
+    import boto3
     from mypy_boto3_cloudformation import CloudFormationClient
 
 FAILED = 1
@@ -130,15 +130,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(words: list[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
+def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     told = _parser().parse_args(words)
-    # boto3 does not read AWS_REGION, which the CDK CLI prefers
-    session = boto3.Session(region_name=environment.get("AWS_REGION") or None)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt_once)
     try:
-        plan = make_plan(session, app=told.app, context=told.context)
+        plan = make_plan(make_session(), app=told.app, context=told.context)
     except KeyboardInterrupt:
         print("interrupted; nothing is left of the question", file=sys.stderr)
         return INTERRUPTED

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from gpustation.aws_session import make_session
 from gpustation.handlers.images import content_tags
 
 if TYPE_CHECKING:
@@ -244,7 +244,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _save(told: argparse.Namespace) -> None:
-    ssm, cloudformation = boto3.client("ssm"), boto3.client("cloudformation")
+    session = make_session()
+    cloudformation, ssm = session.client("cloudformation"), session.client("ssm")
     workstation = find_workstation(cloudformation, ssm, told.stack)
     _confirm(
         f"{workstation.instance_id} reboots to be copied: what runs on it ends. Its snapshot then "
@@ -253,7 +254,7 @@ def _save(told: argparse.Namespace) -> None:
     )
     stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
     name = told.name or f"{told.stack}-{stamp}"
-    image_id = save(boto3.client("ec2"), workstation, name, tell=_tell)
+    image_id = save(session.client("ec2"), workstation, name, tell=_tell)
     generation = int(workstation.settings["generation"]) % 255 + 1
     print(
         f"{image_id} is ready. A new machine from it: put these into the context of cdk.json,\n"
@@ -264,7 +265,7 @@ def _save(told: argparse.Namespace) -> None:
 
 
 def _undo(told: argparse.Namespace) -> None:
-    ec2 = boto3.client("ec2")
+    ec2 = make_session().client("ec2")
     image = _image(ec2, told.undo)
     _confirm(
         f"{told.undo} ({image.get('Name', '')}) and its snapshots go for good. Go on?", told.yes
