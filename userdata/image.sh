@@ -36,7 +36,7 @@ secrets() {
   fi
   # Of our own only what was built stays, and what its phases, not run again, leave to tell.
   find "$opt" -mindepth 1 -maxdepth 1 ! -name env ! -name python ! -name uv
-  find "$state" -mindepth 1 ! -type d ! -name environment-complete \
+  find "$state" -mindepth 1 ! -type d ! -name environment-complete ! -name loaded-files \
     ! -path '*/done/system' ! -path '*/done/environment' ! -path '*/done/notebooks' \
     ! -path '*/facts/*'
 }
@@ -55,7 +55,7 @@ remove_units() {
 }
 
 install() {
-  local status=0
+  local device status=0
   bash "$scripts/install.sh" --for-image "$@" || status=$?
   # At 194 Image Builder reboots the machine and runs its step again.
   ((status != 3)) || exit 194
@@ -63,6 +63,9 @@ install() {
   # Once for all machines of the image. Jupyter's user cannot write there, so it would compile at
   # every start. What is not for this Python does not compile.
   attempt "$env/bin/python" -m compileall -qq -j 0 "$env/lib" || true
+  # For the list of what that loads; whether it computes is asked on a machine of the image.
+  device=$(compute_device)
+  attempt "$env/bin/python" "$scripts/verify.py" "$device" >/dev/null || true
 }
 
 clean() {

@@ -16,7 +16,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-SETTINGS = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation/settings.json")
+STATE = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation")
+SETTINGS = STATE / "settings.json"
+#: For the machines of an image, which read these files first (lib/warm-files.sh).
+LOADED = STATE / "loaded-files"
 
 
 class MissingGpuError(Exception):
@@ -71,6 +74,18 @@ def verify(device: str, settings: dict[str, Any]) -> dict[str, object]:
     return {"device": device, "devices": names, "note": note, "versions": versions}
 
 
+def loaded_files() -> list[str]:
+    """Return what of the environment this program has loaded: modules in order, then libraries."""
+    modules = [
+        getattr(module, "__cached__", None) or getattr(module, "__file__", None)
+        for module in list(sys.modules.values())
+    ]
+    with open("/proc/self/maps") as maps:
+        mapped = [line.rstrip("\n").partition("/")[2] for line in maps]
+    paths = dict.fromkeys([str(path) for path in modules] + [f"/{path}" for path in mapped])
+    return [path for path in paths if path.startswith(f"{sys.prefix}/") and Path(path).is_file()]
+
+
 def main() -> int:
     """Run the command line."""
     if sys.argv[1:] not in (["gpu"], ["cpu"]):
@@ -78,6 +93,7 @@ def main() -> int:
     device = sys.argv[1]
     try:
         result = verify(device, json.loads(SETTINGS.read_text()))
+        LOADED.write_text("".join(f"{path}\n" for path in loaded_files()))
     except MissingGpuError as error:
         result = {"device": device, "missing": str(error)}
     print(json.dumps(result))

@@ -217,6 +217,7 @@ environment_python() {
 
 simulate_verify() {
   echo 'simulated: no machine was booted, nothing is computed' >&2
+  echo "${0%/bin/*}/lib/simulated" >"${settings%/*}/loaded-files"
   GPU=$(gpu_name) DRIVER=$driver_version real_python - "$settings" "$@" <<'EOF'
 import json, os, sys
 path, title, version, cuda = sys.argv[1:]

@@ -149,6 +149,15 @@ def test_baked_root_holds_no_secret(bakery: Bakery, image: str) -> None:
     assert not (root / "var/lib/gpustation/settings.json").exists()
 
 
+def test_machine_of_the_image_reads_first_what_computing_loads(station: Workstation) -> None:
+    listed = station.sh("cat /var/lib/gpustation/loaded-files").splitlines()
+    assert any(path.endswith("/mxnet/libmxnet.so") for path in listed)
+    station.await_text("the files that computing loads were read once")
+    assert station.sh("cd / && ls -d $(cat /var/lib/gpustation/loaded-files) | wc -l") == str(
+        len(listed)
+    )
+
+
 def test_machines_of_one_image_share_nothing(
     cloud: LocalAws, bakery: Bakery, station: Workstation, image: str
 ) -> None:

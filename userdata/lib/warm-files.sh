@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Reads the environment once, many files at a time: first Python's own, then the large libraries.
+# Reads once what computing loads (verify.py listed it), many files at a time.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 readers=16
 begun=$SECONDS
-# -size -1024k is less than 1 MiB: find rounds up to whole KiB
-find "$env" -type f -size -1024k -print0 | xargs -0 -r -P "$readers" -n 32 cat >/dev/null
-find "$env" -type f -size +1023k -print0 | xargs -0 -r -P "$readers" -n 1 cat >/dev/null
-log "the files of the environment were read once, in $((SECONDS - begun)) s"
+# What has gone since then is not needed.
+xargs --arg-file="$state/loaded-files" --delimiter='\n' -P "$readers" -n 8 cat >/dev/null 2>&1 || true
+log "the files that computing loads were read once, in $((SECONDS - begun)) s"

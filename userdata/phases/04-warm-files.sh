@@ -4,10 +4,11 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 
 # A machine that installed its environment by itself has written, and so has, every block of it.
-if [[ -e $state/environment-complete && ! -e $state/seconds/environment && ! -e $state/warmed ]]; then
+if [[ -e $state/loaded-files && ! -e $state/seconds/environment && ! -e $state/warmed ]]; then
   # Never in the way of what the person or a phase reads
-  run systemd-run --quiet --collect --unit=gpustation-warm --property=Nice=19 --property=CPUWeight=1 \
-    --property=IOSchedulingClass=idle bash "$scripts/lib/warm-files.sh" ||
-    log 'warning: the files of the environment are not warmed'
+  run systemd-run --quiet --collect --unit=gpustation-warm --property=CPUWeight=1 \
+    --property=CPUSchedulingPolicy=idle --property=IOSchedulingClass=idle \
+    bash "$scripts/lib/warm-files.sh" ||
+    log 'warning: the files that computing loads are not warmed'
   touch "$state/warmed"
 fi
