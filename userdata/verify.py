@@ -76,14 +76,13 @@ def verify(device: str, settings: dict[str, Any]) -> dict[str, object]:
 
 def loaded_files() -> list[str]:
     """Return what of the environment this program has loaded: modules in order, then libraries."""
-    modules = [
-        getattr(module, "__cached__", None) or getattr(module, "__file__", None)
-        for module in list(sys.modules.values())
-    ]
-    with open("/proc/self/maps") as maps:
-        mapped = [line.rstrip("\n").partition("/")[2] for line in maps]
-    paths = dict.fromkeys([str(path) for path in modules] + [f"/{path}" for path in mapped])
-    return [path for path in paths if path.startswith(f"{sys.prefix}/") and Path(path).is_file()]
+    # Not by getattr: some modules make up attributes, or fault, when they are asked for one.
+    specs = [vars(module).get("__spec__") for module in list(sys.modules.values())]
+    paths = [str(spec.cached or spec.origin) for spec in specs if spec]
+    for line in Path("/proc/self/maps").read_text(errors="replace").splitlines():
+        paths.append("/" + line.partition("/")[2])
+    inside = [path for path in dict.fromkeys(paths) if path.startswith(f"{sys.prefix}/")]
+    return [path for path in inside if Path(path).is_file()]
 
 
 def main() -> int:
