@@ -1,6 +1,6 @@
 """CPU time of ``cdk synth``: the app against an app with one bare instance.
 
-Beside it the workstation alone: the stage ``Image`` is synthesized along with every command.
+Beside it the workstation alone: the stages are synthesized along with every command.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def measure() -> bool:
         f"cdk synth, CPU time, validation on in all, {ROUNDS} rounds interleaved:\n"
         f"  app.py {median[whole]:.2f} s, bare instance {median[bare]:.2f} s, "
         f"ratio of the medians {ratio:.3f} (limit {LIMIT}): {verdict}\n"
-        f"  without the image's stack: {median[workstation]:.2f} s, "
+        f"  without the stages: {median[workstation]:.2f} s, "
         f"{median[workstation] / median[bare]:.3f} x the bare instance"
     )
     return ratio <= LIMIT

@@ -1,4 +1,4 @@
-"""The app with the workstation's stack alone, to tell what the image's stack costs."""
+"""The app with the workstation's stack alone, to tell what the stages cost."""
 
 import aws_cdk as cdk
 
@@ -6,7 +6,7 @@ from gpustation import read_settings
 from stacks.gpu_workstation_stack import GpuWorkstationStack
 
 if __name__ == "__main__":
-    app = cdk.App()
+    app = cdk.App(stack_traces=False)
     report = read_settings(app.node.get_all_context())
     GpuWorkstationStack(app, "GpuWorkstation", report=report)
     app.synth()

@@ -9,6 +9,7 @@ from aws_cdk import App, Stack, Stage
 from aws_cdk.assertions import Template
 
 from gpustation import read_settings
+from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import USERDATA, GpuWorkstationStack
 
@@ -23,7 +24,7 @@ def make_app(
     outdir: str | None = None,
     scripts: Path | None = None,
     validate: bool = False,
-    with_image_stage: bool = True,
+    with_stages: bool = True,
     **settings: Any,
 ) -> App:
     """The app as ``app.py`` makes it, with the context of cdk.json, which App() does not read.
@@ -32,26 +33,36 @@ def make_app(
         outdir: Folder of the cloud assembly. Default: a temporary one.
         scripts: The machine's scripts. Default: those of the project.
         validate: Run the built-in validation, which takes seconds once per process.
-        with_image_stage: As in ``app.py``; without it is faster.
+        with_stages: As in ``app.py``; without the stages it is faster.
         **settings: Context on top of cdk.json's.
     """
     context = json.loads((ROOT / "cdk.json").read_text())["context"]
     app = App(
-        context=context | settings, outdir=outdir, builtin_cloud_formation_validation=validate
+        context=context | settings,
+        outdir=outdir,
+        builtin_cloud_formation_validation=validate,
+        stack_traces=False,
     )
     report = read_settings(app.node.get_all_context())
     GpuWorkstationStack(app, "GpuWorkstation", report=report, scripts=scripts or USERDATA)
-    if with_image_stage:
+    if with_stages:
         image = Stage(app, "Image")
         GpuImageStack(
             image, "GpuImage", report=report, scripts=scripts or USERDATA, stack_name="GpuImage"
+        )
+        GpuDeployRoleStack(
+            Stage(app, "Ci"),
+            "GpuDeployRole",
+            report=report,
+            stack_names=["GpuWorkstation", "GpuImage"],
+            stack_name="GpuDeployRole",
         )
     return app
 
 
 @functools.cache
 def _template(settings: str) -> Template:
-    app = make_app(with_image_stage=False, **json.loads(settings))
+    app = make_app(with_stages=False, **json.loads(settings))
     stack = app.node.find_child("GpuWorkstation")
     assert isinstance(stack, GpuWorkstationStack)
     return Template.from_stack(stack)
@@ -65,6 +76,14 @@ def _image_template(settings: str, scripts: Path | None) -> Template:
     return Template.from_stack(stack)
 
 
+@functools.cache
+def _role_template(settings: str) -> Template:
+    app = make_app(**json.loads(settings))
+    stack = app.node.find_child("Ci").node.find_child("GpuDeployRole")
+    assert isinstance(stack, Stack)
+    return Template.from_stack(stack)
+
+
 def synthesize(**settings: Any) -> Template:
     """Template of the workstation with these settings; made once per process."""
     return _template(json.dumps(settings, sort_keys=True))
@@ -73,6 +92,11 @@ def synthesize(**settings: Any) -> Template:
 def synthesize_image(*, scripts: Path | None = None, **settings: Any) -> Template:
     """Template of the image with these settings, and other scripts if any."""
     return _image_template(json.dumps(settings, sort_keys=True), scripts)
+
+
+def synthesize_role(**settings: Any) -> Template:
+    """Template of the deploy role with these settings."""
+    return _role_template(json.dumps(settings, sort_keys=True))
 
 
 def component_data(template: Template) -> str:

@@ -1,5 +1,6 @@
 """GPU workstations for deep learning on AWS: CDK constructs, settings and the GPU catalog."""
 
+from gpustation.deploy_role import DeployRole
 from gpustation.gpu_image import GpuImage
 from gpustation.gpu_instance import READY_STEPS, GpuInstance
 from gpustation.image_choice import ImageChoice
@@ -11,6 +12,7 @@ from gpustation.workstation_network import WorkstationNetwork
 
 __all__ = [
     "READY_STEPS",
+    "DeployRole",
     "GpuImage",
     "GpuInstance",
     "ImageChoice",

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import BeforeValidator
 
+from gpustation import github_values as github
 from gpustation import setting_values as values
 from gpustation.handlers import gpu_catalog
 from gpustation.public_key import read_public_key
@@ -36,8 +37,9 @@ Framework = Literal["mxnet", "pytorch"]
 QuotaMode = Literal["enforce", "warn", "request"]
 
 
-def _public_key(value: object) -> str:
-    return "" if str(value).strip() in _UNSET else read_public_key(str(value))
+def _optional(read: Callable[[object], str]) -> BeforeValidator:
+    """Empty where nothing is given, or ``none``."""
+    return BeforeValidator(lambda value: "" if str(value).strip() in _UNSET else read(value))
 
 
 def _number(low: int, high: int, unit: str, reason: str) -> BeforeValidator:
@@ -52,11 +54,6 @@ _disk = _number(
 )
 _generation = _number(1, 255, "", "each generation has a subnet 10.0.<generation>.0/24 of its own")
 _timeout = _number(5, 720, "minutes", "a wait condition waits 12 hours at most; 30 is usual")
-
-
-def _optional_type(value: object) -> str:
-    return "" if str(value).strip() in _UNSET else values.instance_type(value)
-
 
 _framework = BeforeValidator(lambda value: values.one_of(value, ("mxnet", "pytorch")))
 _quota = BeforeValidator(lambda value: values.one_of(value, ("enforce", "warn", "request")))
@@ -83,6 +80,11 @@ class Settings(pydantic.BaseModel):
         image_instance_type: EC2 type that builds and tests images; empty (the default) means
             ``instance_type``.
         image_retain: Images that are no longer the stack's stay in the account. Default: false.
+        github_repository: ``owner/name`` or ``owner@id/name@id``, whose jobs may deploy. Default:
+            none, so there is no role for them.
+        github_environment: Environment that such a job must run in. Default: ``production``.
+        github_oidc_provider_arn: The account's identity provider for GitHub. Default: none, so
+            that the role's stack makes it.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -92,7 +94,7 @@ class Settings(pydantic.BaseModel):
     image: Annotated[str, BeforeValidator(values.image)] = "ubuntu-22.04"
     disk_gib: Annotated[int, _disk] = 64
     availability_zone: Annotated[str, BeforeValidator(values.availability_zone)] = "auto"
-    public_key: Annotated[str, BeforeValidator(_public_key)] = ""
+    public_key: Annotated[str, _optional(lambda value: read_public_key(str(value)))] = ""
     generation: Annotated[int, _generation] = 1
     ssh_cidr: Annotated[tuple[str, ...], BeforeValidator(values.ssh_networks)] = ()
     allow_world_ssh: Annotated[bool, _boolean] = False
@@ -100,8 +102,11 @@ class Settings(pydantic.BaseModel):
     ready_timeout_minutes: Annotated[int, _timeout] = 30
     notebooks: Annotated[bool, _boolean] = True
     cuda_toolkit: Annotated[bool, _boolean] = False
-    image_instance_type: Annotated[str, BeforeValidator(_optional_type)] = ""
+    image_instance_type: Annotated[str, _optional(values.instance_type)] = ""
     image_retain: Annotated[bool, _boolean] = False
+    github_repository: Annotated[str, _optional(github.repository)] = ""
+    github_environment: Annotated[str, BeforeValidator(github.environment)] = "production"
+    github_oidc_provider_arn: Annotated[str, _optional(github.provider_arn)] = ""
 
     @property
     def build_type(self) -> str:
@@ -158,7 +163,9 @@ def _nearly_ours(key: str) -> str | None:
     folded = {name.replace("_", ""): name for name in names}
     plain = key.lower().replace("-", "").replace("_", "")
     close = difflib.get_close_matches(plain, folded, n=1, cutoff=0.8)
-    prefixed = [name for name in names if name.startswith(f"{key.lower()}_")]
+    # A first word, as in disk, or more of the name, as in github_repo
+    starts = (f"{key.lower()}_", key.lower() if "_" in key else f"{key.lower()}_")
+    prefixed = [name for name in names if name.startswith(starts)]
     return folded[close[0]] if close else next(iter(prefixed), None)
 
 

@@ -63,7 +63,7 @@ def test_bare_commands_mean_the_workstation(tmp_path: Path) -> None:
     assert "AWS::ImageBuilder" not in bare.stdout
 
 
-def test_the_image_has_a_plain_name_in_its_stage(tmp_path: Path) -> None:
+def test_the_others_have_plain_names_in_their_stages(tmp_path: Path) -> None:
     listed = subprocess.run(
         [str(CDK), "list", "--output", str(tmp_path / "out")],
         cwd=ROOT,
@@ -72,7 +72,29 @@ def test_the_image_has_a_plain_name_in_its_stage(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert listed.stdout.splitlines() == ["GpuWorkstation", "Image/GpuImage (GpuImage)"]
+    assert listed.stdout.splitlines() == [
+        "GpuWorkstation",
+        "Image/GpuImage (GpuImage)",
+        "Ci/GpuDeployRole (GpuDeployRole)",
+    ]
+
+
+def test_the_role_asks_for_its_repository_and_disturbs_nobody(tmp_path: Path) -> None:
+    asked = synth(tmp_path / "asked" / "out", "Ci/GpuDeployRole", CDK_VALIDATION="false")
+    assert asked.returncode != 0
+    assert asked.stderr.count("ERROR") == 1
+    assert "pass -c github_repository=owner/name" in asked.stderr
+    for number, stack in enumerate(("GpuWorkstation", "Image/GpuImage")):
+        other = synth(tmp_path / str(number) / "out", stack, CDK_VALIDATION="false")
+        assert other.returncode == 0, other.stderr
+        assert "github" not in other.stderr
+    given = synth(
+        tmp_path / "given" / "out",
+        "Ci/GpuDeployRole",
+        *("-c", "github_repository=octo-org/octo-repo"),
+        CDK_VALIDATION="false",
+    )
+    assert given.returncode == 0, given.stderr
 
 
 SECRET = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ"

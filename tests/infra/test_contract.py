@@ -61,7 +61,13 @@ ANOTHER_OF_EACH: dict[str, Any] = {
     "cuda_toolkit": True,
     "image_instance_type": "g5.xlarge",
     "image_retain": True,
+    "github_repository": "octo-org/octo-repo",
+    "github_environment": "staging",
+    "github_oidc_provider_arn": (
+        "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+    ),
 }
+OF_OTHER_STACKS = [key for key in ANOTHER_OF_EACH if key.startswith(("image_", "github_"))]
 
 
 @pytest.mark.parametrize("key", [None, *ANOTHER_OF_EACH])
@@ -113,8 +119,8 @@ def test_what_changes_at_the_next_boot_leaves_the_instance_as_it_is(key: str) ->
     assert changed == resource(synthesize(), "AWS::EC2::Instance")
 
 
-@pytest.mark.parametrize("key", ["image_instance_type", "image_retain"])
-def test_settings_of_the_image_leave_the_workstation_as_it_is(key: str) -> None:
+@pytest.mark.parametrize("key", OF_OTHER_STACKS)
+def test_settings_of_other_stacks_leave_the_workstation_as_it_is(key: str) -> None:
     changed = synthesize(**{key: ANOTHER_OF_EACH[key]})
     assert changed.to_json() == synthesize().to_json()
 

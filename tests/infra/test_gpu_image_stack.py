@@ -37,6 +37,7 @@ def test_its_name_is_plain_though_it_lies_in_a_stage() -> None:
     assert [str(child.node.id) for child in app.node.children if "Tree" not in child.node.id] == [
         "GpuWorkstation",
         "Image",
+        "Ci",
     ]
 
 
@@ -295,8 +296,8 @@ def test_versions_are_what_image_builder_takes() -> None:
 
 
 def test_the_workstations_template_does_not_know_of_it() -> None:
-    def workstation(with_image_stage: bool) -> dict[str, Any]:
-        app = make_app(with_image_stage=with_image_stage)
+    def workstation(with_stages: bool) -> dict[str, Any]:
+        app = make_app(with_stages=with_stages)
         stack = app.node.find_child("GpuWorkstation")
         found: dict[str, Any] = Template.from_stack(stack).to_json()  # type: ignore[arg-type]
         return found

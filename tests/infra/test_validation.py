@@ -10,7 +10,7 @@ import aws_cdk as cdk
 import cdk_nag
 import pytest
 
-from tests.snapshot.test_snapshots import IMAGE_VARIANTS, VARIANTS
+from tests.snapshot.test_snapshots import IMAGE_VARIANTS, ROLE_VARIANTS, VARIANTS
 from tests.synthesis import make_app
 
 
@@ -30,9 +30,11 @@ def findings(app: cdk.App, folder: Path) -> list[str]:
     return found
 
 
-ALL_VARIANTS = {name: {**known, "with_image_stage": False} for name, known in VARIANTS.items()} | {
-    f"image-{name}": known for name, known in IMAGE_VARIANTS.items()
-}
+ALL_VARIANTS = (
+    {name: {**known, "with_stages": False} for name, known in VARIANTS.items()}
+    | {f"image-{name}": known for name, known in IMAGE_VARIANTS.items()}
+    | {f"role-{name}": known for name, known in ROLE_VARIANTS.items()}
+)
 
 
 @pytest.mark.parametrize("variant", ALL_VARIANTS)
@@ -80,9 +82,10 @@ def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
         make_app(outdir=str(tmp_path / variant), **settings).synth()
     workstations = [f"{variant}/GpuWorkstation" for variant in VARIANTS]
     images = [f"image-{variant}/assembly-Image/ImageGpuImage*" for variant in IMAGE_VARIANTS]
+    roles = [f"role-{variant}/assembly-Ci/CiGpuDeployRole*" for variant in ROLE_VARIANTS]
     templates = [
         str(path)
-        for pattern in workstations + images
+        for pattern in workstations + images + roles
         for path in tmp_path.glob(f"{pattern}.template.json")
     ]
     assert len(templates) == len(ALL_VARIANTS)

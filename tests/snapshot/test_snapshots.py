@@ -8,7 +8,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from tests.synthesis import PUBLIC_KEY, synthesize, synthesize_image
+from tests.synthesis import PUBLIC_KEY, synthesize, synthesize_image, synthesize_role
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -40,6 +40,17 @@ IMAGE_VARIANTS: dict[str, dict[str, Any]] = {
         "notebooks": False,
         "cuda_toolkit": True,
         "quota": "request",
+    },
+}
+ROLE_VARIANTS: dict[str, dict[str, Any]] = {
+    "nobody": {},
+    "default": {"github_repository": "octo-org/octo-repo"},
+    "known-provider": {
+        "github_repository": "octo-org@123456/octo-repo@456789",
+        "github_environment": "staging",
+        "github_oidc_provider_arn": (
+            "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+        ),
     },
 }
 VERSIONS = (
@@ -79,3 +90,9 @@ def test_image_template(variant: str, snapshot: SnapshotAssertion) -> None:
     for pattern, name in VERSIONS:
         text = pattern.sub(name, text)
     assert json.loads(text) == snapshot(extension_class=JSONSnapshotExtension)
+
+
+@pytest.mark.parametrize("variant", ROLE_VARIANTS)
+def test_role_template(variant: str, snapshot: SnapshotAssertion) -> None:
+    template = stable(synthesize_role(**ROLE_VARIANTS[variant]).to_json())
+    assert template == snapshot(extension_class=JSONSnapshotExtension)

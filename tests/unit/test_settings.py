@@ -9,6 +9,8 @@ PUBLIC_KEY = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N me@example"
 )
 
+GITHUB_PROVIDER = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+
 
 def only_fault(**context: Any) -> str:
     """The one line that refuses the context."""
@@ -37,6 +39,10 @@ def test_nothing_given_means_the_defaults() -> None:
         ("cuda_toolkit", "TRUE", True),
         ("image_instance_type", "g5.xlarge", "g5.xlarge"),
         ("image_retain", "true", True),
+        ("github_repository", "octo-org/octo.repo_1", "octo-org/octo.repo_1"),
+        ("github_repository", "octo@1/repo@22", "octo@1/repo@22"),
+        ("github_environment", "Production east", "Production east"),
+        ("github_oidc_provider_arn", GITHUB_PROVIDER, GITHUB_PROVIDER),
         ("ssh_cidr", "203.0.113.7/32, 198.51.100.0/24", ("203.0.113.7/32", "198.51.100.0/24")),
     ],
 )
@@ -46,7 +52,16 @@ def test_text_and_json_mean_the_same(key: str, text: str, value: Any) -> None:
     assert getattr(read_settings({key: as_json}).settings, key) == value
 
 
-@pytest.mark.parametrize("key", ["public_key", "ssh_cidr", "image_instance_type"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "public_key",
+        "ssh_cidr",
+        "image_instance_type",
+        "github_repository",
+        "github_oidc_provider_arn",
+    ],
+)
 @pytest.mark.parametrize("value", ["none", ""])
 def test_none_is_taken_at_its_word(key: str, value: str) -> None:
     assert read_settings({key: value}).settings == Settings()
@@ -73,6 +88,38 @@ def test_none_is_taken_at_its_word(key: str, value: str) -> None:
         ({"image_retain": "no"}, ["true or false"]),
         ({"image_instance": "g5.xlarge"}, ["did you mean image_instance_type?"]),
         ({"image_retian": True}, ["did you mean image_retain?"]),
+        ({"github_repository": "octo-org"}, ["owner/name", "owner@id/name@id", "gh api"]),
+        ({"github_repository": "octo-org/*"}, ["without * or ?", "a role for each"]),
+        ({"github_repository": "octo-org/repo-?"}, ["without * or ?"]),
+        ({"github_repository": "octo-org/repo:ref"}, ["owner/name"]),
+        ({"github_repository": "octo-org/repo/x"}, ["owner/name"]),
+        ({"github_repository": "octo@1/repo"}, ["owner@id/name@id"]),
+        ({"github_repository": "octo/repo@2"}, ["owner@id/name@id"]),
+        ({"github_repository": "octo@x/repo@y"}, ["owner@id/name@id"]),
+        ({"github_repository": "-octo/repo"}, ["owner/name"]),
+        ({"github_repository": "octo--org/repo"}, ["owner/name"]),
+        ({"github_repository": "octo/.."}, ["owner/name"]),
+        ({"github_repository": "octo/repo.wiki"}, ["owner/name"]),
+        ({"github_repository": "o" * 40 + "/repo"}, ["owner/name"]),
+        ({"github_repository": "octo/" + "r" * 101}, ["owner/name"]),
+        ({"github_repository": "octo/${aws:userid}"}, ["owner/name"]),
+        ({"github_repository": "https://github.com/octo/repo.git"}, ["did you mean octo/repo?"]),
+        ({"github_repository": "git@github.com:octo/repo"}, ["did you mean octo/repo?"]),
+        ({"github_repository": True}, ["github_repository=true", "owner/name"]),
+        ({"github_environment": "prod*"}, ["without * or ?", "protection rules"]),
+        ({"github_environment": "prod:eu"}, ["no colon", "rename"]),
+        ({"github_environment": ""}, ["1 to 255", "production"]),
+        ({"github_environment": "e" * 256}, ["1 to 255"]),
+        ({"github_environment": "prod;x"}, ["none of"]),
+        ({"github_environment": "${x}"}, ["none of"]),
+        ({"github_environment": "größe"}, ["ASCII"]),
+        ({"github_oidc_provider_arn": "token.actions.githubusercontent.com"}, ["oidc-provider/"]),
+        ({"github_oidc_provider_arn": GITHUB_PROVIDER + "/octo"}, ["list-open-id-connect"]),
+        ({"github_oidc_provider_arn": GITHUB_PROVIDER.replace("git", "evil")}, ["githubuser"]),
+        ({"github_repo": "octo/repo"}, ["did you mean github_repository?"]),
+        ({"github": "octo/repo"}, ["did you mean github_repository?"]),
+        ({"github_env": "prod"}, ["did you mean github_environment?"]),
+        ({"githubRepository": "octo/repo"}, ["did you mean github_repository?"]),
         ({"framework": "torch"}, ["mxnet, pytorch", "did you mean pytorch?"]),
         ({"image": "ubuntu-2204"}, ["did you mean ubuntu-22.04?"]),
         ({"image": "ami-123"}, ["8 or 17"]),

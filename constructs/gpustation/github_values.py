@@ -1,0 +1,98 @@
+"""Reads the settings about GitHub, like ``setting_values``: which jobs may use the deploy role.
+
+They end up in the one condition that keeps others out of the account, so only what cannot mean
+anything else is taken.
+"""
+
+from __future__ import annotations
+
+import re
+
+ISSUER = "token.actions.githubusercontent.com"
+"""Who signs the tokens of GitHub's jobs, without ``https://``."""
+
+MAX_ENVIRONMENT = 255
+"""Longest name of an environment (GitHub, "Managing environments for deployment")."""
+
+MAX_OWNER = 39
+"""Longest name of a user or organization."""
+
+_REPOSITORY = re.compile(r"([^/@]+)(@[0-9]+)?/([^/@]+)(@[0-9]+)?")
+# A managed user of an enterprise has its short code behind a low line
+_OWNER = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*(_[A-Za-z0-9]+)?")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_RESERVED_ENDINGS = (".git", ".wiki")
+_ADDRESS = re.compile(r"(?:https?://|git@|ssh://git@)?github\.com[/:]([^/]+/[^/]+?)(?:\.git)?/?")
+_PROVIDER = re.compile(rf"arn:aws[a-z-]*:iam::[0-9]{{12}}:oidc-provider/{re.escape(ISSUER)}")
+_PATTERNS = "*?"
+
+
+def repository(value: object) -> str:
+    """A repository as the subject of its tokens names it.
+
+    ``owner/name``, or with the ids that tokens carry where GitHub calls their subject immutable:
+    ``owner@123/name@456``. That is so in all repositories made, renamed or transferred since
+    2026-07-15, and where somebody chose it (GitHub, "OpenID Connect reference").
+    """
+    text = str(value).strip()
+    if any(mark in text for mark in _PATTERNS):
+        raise ValueError(
+            "must name one repository, without * or ?; each one that matched could change the "
+            "account, so deploy a role for each that should"
+        )
+    address = _ADDRESS.fullmatch(text)
+    if address and _names_repository(address[1]):
+        raise ValueError(f"is an address; did you mean {address[1]}?")
+    if not _names_repository(text):
+        raise ValueError(
+            "must be owner/name as GitHub spells it, or owner@id/name@id with the ids of both; "
+            "`gh api repos/OWNER/NAME/actions/oidc/customization/sub` tells which (docs/ci.md)"
+        )
+    return text
+
+
+def _names_repository(text: str) -> bool:
+    parts = _REPOSITORY.fullmatch(text)
+    if parts is None:
+        return False
+    owner, owner_id, name, name_id = parts.groups()
+    return (
+        (owner_id is None) == (name_id is None)
+        and len(owner) <= MAX_OWNER
+        and _OWNER.fullmatch(owner) is not None
+        and _NAME.fullmatch(name) is not None
+        and name not in (".", "..")
+        and not name.endswith(_RESERVED_ENDINGS)
+    )
+
+
+def environment(value: object) -> str:
+    """The name of an environment of the repository."""
+    text = str(value).strip()
+    if any(mark in text for mark in _PATTERNS):
+        raise ValueError(
+            "must name one environment, without * or ?; its protection rules are what keeps "
+            "others from deploying"
+        )
+    if ":" in text:
+        raise ValueError(
+            "must have no colon, which separates the parts of a token's subject; rename the "
+            "environment"
+        )
+    if not re.fullmatch(rf"[ -~]{{1,{MAX_ENVIRONMENT}}}", text) or re.search(r"['\"`,;\\$]", text):
+        raise ValueError(
+            f"must be 1 to {MAX_ENVIRONMENT} ASCII characters, none of ' \" ` , ; \\ $; take a "
+            "plain name such as production"
+        )
+    return text
+
+
+def provider_arn(value: object) -> str:
+    """The ARN of the account's identity provider for GitHub."""
+    text = str(value).strip()
+    if not _PROVIDER.fullmatch(text):
+        raise ValueError(
+            f"must be arn:aws:iam::ACCOUNT:oidc-provider/{ISSUER}; "
+            "`aws iam list-open-id-connect-providers` prints it where there is one"
+        )
+    return text

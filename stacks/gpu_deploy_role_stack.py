@@ -1,0 +1,73 @@
+"""The role with which GitHub's jobs deploy the other stacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aws_cdk import Annotations, CfnOutput, CfnWaitConditionHandle, Stack, Tags
+from constructs import Construct
+
+from gpustation import DeployRole, SettingsReport
+from stacks.gpu_workstation_stack import TAG
+from stacks.settings_annotations import annotate_settings
+
+
+class GpuDeployRoleStack(Stack):
+    """A role for the jobs of one GitHub repository in one of its environments.
+
+    Without ``github_repository`` there is nobody to trust: the stack has no role and carries an
+    error, which stops its deploy and no other stack's, and lets ``cdk destroy`` work.
+
+    Args:
+        scope: A stage, so that bare ``cdk`` commands go on to mean the workstation.
+        construct_id: Name of the stack.
+        report: Settings as read. Faults become error annotations.
+        stack_names: Stacks that the jobs deploy, which the role may read.
+        **kwargs: Passed on to ``Stack``, e.g. ``stack_name``.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        report: SettingsReport,
+        stack_names: Sequence[str],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            scope, construct_id, description="Role for deploys from GitHub Actions", **kwargs
+        )
+        settings = report.settings
+        Tags.of(self).add(TAG, self.stack_name)
+        annotate_settings(self, report)
+        if not settings.github_repository:
+            self._ask_for_repository(report)
+            return
+        role = DeployRole(
+            self,
+            "DeployRole",
+            repository=settings.github_repository,
+            environment=settings.github_environment,
+            stack_names=stack_names,
+            provider_arn=settings.github_oidc_provider_arn,
+        )
+        outputs = {
+            "DeployRoleArn": (
+                role.role_arn,
+                "Put it into GitHub as the variable AWS_ROLE_ARN of the environment "
+                f"{settings.github_environment}",
+            ),
+            "Subject": (role.subject, "Who may assume it: the subject of a job's token"),
+        }
+        for name, (value, description) in outputs.items():
+            CfnOutput(self, name, value=value, description=description)
+
+    def _ask_for_repository(self, report: SettingsReport) -> None:
+        CfnWaitConditionHandle(self, "Nobody")  # nothing at all would be no valid template
+        if not any(fault.startswith("github_repository") for fault in report.faults):
+            Annotations.of(self).add_error(
+                "github_repository: this stack needs to know whose jobs may deploy; pass "
+                "-c github_repository=owner/name (docs/ci.md)"
+            )
