@@ -85,6 +85,8 @@ def _identities(client: Clients) -> Iterator[Leftover]:
         yield Leftover("instance profile", profile["InstanceProfileName"])
     for policy in iam.list_policies(Scope="Local")["Policies"]:
         yield Leftover("policy", policy["PolicyName"])
+    for provider in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]:
+        yield Leftover("identity provider", provider["Arn"])
 
 
 def _data(client: Clients) -> Iterator[Leftover]:

@@ -13,6 +13,7 @@ from localaws.emulator import (
     custom_resources,
     image_resource,
     instance_resource,
+    oidc_provider,
     subnet_resource,
 )
 from localaws.emulator.instances import Instances
@@ -25,6 +26,7 @@ def install(world: World, fleet: Instances) -> None:
     provisioners._RESOURCE_HANDLERS[schemas.INSTANCE] = instance_resource.handlers(fleet)
     provisioners._STACK_TAG_PROPERTY[schemas.INSTANCE] = ("Tags", "list")
     subnet_resource.install()
+    oidc_provider.install()
     image_resource.install(fleet)
     _install_parameter_names()
     _install_replacement()

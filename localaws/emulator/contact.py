@@ -53,8 +53,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "ministack.services.iam": (
         "_aws_managed_policies",
+        "_create_oidc_provider",
+        "_error",
         "_lookup_instance_profile",
         "_make_aws_managed_record",
+        "_oidc_providers",
         "_roles",
     ),
     "ministack.services.ssm": ("_parameters", "_public_parameter"),

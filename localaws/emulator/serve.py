@@ -17,7 +17,7 @@ from ministack.services.cloudformation import wait_conditions
 from localaws.boots import commands as booted_commands
 from localaws.boots.fleet import BootedMachines
 from localaws.boots.machine import BootError
-from localaws.emulator import cloudformation, contact, ec2_api, services
+from localaws.emulator import cloudformation, contact, ec2_api, services, web_identity
 from localaws.emulator.instances import Instances
 from localaws.machines import Machines
 from localaws.world import World
@@ -49,6 +49,7 @@ def serve(listener: socket.socket, machines: AnyMachines) -> None:
     world = World()
     fleet = Instances(world, machines)
     services.install(world)
+    web_identity.install()
     ec2_api.install(fleet)
     cloudformation.install(world, fleet)
     config = Config()
