@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,15 @@ class Cdk:
     Args:
         aws: The embedded AWS.
         folder: Where assemblies and output files go.
+        session: Variables of another caller's credentials. Default: the account's root.
     """
 
-    def __init__(self, aws: LocalAws, folder: Path) -> None:
+    def __init__(
+        self, aws: LocalAws, folder: Path, session: Mapping[str, str] | None = None
+    ) -> None:
         self._aws = aws
         self._folder = folder
+        self._session = session or {}
         self._count = 0
 
     def deploy(self, *, scripts: Path | None = None, **settings: Any) -> Run:
@@ -80,7 +85,7 @@ class Cdk:
 
     def run(self, *arguments: str) -> Run:
         """Any other command."""
-        environment = self._aws.environment | {"CDK_VALIDATION": "false"}
+        environment = self._aws.environment | {"CDK_VALIDATION": "false"} | {**self._session}
         path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         output = [] if "--app" in arguments else ["--output", str(self._folder / "cdk.out")]
         done = subprocess.run(
