@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge
+from gpustation.acknowledge import acknowledge_wildcards
 from gpustation.archives import package_zip
 from gpustation.file_asset import FileAsset
 
@@ -57,14 +57,8 @@ class CustomResourceFunction(Construct):
         log_group = logs.CfnLogGroup(self, "Logs", retention_in_days=LOG_DAYS)
         log_group.apply_removal_policy(RemovalPolicy.DESTROY)
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        # The attribute ends with ":*": all streams of this one group
         self.allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.attr_arn])
-        acknowledge(
-            self.role,
-            {
-                "AwsSolutions::AwsSolutions-IAM5[Resource::*]": "EC2's Describe and Service "
-                "Quotas' reading actions take no resource; all others in the policy name theirs"
-            },
-        )
         code = FileAsset.of_bytes(self, name="Code", suffix=".zip", content=package_zip(_HANDLERS))
         function = lambda_.CfnFunction(
             self,
@@ -100,3 +94,8 @@ class CustomResourceFunction(Construct):
         self.role.add_to_policy(
             iam.PolicyStatement(sid=sid, actions=sorted(actions), resources=resources)
         )
+
+    def allow_on_all(self, sid: str, actions: list[str], reason: str) -> None:
+        """Adds a statement of actions that take no resource, with the reason why ``*`` stays."""
+        self.allow(sid, actions, ["*"])
+        acknowledge_wildcards(self.role, {"*": f"{sid}: {reason}"})

@@ -12,7 +12,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge
+from gpustation.acknowledge import acknowledge, acknowledge_wildcards
 from gpustation.archives import scripts_tar
 from gpustation.file_asset import FileAsset
 from gpustation.handlers import gpu_catalog
@@ -185,11 +185,11 @@ class GpuInstance(Construct):
         }
         for sid, (actions, resource) in statements.items():
             role.add_to_policy(iam.PolicyStatement(sid=sid, actions=actions, resources=[resource]))
-        acknowledge(
+        acknowledge_wildcards(
             role,
             {
-                "AwsSolutions::AwsSolutions-IAM5[Resource::*]": "the actions of Session Manager "
-                "take no resource (service authorization reference)"
+                "*": "SessionManager: these actions take no resource (service authorization "
+                "reference)"
             },
         )
         return role

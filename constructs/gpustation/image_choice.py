@@ -81,14 +81,14 @@ class ImageChoice(Construct):
         self.availability_zone = self.resource.get_att_string("AvailabilityZone")
 
     def _allow_reading(self, function: CustomResourceFunction, parameter: str | None) -> None:
-        function.allow(
+        function.allow_on_all(
             "ReadImagesAndZones",
             [
                 "ec2:DescribeAvailabilityZones",
                 "ec2:DescribeImages",
                 "ec2:DescribeInstanceTypeOfferings",
             ],
-            ["*"],  # EC2's Describe actions take no resource
+            "EC2's Describe actions take no resource (service authorization reference)",
         )
         if parameter is not None:
             function.allow("ReadImageId", ["ssm:GetParameter"], [_parameter_arn(self, parameter)])

@@ -8,7 +8,7 @@ from aws_cdk import aws_imagebuilder as imagebuilder
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge
+from gpustation.acknowledge import acknowledge_wildcards
 from gpustation.file_asset import FileAsset
 from gpustation.session_manager import SESSION_MANAGER_ACTIONS
 
@@ -21,7 +21,6 @@ _RUN_COMMAND_ACTIONS = [
     "ec2messages:GetMessages",
     "ec2messages:SendReply",
 ]
-_WILDCARD = "AwsSolutions::AwsSolutions-IAM5"
 _MADE_BY_IMAGE_BUILDER = {"StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}}
 
 
@@ -52,17 +51,18 @@ def allow_building(
         "ReadComponent": (["imagebuilder:GetComponent"], component.attr_arn),
         "ReadTool": (["s3:GetObject"], tool),
         "ReadScripts": (["s3:GetObject"], scripts),
+        # The attribute ends with ":*": all streams of this one group
         "WriteLogs": (["logs:CreateLogStream", "logs:PutLogEvents"], log_group.attr_arn),
     }
     for sid, (actions, resource) in statements.items():
         role.add_to_policy(iam.PolicyStatement(sid=sid, actions=actions, resources=[resource]))
-    acknowledge(
+    acknowledge_wildcards(
         role,
         {
-            f"{_WILDCARD}[Resource::*]": "the actions by which Systems Manager gives its commands "
-            "take no resource (service authorization reference)",
-            f"{_WILDCARD}[Resource::arn:<AWS::Partition>:s3:::ec2imagebuilder*]": "AWS's own "
-            "buckets with the tool that runs components; their names differ by region",
+            "*": "TakeCommands: the actions by which Systems Manager gives its commands take no "
+            "resource (service authorization reference)",
+            "arn:<AWS::Partition>:s3:::ec2imagebuilder*": "ReadTool: AWS's own buckets with the "
+            "tool that runs components; their names differ by region",
         },
     )
 
@@ -101,13 +101,13 @@ def deletion_role(scope: Construct, construct_id: str, name: str) -> iam.Role:
     made = "ids are known only once an image is made; a condition on its tag names its maker"
     place = "<AWS::Partition>:ec2:<AWS::Region>:"
     versions = f"<AWS::Partition>:imagebuilder:<AWS::Region>:<AWS::AccountId>:image/{name}/*"
-    acknowledge(
+    acknowledge_wildcards(
         role,
         {
-            f"{_WILDCARD}[Resource::*]": "these two find things and take no resource",
-            f"{_WILDCARD}[Resource::arn:{place}:image/*]": made,
-            f"{_WILDCARD}[Resource::arn:{place}:snapshot/*]": made,
-            f"{_WILDCARD}[Resource::arn:{versions}]": "all versions of this one image",
+            "*": "FindImages: these two find things and take no resource",
+            f"arn:{place}:image/*": f"DeleteImages, ReadImages: {made}",
+            f"arn:{place}:snapshot/*": f"DeleteSnapshots: {made}",
+            f"arn:{versions}": "ForgetImages: all versions of this one image",
         },
     )
     return role

@@ -72,7 +72,7 @@ class QuotaCheck(Construct):
         """Need, limit and use as a sentence, or what is unknown."""
 
     def _allow_reading(self, function: CustomResourceFunction) -> None:
-        function.allow(
+        function.allow_on_all(
             "ReadUse",
             [
                 "ec2:DescribeAvailabilityZones",
@@ -80,16 +80,16 @@ class QuotaCheck(Construct):
                 "ec2:DescribeInstanceTypes",
                 "ec2:DescribeInstances",
             ],
-            ["*"],  # EC2's Describe actions take no resource
+            "EC2's Describe actions take no resource (service authorization reference)",
         )
-        function.allow(
+        function.allow_on_all(
             "ReadQuota",
             [
                 "servicequotas:GetAWSDefaultServiceQuota",
                 "servicequotas:GetServiceQuota",
                 "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
             ],
-            ["*"],  # the reading actions take no resource, only the requesting one does
+            "Service Quotas' reading actions take no resource, only the requesting one does",
         )
         function.allow("ReadStack", ["cloudformation:DescribeStacks"], [Stack.of(self).stack_id])
 
