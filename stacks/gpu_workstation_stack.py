@@ -23,7 +23,7 @@ from gpustation import (
     SettingsReport,
     WorkstationNetwork,
 )
-from gpustation.acknowledge import acknowledge
+from gpustation.acknowledge import acknowledge, acknowledge_checkov
 from gpustation.handlers import gpu_catalog
 from stacks.person_commands import PersonCommands
 from stacks.settings_annotations import annotate_settings
@@ -81,6 +81,7 @@ class GpuWorkstationStack(Stack):
                     "CloudFormation-Validate::W2508": reason,
                 },
             )
+            acknowledge_checkov(network.security_group, {"CKV_AWS_24": reason})
 
         generation = Construct(self, f"Generation{settings.generation}")
         choice = ImageChoice(

@@ -1,8 +1,11 @@
-"""Acknowledges a finding of a validation, next to the resource that it is about."""
+"""Acknowledges a finding of a validation, next to the resource that it is about.
+
+CDK's validations (its own and cdk-nag) read the construct tree, checkov reads the template.
+"""
 
 from __future__ import annotations
 
-from aws_cdk import Acknowledgment, Validations
+from aws_cdk import Acknowledgment, CfnResource, Validations
 from constructs import IConstruct
 
 
@@ -29,3 +32,22 @@ def acknowledge_wildcards(construct: IConstruct, reasons: dict[str, str]) -> Non
     """
     findings = {f"AwsSolutions::AwsSolutions-IAM5[Resource::{on}]": on for on in reasons}
     acknowledge(construct, {finding: reasons[on] for finding, on in findings.items()})
+
+
+def acknowledge_checkov(construct: IConstruct, reasons: dict[str, str]) -> None:
+    """Acknowledges findings of checkov, in the resource's metadata, where it looks for them.
+
+    CloudFormation ignores them there: they change no property and replace nothing.
+
+    Args:
+        construct: The resource, or the construct that has it as its default child.
+        reasons: Reason by checkov's id, e.g. ``CKV_AWS_158``; all of the resource at once.
+
+    Raises:
+        ValueError: There is no such resource.
+    """
+    resource = construct.node.default_child or construct
+    if not isinstance(resource, CfnResource):
+        raise ValueError(f"{construct.node.path} must be a resource or have one as default child")
+    skipped = [{"id": finding, "comment": reason} for finding, reason in reasons.items()]
+    resource.add_metadata("checkov", {"skip": skipped})

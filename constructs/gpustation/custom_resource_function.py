@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aws_cdk import Duration, RemovalPolicy, Stack
+from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
-from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge_wildcards
+from gpustation.acknowledge import acknowledge_checkov, acknowledge_wildcards
 from gpustation.archives import package_zip
 from gpustation.file_asset import FileAsset
+from gpustation.log_group import add_log_group
 
 _HANDLERS = Path(__file__).parent / "handlers"
 
@@ -24,9 +24,6 @@ FUNCTION_TIMEOUT = Duration.minutes(5)
 
 MEMORY_MIB = 256
 """Four AWS clients and their threads fit; with memory comes the share of a processor."""
-
-LOG_DAYS = 30
-"""How long the functions' logs are kept while the stack lives."""
 
 ANSWER_TIMEOUT = Duration.minutes(6)
 """How long CloudFormation waits for a function that died without an answer."""
@@ -54,8 +51,7 @@ class CustomResourceFunction(Construct):
         self, scope: Construct, construct_id: str, *, module: str, description: str
     ) -> None:
         super().__init__(scope, construct_id)
-        log_group = logs.CfnLogGroup(self, "Logs", retention_in_days=LOG_DAYS)
-        log_group.apply_removal_policy(RemovalPolicy.DESTROY)
+        log_group = add_log_group(self, "Logs")
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         # The attribute ends with ":*": all streams of this one group
         self.allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.attr_arn])
@@ -74,6 +70,17 @@ class CustomResourceFunction(Construct):
             logging_config=lambda_.CfnFunction.LoggingConfigProperty(log_group=log_group.ref),
             timeout=int(FUNCTION_TIMEOUT.to_seconds()),
             memory_size=MEMORY_MIB,
+        )
+        acknowledge_checkov(
+            function,
+            {
+                "CKV_AWS_115": "CloudFormation calls it a few times per deploy; reserving for it "
+                "fails in accounts whose limit is the first one, of 10",
+                "CKV_AWS_116": "a call that is lost fails the deploy after service_timeout, which "
+                "is where a person looks; nobody would read a queue",
+                "CKV_AWS_117": "it calls AWS's public APIs alone; from a network of its own it "
+                "would need a NAT gateway, for 32 USD a month",
+            },
         )
         function.node.add_dependency(self.role)  # the policy too, which is a resource of its own
         self.function_arn = function.attr_arn

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-from aws_cdk import RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_imagebuilder as imagebuilder
-from aws_cdk import aws_logs as logs
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
@@ -18,9 +16,7 @@ from gpustation.handlers.images import image_parameter
 from gpustation.image_choice import ImageChoice
 from gpustation.image_contents import DISK_GIB, DISK_MIBPS, ImageContents
 from gpustation.image_roles import allow_building, deletion_role
-
-LOG_DAYS = 30
-"""How long the logs of a build are kept while the stack lives."""
+from gpustation.log_group import add_log_group
 
 TEST_MINUTES = 60
 """How long the tests may take; Image Builder takes no less."""
@@ -62,13 +58,8 @@ class GpuImage(Construct):
         gpu_catalog.require_fitting(contents.instance_type, contents.framework)
         self._contents = contents
         asset = FileAsset.of_bytes(self, name="Scripts", suffix=".tar", content=contents.archive)
-        log_group = logs.CfnLogGroup(
-            self,
-            "Logs",
-            log_group_name=f"/aws/imagebuilder/{contents.name}",  # where Image Builder writes
-            retention_in_days=LOG_DAYS,
-        )
-        log_group.apply_removal_policy(RemovalPolicy.DESTROY)
+        # The name is where Image Builder writes
+        log_group = add_log_group(self, "Logs", name=f"/aws/imagebuilder/{contents.name}")
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         component = self._component(asset)
         allow_building(role, component=component, asset=asset, log_group=log_group)

@@ -12,13 +12,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge, acknowledge_wildcards
+from gpustation.acknowledge import acknowledge, acknowledge_checkov, acknowledge_wildcards
 from gpustation.archives import scripts_tar
 from gpustation.file_asset import FileAsset
 from gpustation.handlers import gpu_catalog
 from gpustation.image_choice import ImageChoice
 from gpustation.ready_signal import ReadySignal
-from gpustation.session_manager import SESSION_MANAGER_ACTIONS
+from gpustation.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
 from gpustation.settings import Framework
 from gpustation.user_data import render_user_data
 
@@ -191,6 +191,9 @@ class GpuInstance(Construct):
                 "*": "SessionManager: these actions take no resource (service authorization "
                 "reference)"
             },
+        )
+        acknowledge_checkov(
+            role.node.find_child("DefaultPolicy"), {"CKV_AWS_111": WRITES_BY_NO_RESOURCE}
         )
         return role
 

@@ -8,9 +8,9 @@ from aws_cdk import aws_imagebuilder as imagebuilder
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge_wildcards
+from gpustation.acknowledge import acknowledge_checkov, acknowledge_wildcards
 from gpustation.file_asset import FileAsset
-from gpustation.session_manager import SESSION_MANAGER_ACTIONS
+from gpustation.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
 
 _RUN_COMMAND_ACTIONS = [
     # By which Image Builder starts its work where the agent still uses the older channel
@@ -64,6 +64,9 @@ def allow_building(
             "arn:<AWS::Partition>:s3:::ec2imagebuilder*": "ReadTool: AWS's own buckets with the "
             "tool that runs components; their names differ by region",
         },
+    )
+    acknowledge_checkov(
+        role.node.find_child("DefaultPolicy"), {"CKV_AWS_111": WRITES_BY_NO_RESOURCE}
     )
 
 

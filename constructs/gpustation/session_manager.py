@@ -10,3 +10,8 @@ SESSION_MANAGER_ACTIONS = (
     "ssmmessages:OpenDataChannel",
 )
 """They take no resource (service authorization reference)."""
+
+WRITES_BY_NO_RESOURCE = (
+    "some of Systems Manager's actions write, and take no resource; the others name theirs"
+)
+"""Why checkov's CKV_AWS_111 stays for the roles that have these actions."""
