@@ -31,7 +31,7 @@ class DeployRole(Construct):
 
     It may do almost nothing itself: it assumes two roles of ``cdk bootstrap``, as a person's
     ``cdk deploy`` does, and reads the stacks. Whoever assumes it can have CloudFormation do all
-    that the bootstrap's own execution role may (docs/decisions/0006-the-deploy-role.md), so the
+    that the bootstrap's own execution role may (docs/decisions/0007-the-deploy-role.md), so the
     environment's rules are the gate.
 
     Args:

@@ -1,5 +1,7 @@
 """``Ci/GpuDeployRole``: its life, and a whole deploy and destroy with nothing but its session."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,7 +102,7 @@ def test_the_accounts_own_provider_is_used_and_stays(aws: LocalAws, role: RoleSt
         iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=provider)
 
 
-def test_its_session_is_enough_to_deploy_to_compare_and_to_destroy(
+def test_its_session_is_enough_to_deploy_to_plan_to_compare_and_to_destroy(
     aws: LocalAws, role: RoleStack, account: Account, tmp_path: Path
 ) -> None:
     assert role.deploy(github_repository=REPOSITORY).status == 0
@@ -119,6 +121,17 @@ def test_its_session_is_enough_to_deploy_to_compare_and_to_destroy(
     compared = job.run("diff", "--app", str(tmp_path / "job" / "assembly-1"))
     assert compared.status == 0
     assert "Number of stacks with differences: 0" in compared.output
+    planned = subprocess.run(
+        [
+            *(sys.executable, "-m", "gpustation.plan"),
+            *("--app", str(tmp_path / "job" / "assembly-1")),
+        ],
+        env=aws.environment | session,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert planned.returncode == 0, planned.stdout + planned.stderr
     again = job.deploy(ssh_cidr="203.0.113.7/32")
     assert again.status == 0
     assert job.destroy().status == 0

@@ -12,7 +12,7 @@ the evaluator that also decides about every call; the trust policy is asked by r
   authorization reference; the simulator does not know which actions take one.
 - Nobody checks a token's signature here. On AWS a token that GitHub did not sign opens nothing.
 - What the two bootstrap roles may do is the bootstrap's: whoever acts as its deploy role can have
-  CloudFormation delete any stack. That is allowed on purpose, and said in docs/decisions/0006.
+  CloudFormation delete any stack. That is allowed on purpose, and said in docs/decisions/0007.
 """
 
 from collections.abc import Iterator
