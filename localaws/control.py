@@ -72,9 +72,11 @@ class Control:
         """Make calls of an operation fail.
 
         Args:
-            operation: Its API name, e.g. `GetServiceQuota`, `DescribeInstances`, `GetParameter`;
+            operation: Its API name, e.g. `GetServiceQuota`, `DescribeInstances`, `GetParameter`,
+                or IAM's name of it where several services have it: `logs:ListTagsForResource`;
                 `Signal` for what is sent to a wait condition's handle: status 503, or with
-                `silent` no answer at all.
+                `silent` no answer at all. EC2, Systems Manager and Service Quotas know all kinds,
+                the other services `throttle` and `deny`.
             kind: How it fails; None: it works again.
             times: How many calls fail before it works again. Default: all of them.
         """
@@ -134,6 +136,13 @@ class Control:
     def machine_silent(self, on: bool) -> None:
         """Whether machines start and then do nothing at all, for boots from now on."""
         self._call("machine_silent", on=on)
+
+    def hold_logs(self, on: bool) -> None:
+        """Whether the functions' logs are held back; what was held is delivered when it ends.
+
+        AWS delivers them seconds after the run, so maybe after the group is gone.
+        """
+        self._call("hold_logs", on=on)
 
     def wait_scale(self, scale: float) -> None:
         """How many real seconds one second of a wait condition or ServiceTimeout lasts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -34,6 +35,7 @@ class World:
     events: list[InstanceEvent] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     signals: list[dict[str, str]] = field(default_factory=list)
+    held_logs: list[Callable[[], None]] | None = None
 
     def take_fault(self, operation: str) -> Fault | None:
         """The fault that this call meets, counted down."""
@@ -48,6 +50,13 @@ class World:
         found: Fault = kind
         return found
 
+    def deliver(self, write: Callable[[], None]) -> None:
+        """Write a function's log, or hold it until `hold_logs` lets it go."""
+        if self.held_logs is None:
+            write()
+        else:
+            self.held_logs.append(write)
+
     def record(self, instance_id: str, event: Any, instance_type: str) -> None:
         """Add to the instances' history."""
         self.events.append(InstanceEvent(instance_id, event, time.time(), instance_type))
@@ -56,6 +65,7 @@ class World:
 
     def reset(self) -> None:
         """Everything as in a new account, but for what has happened."""
+        self.hold_logs(False)
         fresh = World(events=self.events, calls=self.calls)
         self.__dict__.update(fresh.__dict__)
 
@@ -104,6 +114,12 @@ class World:
     def machine_silent(self, on: bool) -> None:
         """Say whether machines do nothing."""
         self.silent = on
+
+    def hold_logs(self, on: bool) -> None:
+        """Hold the functions' logs, or deliver all that were held."""
+        held, self.held_logs = self.held_logs or [], [] if on else None
+        for write in held:
+            write()
 
     def wait_scale(self, scale: float) -> None:
         """Set the length of a second."""

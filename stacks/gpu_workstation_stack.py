@@ -25,11 +25,12 @@ from gpustation import (
 )
 from gpustation.acknowledge import acknowledge, acknowledge_checkov
 from gpustation.handlers import gpu_catalog
+from gpustation.tags import OWNER_TAG
 from stacks.person_commands import PersonCommands
 from stacks.settings_annotations import annotate_settings
 
 USERDATA = Path(__file__).parent.parent / "userdata"
-TAG = "gpustation"
+TAG = OWNER_TAG
 
 
 class GpuWorkstationStack(Stack):

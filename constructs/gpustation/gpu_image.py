@@ -17,6 +17,7 @@ from gpustation.image_choice import ImageChoice
 from gpustation.image_contents import DISK_GIB, DISK_MIBPS, ImageContents
 from gpustation.image_roles import allow_building, deletion_role
 from gpustation.log_group import add_log_group
+from gpustation.tags import RETAINED_TAG
 
 TEST_MINUTES = 60
 """How long the tests may take; Image Builder takes no less."""
@@ -36,8 +37,9 @@ class GpuImage(Construct):
         choice: Base image and zone; make another for other contents, as it never changes its mind.
         subnet: Subnet in that zone with a route to the internet and public addresses.
         security_group: What may come in while it is built: nothing need.
-        retain: Old images and their snapshots stay in the account, and on the bill. Default:
-            false, an image goes with its successor's birth or with the stack.
+        retain: Old images and their snapshots stay in the account, and on the bill; those that
+            are built from now on say so in a tag. Default: false, an image goes with its
+            successor's birth or with the stack.
 
     Raises:
         ValueError: The type is not in the catalog or cannot run the framework.
@@ -57,6 +59,8 @@ class GpuImage(Construct):
         super().__init__(scope, construct_id)
         gpu_catalog.require_fitting(contents.instance_type, contents.framework)
         self._contents = contents
+        # Not among the contents: an image is not built anew because it is to stay
+        self._ami_tags = contents.image_tags | ({RETAINED_TAG: "true"} if retain else {})
         asset = FileAsset.of_bytes(self, name="Scripts", suffix=".tar", content=contents.archive)
         # The name is where Image Builder writes
         log_group = add_log_group(self, "Logs", name=f"/aws/imagebuilder/{contents.name}")
@@ -133,7 +137,7 @@ class GpuImage(Construct):
                     ),
                 )
             ],
-            ami_tags=contents.image_tags,
+            ami_tags=self._ami_tags,
         )
 
     def _infrastructure(

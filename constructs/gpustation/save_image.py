@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from gpustation.aws_session import make_session
 from gpustation.handlers.images import content_tags
+from gpustation.tags import OWNER_TAG, SAVED_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -27,10 +28,6 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
     from mypy_boto3_ssm import SSMClient
 
-OWNER_TAG = "gpustation"
-"""Marks what is ours; its value is the stack's name."""
-SAVED_TAG = "gpustation:saved-from"
-"""Marks an image of this module, and what may be undone; its value is the instance's id."""
 WAIT_MINUTES = 60
 """How long an image may take: the first snapshot of a full 64 GiB disk takes some ten minutes."""
 POLL_SECONDS = 10.0

@@ -8,7 +8,7 @@ from typing import Any
 
 from ministack.services import ec2
 
-from localaws.emulator import ec2_catalog, ec2_images, wire
+from localaws.emulator import ec2_catalog, ec2_images, ec2_tagged, wire
 from localaws.emulator.ec2_request import Parameters, deep, disks, one, passes, tags
 from localaws.emulator.instance_record import Launch
 from localaws.emulator.instances import Instances
@@ -143,6 +143,9 @@ def modify(fleet: Instances, asked: Parameters) -> wire.Answer:
 ACTIONS: dict[str, Action] = {
     "RunInstances": run,
     "DescribeInstances": describe,
+    "DescribeKeyPairs": ec2_tagged.key_pairs,
+    "CreateNetworkInterface": ec2_tagged.create_interface,
+    "DescribeNetworkInterfaces": ec2_tagged.interfaces,
     "StopInstances": change_state("StopInstances"),
     "StartInstances": change_state("StartInstances"),
     "RebootInstances": reboot,

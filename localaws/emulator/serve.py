@@ -17,7 +17,14 @@ from ministack.services.cloudformation import wait_conditions
 from localaws.boots import commands as booted_commands
 from localaws.boots.fleet import BootedMachines
 from localaws.boots.machine import BootError
-from localaws.emulator import cloudformation, contact, ec2_api, services, web_identity
+from localaws.emulator import (
+    cloudformation,
+    contact,
+    ec2_api,
+    function_logs,
+    services,
+    web_identity,
+)
 from localaws.emulator.instances import Instances
 from localaws.machines import Machines
 from localaws.world import World
@@ -52,6 +59,8 @@ def serve(listener: socket.socket, machines: AnyMachines) -> None:
     web_identity.install()
     ec2_api.install(fleet)
     cloudformation.install(world, fleet)
+    function_logs.install(world)
+    services.install_refusals(world)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.loglevel = "WARNING"

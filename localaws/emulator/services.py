@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -79,6 +80,30 @@ def install(world: World) -> None:
     ssm._public_parameter = public_parameter
 
 
+def install_refusals(world: World) -> None:
+    """Let planned faults meet the calls of all other services, in ministack's own words."""
+    for name in ("cloudformation", "iam", "imagebuilder", "lambda", "logs", "s3", "sts"):
+        app.SERVICE_HANDLERS[name] = _with_refusals(name, app.SERVICE_HANDLERS[name], world)
+
+
+def _with_refusals(name: str, service: Service, world: World) -> Service:
+    async def refusing(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Answer:
+        action = iam_actions.extract_iam_action(name, method, path, headers, body, query) or ""
+        kind = world.take_fault(action) or world.take_fault(action.partition(":")[2])
+        if kind is None:
+            return await service(method, path, headers, body, query)
+        code = {"deny": "", "throttle": "ThrottlingException"}[kind]
+        caller, request = f"arn:aws:iam::{get_account_id()}:root", str(uuid.uuid4())
+        refusal: Answer = iam_actions.access_denied_response(
+            name, action, caller, request, error_code=code, headers=headers
+        )
+        return refusal
+
+    return refusing
+
+
 def _correct_authorization() -> None:
     """What ministack's IAM is told otherwise than AWS's.
 
@@ -137,7 +162,7 @@ def _with_faults(name: str, service: Service, world: World) -> Service:
     ) -> Answer:
         operation = _operation(headers, body)
         world.calls.append(operation)
-        kind = world.take_fault(operation)
+        kind = world.take_fault(operation) or world.take_fault(f"{name}:{operation}")
         if kind is None:
             return await service(method, path, headers, body, query)
         code, text, status = _FAULTS[kind, name]

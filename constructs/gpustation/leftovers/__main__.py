@@ -1,0 +1,53 @@
+"""The command: ``python -m gpustation.leftovers``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import boto3
+from botocore.exceptions import BotoCoreError
+
+from gpustation.leftovers.find import find_leftovers
+from gpustation.leftovers.ours import STACK_NAMES
+from gpustation.leftovers.report import exit_status, report
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m gpustation.leftovers",
+        description="Lists what is left in the account of workstations and images whose stacks "
+        "are gone, with its cost and the command that removes it. Changes nothing.",
+        epilog="Exit status: 0 nothing is left, 1 something is, 2 wrong usage, 3 could not be "
+        "checked (a permission is missing; docs/leftovers.md has the policy).",
+    )
+    parser.add_argument("--region", default="", help="region (default: as the AWS CLI finds it)")
+    parser.add_argument("--profile", help="profile of the AWS configuration")
+    parser.add_argument(
+        "--stack",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"also a stack of ours, beside {', '.join(STACK_NAMES)}; may be repeated",
+    )
+    return parser
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    told = _parser().parse_args(words)
+    try:
+        session = boto3.session.Session(profile_name=told.profile)
+        found = find_leftovers(session, region=told.region, stacks=told.stack)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except (BotoCoreError, ValueError) as error:
+        print(f"leftovers: {error}", file=sys.stderr)
+        return 3
+    report(found)
+    return exit_status(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

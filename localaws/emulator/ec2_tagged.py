@@ -1,0 +1,41 @@
+"""EC2's calls about what ministack keeps without its tags: key pairs, network interfaces."""
+
+from __future__ import annotations
+
+from ministack.services import ec2
+
+from localaws.emulator import wire
+from localaws.emulator.ec2_request import Parameters, tags
+from localaws.emulator.instances import Instances
+from localaws.errors import ApiError
+
+
+def key_pairs(_fleet: Instances, asked: Parameters) -> wire.Answer:
+    """DescribeKeyPairs."""
+    names = ec2._parse_member_list(asked, "KeyName")
+    for name in names:
+        if name not in ec2._key_pairs:
+            raise ApiError("InvalidKeyPair.NotFound", f"The key pair '{name}' does not exist")
+    pairs = [pair for pair in ec2._key_pairs.values() if not names or pair["KeyName"] in names]
+    rows = [{**pair, "Tags": ec2._tags.get(pair["KeyPairId"], [])} for pair in pairs]
+    return wire.answer("DescribeKeyPairs", {"KeyPairs": rows})
+
+
+def create_interface(_fleet: Instances, asked: Parameters) -> wire.Answer:
+    """CreateNetworkInterface."""
+    before = set(ec2._network_interfaces)
+    found: wire.Answer = ec2._create_network_interface(asked)
+    for made in set(ec2._network_interfaces) - before:
+        ec2._tags[made] = tags(asked, "network-interface")
+    return found
+
+
+def interfaces(_fleet: Instances, asked: Parameters) -> wire.Answer:
+    """DescribeNetworkInterfaces."""
+    names = ec2._parse_member_list(asked, "NetworkInterfaceId")
+    rows = [
+        {**one, "TagSet": ec2._tags.get(name, [])}
+        for name, one in ec2._network_interfaces.items()
+        if not names or name in names
+    ]
+    return wire.answer("DescribeNetworkInterfaces", {"NetworkInterfaces": rows})

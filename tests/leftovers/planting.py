@@ -1,0 +1,354 @@
+"""One leftover of each kind, made by plain API calls and owned by no stack."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from localaws import LocalAws
+from tests.localaws.probe_stack import UBUNTU, Stack
+
+GONE = "GpuGone"
+"""A stack that never was: what bears its name is left of it."""
+TAGS = [{"Key": "gpustation", "Value": GONE}]
+PLAIN = {"gpustation": GONE}
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": "ec2.amazonaws.com"},
+            }
+        ],
+    }
+)
+ALLOWS = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}],
+    }
+)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What was planted, and the row that must tell of it."""
+
+    kind: str
+    id: str
+    usd: float = 0.0
+
+
+def specified(kind: str) -> list[dict[str, Any]]:
+    return [{"ResourceType": kind, "Tags": TAGS}]
+
+
+class Garden:
+    """Plants leftovers, in places that are not ours where a thing needs a place.
+
+    Args:
+        aws: The embedded AWS, with quota for a machine.
+    """
+
+    def __init__(self, aws: LocalAws) -> None:
+        self.aws = aws
+        self._places: list[Callable[[], Any]] = []
+
+    def plant(self, kind: str) -> list[Planted]:
+        """A leftover of this kind, and what cannot but be left with it, in removal's order."""
+        made = getattr(self, f"_{kind.replace(' ', '_').lower()}")()
+        return made if isinstance(made, list) else [made]
+
+    def clear(self) -> None:
+        """Take the places away again."""
+        while self._places:
+            self._places.pop()()
+
+    def _client(self, service: str) -> Any:
+        return self.aws.client(service)
+
+    def _foreign_vpc(self) -> str:
+        ec2 = self._client("ec2")
+        vpc = str(ec2.create_vpc(CidrBlock="10.8.0.0/16")["Vpc"]["VpcId"])
+        self._places.append(lambda: ec2.delete_vpc(VpcId=vpc))
+        return vpc
+
+    def _stack(self) -> Planted:
+        self._client("cloudformation").create_change_set(
+            StackName="GpuWorkstation",
+            ChangeSetName="cdk-deploy-change-set",
+            ChangeSetType="CREATE",
+            TemplateBody=json.dumps({"Resources": {"P": parameter()}}),
+        )
+        self._await_change_set("GpuWorkstation")
+        return Planted("stack", "GpuWorkstation")
+
+    def _change_set(self) -> Planted:
+        living = Stack(self.aws, "GpuImage")
+        assert living.create({"P": parameter()}) == "CREATE_COMPLETE"
+        self._places.append(living.delete)
+        self._client("cloudformation").create_change_set(
+            StackName="GpuImage",
+            ChangeSetName="cdk-diff-change-set",
+            TemplateBody=json.dumps({"Resources": {"P": parameter("another")}}),
+        )
+        self._await_change_set("GpuImage")
+        return Planted("change set", "cdk-diff-change-set")
+
+    def _await_change_set(self, stack: str) -> None:
+        cloudformation = self._client("cloudformation")
+        deadline = time.monotonic() + 30
+        while True:
+            found = cloudformation.list_change_sets(StackName=stack)["Summaries"]
+            if [one for one in found if one["Status"] == "CREATE_COMPLETE"]:
+                return
+            assert time.monotonic() < deadline, found
+            time.sleep(0.05)
+
+    def _image_id(self) -> str:
+        return str(self._client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"])
+
+    def _instance(self) -> Planted:
+        # No disk of its own kind here: instance and disk are two rows, and one is wanted
+        self.aws.control.add_image("ami-0000000000000000a", root_device_type="instance-store")
+        (made,) = self._client("ec2").run_instances(
+            ImageId="ami-0000000000000000a",
+            InstanceType="g4dn.xlarge",
+            MinCount=1,
+            MaxCount=1,
+            TagSpecifications=specified("instance"),
+        )["Instances"]
+        return Planted("instance", made["InstanceId"], (0.526 + 0.005) * 730)
+
+    def _volume(self) -> Planted:
+        """A disk whose machine is gone, because it was not to go with it."""
+        ec2 = self._client("ec2")
+        disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 64, "VolumeType": "gp3"}}
+        disk["Ebs"]["DeleteOnTermination"] = False  # type: ignore[index]
+        (made,) = ec2.run_instances(
+            ImageId=self._image_id(),
+            InstanceType="g4dn.xlarge",
+            MinCount=1,
+            MaxCount=1,
+            BlockDeviceMappings=[disk],
+            TagSpecifications=specified("volume"),
+        )["Instances"]
+        volume = made["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
+        ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+        return Planted("volume", volume, 64 * 0.08)
+
+    def _address(self) -> Planted:
+        made = self._client("ec2").allocate_address(TagSpecifications=specified("elastic-ip"))
+        return Planted("address", made["AllocationId"], 3.65)
+
+    def _snapshot(self) -> Planted:
+        ec2 = self._client("ec2")
+        volume = ec2.create_volume(AvailabilityZone="us-east-1a", Size=30, VolumeType="gp3")
+        made = ec2.create_snapshot(
+            VolumeId=volume["VolumeId"], TagSpecifications=specified("snapshot")
+        )
+        ec2.delete_volume(VolumeId=volume["VolumeId"])
+        return Planted("snapshot", made["SnapshotId"], 1.5)
+
+    def _image(self) -> list[Planted]:
+        """An image, which is nothing without its snapshot; that one bears no tag."""
+        ec2 = self._client("ec2")
+        (machine,) = ec2.run_instances(
+            ImageId=self._image_id(), InstanceType="g4dn.xlarge", MinCount=1, MaxCount=1
+        )["Instances"]
+        made = ec2.create_image(
+            InstanceId=machine["InstanceId"],
+            Name="left behind",
+            TagSpecifications=specified("image"),
+        )["ImageId"]
+        ec2.get_waiter("image_available").wait(ImageIds=[made], WaiterConfig={"Delay": 1})
+        ec2.terminate_instances(InstanceIds=[machine["InstanceId"]])
+        (image,) = ec2.describe_images(ImageIds=[made])["Images"]
+        snapshot = image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+        return [Planted("image", made), Planted("snapshot", snapshot, 8 * 0.05)]
+
+    def _key_pair(self) -> Planted:
+        self._client("ec2").create_key_pair(KeyName="left", TagSpecifications=specified("key-pair"))
+        return Planted("key pair", "left")
+
+    def _launch_template(self) -> Planted:
+        made = self._client("ec2").create_launch_template(
+            LaunchTemplateName="left",
+            LaunchTemplateData={"InstanceType": "g4dn.xlarge"},
+            TagSpecifications=specified("launch-template"),
+        )["LaunchTemplate"]
+        return Planted("launch template", made["LaunchTemplateId"])
+
+    def _vpc(self) -> Planted:
+        made = self._client("ec2").create_vpc(
+            CidrBlock="10.9.0.0/16", TagSpecifications=specified("vpc")
+        )
+        return Planted("vpc", made["Vpc"]["VpcId"])
+
+    def _subnet(self) -> Planted:
+        made = self._client("ec2").create_subnet(
+            VpcId=self._foreign_vpc(),
+            CidrBlock="10.8.1.0/24",
+            TagSpecifications=specified("subnet"),
+        )
+        return Planted("subnet", made["Subnet"]["SubnetId"])
+
+    def _security_group(self) -> Planted:
+        made = self._client("ec2").create_security_group(
+            GroupName="left",
+            Description="left",
+            VpcId=self._foreign_vpc(),
+            TagSpecifications=specified("security-group"),
+        )
+        return Planted("security group", made["GroupId"])
+
+    def _route_table(self) -> Planted:
+        ec2, vpc = self._client("ec2"), self._foreign_vpc()
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.2.0/24")["Subnet"]["SubnetId"]
+        self._places.append(lambda: ec2.delete_subnet(SubnetId=subnet))
+        made = ec2.create_route_table(VpcId=vpc, TagSpecifications=specified("route-table"))
+        table = made["RouteTable"]["RouteTableId"]
+        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+        return Planted("route table", table)
+
+    def _internet_gateway(self) -> Planted:
+        ec2 = self._client("ec2")
+        made = ec2.create_internet_gateway(TagSpecifications=specified("internet-gateway"))
+        gateway = made["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=self._foreign_vpc())
+        return Planted("internet gateway", gateway)
+
+    def _network_interface(self) -> Planted:
+        ec2, vpc = self._client("ec2"), self._foreign_vpc()
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.3.0/24")["Subnet"]["SubnetId"]
+        self._places.append(lambda: ec2.delete_subnet(SubnetId=subnet))
+        made = ec2.create_network_interface(
+            SubnetId=subnet, TagSpecifications=specified("network-interface")
+        )
+        return Planted("network interface", made["NetworkInterface"]["NetworkInterfaceId"])
+
+    def _role(self) -> Planted:
+        """Named as CloudFormation names one of ours, untagged, with all that holds it."""
+        iam, name = self._client("iam"), "GpuWorkstation-Generation1MachineRoleB54D23D1-AbCdEf"
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
+        iam.put_role_policy(RoleName=name, PolicyName="inline one", PolicyDocument=ALLOWS)
+        managed = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+        iam.attach_role_policy(RoleName=name, PolicyArn=managed)
+        iam.create_instance_profile(InstanceProfileName="another's")
+        iam.add_role_to_instance_profile(InstanceProfileName="another's", RoleName=name)
+        self._places.append(lambda: iam.delete_instance_profile(InstanceProfileName="another's"))
+        return Planted("role", name)
+
+    def _instance_profile(self) -> Planted:
+        """Instance profiles of a stack bear no tags: CloudFormation has no property for them."""
+        iam, role = self._client("iam"), "somebody"
+        name = "GpuImage-ImageInstanceProfileE31F42A3-AbCdEf"
+        iam.create_role(RoleName=role, AssumeRolePolicyDocument=TRUST)
+        self._places.append(lambda: iam.delete_role(RoleName=role))
+        iam.create_instance_profile(InstanceProfileName=name)
+        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=role)
+        return Planted("instance profile", name)
+
+    def _policy(self) -> Planted:
+        made = self._client("iam").create_policy(
+            PolicyName="left", PolicyDocument=ALLOWS, Tags=TAGS
+        )
+        return Planted("policy", made["Policy"]["Arn"])
+
+    def _oidc_provider(self) -> Planted:
+        made = self._client("iam").create_open_id_connect_provider(
+            Url="https://token.actions.githubusercontent.com",
+            ClientIDList=["sts.amazonaws.com"],
+            Tags=TAGS,
+        )
+        return Planted("OIDC provider", made["OpenIDConnectProviderArn"])
+
+    def _function(self) -> Planted:
+        iam, name = self._client("iam"), "GpuWorkstation-QuotaCheckHandlerFunction9D5A8239-AbCd"
+        role = iam.create_role(RoleName="of-functions", AssumeRolePolicyDocument=TRUST)["Role"]
+        self._places.append(lambda: iam.delete_role(RoleName="of-functions"))
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("index.py", "def handler(event, context): pass")
+        self._client("lambda").create_function(
+            FunctionName=name,
+            Runtime="python3.13",
+            Role=role["Arn"],
+            Handler="index.handler",
+            Code={"ZipFile": packed.getvalue()},
+        )
+        return Planted("function", name)
+
+    def _log_group(self) -> Planted:
+        """As one that comes back: without tags, under the name that its writer gives it."""
+        logs, name = self._client("logs"), "/aws/lambda/GpuWorkstation-QuotaCheckHandlerFunction9"
+        logs.create_log_group(logGroupName=name)
+        return Planted("log group", name)
+
+    def _parameter(self) -> Planted:
+        name = "/gpustation/image/mxnet"
+        self._client("ssm").put_parameter(Name=name, Value="ami-0", Type="String")
+        return Planted("parameter", name)
+
+    def _bucket(self) -> Planted:
+        """A versioned bucket as `cdk bootstrap` leaves it, with a version and a marker."""
+        s3, name = self._client("s3"), f"cdk-hnb659fds-assets-{self.aws.account}-us-east-1"
+        s3.create_bucket(Bucket=name)
+        s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        s3.put_object(Bucket=name, Key="asset with blanks.zip", Body=b"1")
+        s3.delete_object(Bucket=name, Key="asset with blanks.zip")
+        return Planted("bucket", name)
+
+    def _component(self) -> Planted:
+        document = {
+            "schemaVersion": "1.0",
+            "phases": [
+                {
+                    "name": "build",
+                    "steps": [
+                        {
+                            "name": "one",
+                            "action": "ExecuteBash",
+                            "inputs": {"commands": ["true"]},
+                        }
+                    ],
+                }
+            ],
+        }
+        made = self._client("imagebuilder").create_component(
+            name="left",
+            semanticVersion="1.0.0",
+            platform="Linux",
+            data=json.dumps(document),
+            tags=PLAIN,
+        )
+        return Planted("component", made["componentBuildVersionArn"])
+
+    def _image_recipe(self) -> Planted:
+        made = self._client("imagebuilder").create_image_recipe(
+            name="left", semanticVersion="1.0.0", parentImage=self._image_id(), tags=PLAIN
+        )
+        return Planted("image recipe", made["imageRecipeArn"])
+
+    def _infrastructure_configuration(self) -> Planted:
+        made = self._client("imagebuilder").create_infrastructure_configuration(
+            name="gpuimage-mxnet", instanceProfileName="none"
+        )
+        return Planted("infrastructure configuration", made["infrastructureConfigurationArn"])
+
+    def _distribution_configuration(self) -> Planted:
+        made = self._client("imagebuilder").create_distribution_configuration(
+            name="left", distributions=[{"region": "us-east-1"}], tags=PLAIN
+        )
+        return Planted("distribution configuration", made["distributionConfigurationArn"])
+
+
+def parameter(value: str = "one") -> dict[str, Any]:
+    return {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": value}}

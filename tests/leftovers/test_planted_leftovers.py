@@ -1,0 +1,34 @@
+"""One leftover of each kind is found with its cost, and its command removes it and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from planting import Garden
+
+from gpustation.leftovers import Result
+from gpustation.leftovers.result import KINDS
+
+Look = Callable[..., Result]
+Paste = Callable[[str], None]
+BY_STACKS_ONLY = {"built image"}
+"""What no plain call makes in an instant: test_stacks_and_leftovers.py."""
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in BY_STACKS_ONLY])
+def test_one_of_each(kind: str, garden: Garden, look: Look, paste: Paste) -> None:
+    before = look()
+    assert (before.left, before.not_checked) == ((), ())
+    planted = garden.plant(kind)
+    found = look()
+    assert [(row.kind, row.id) for row in found.rows] == [(one.kind, one.id) for one in planted]
+    for row, one in zip(found.rows, planted, strict=True):
+        assert row.usd_per_month == pytest.approx(one.usd)
+        assert row.ours and row.cost
+        assert row.removal.startswith("aws ")
+        assert (f"--region {found.region}" in row.removal) == (row.region == "us-east-1")
+        assert bool(row.stays) == (kind == "bucket")
+        paste(row.removal)
+    after = look()
+    assert (after.rows, after.not_checked) == ((), ())
