@@ -55,15 +55,15 @@ def look(aws: LocalAws, session: boto3.session.Session) -> Callable[..., Result]
     return functools.partial(find_leftovers, session)
 
 
-@pytest.fixture
-def paste(aws: LocalAws) -> Callable[[str], None]:
+@pytest.fixture(scope="session")
+def paste(server: LocalAws) -> Callable[[str], None]:
     """Runs a command as pasted into a fresh shell with credentials."""
 
     def run(command: str) -> None:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-ec", command],
-            env=aws.environment | {"PATH": path},
+            env=server.environment | {"PATH": path},
             capture_output=True,
             text=True,
             check=False,

@@ -10,6 +10,7 @@ from probe_stack import Stack, role, zipped
 
 from localaws import LocalAws
 
+WRITES_LOG = ["logs:CreateLogStream", "logs:PutLogEvents"]
 HANDLER = """
 import json, os, urllib.request
 import boto3
@@ -57,7 +58,7 @@ class Probe:
     def resources(self, **properties: Any) -> dict[str, Any]:
         token = {"Fn::GetAtt": ["Function", "Arn"]}
         return {
-            "Role": role(Action="cloudformation:DescribeStacks", Resource="*"),
+            "Role": role(Action=["cloudformation:DescribeStacks", *WRITES_LOG], Resource="*"),
             "Log": {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": 1}},
             "Function": {
                 "Type": "AWS::Lambda::Function",

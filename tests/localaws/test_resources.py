@@ -10,6 +10,7 @@ from probe_stack import Stack, network, role, zipped
 
 from localaws import LocalAws, schemas
 
+ACTIONS = ["ec2:DescribeInstances", "logs:CreateLogStream", "logs:PutLogEvents"]
 TAGS = [{"Key": "gpustation", "Value": "one"}]
 CHANGED = [{"Key": "gpustation", "Value": "two"}]
 
@@ -21,7 +22,7 @@ def everything(code: dict[str, str], tags: list[dict[str, str]], mark: str) -> d
     resources["Subnet"]["Properties"] |= tag
     resources["Role"] = role()
     resources["Role"]["Properties"] |= tag
-    statement = {"Effect": "Allow", "Action": "ec2:DescribeInstances", "Resource": "*"}
+    statement = {"Effect": "Allow", "Action": ACTIONS, "Resource": "*"}
     vpc = {"VpcId": {"Ref": "Vpc"}}
     rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "CidrIp": f"{mark}/32"}
     made: dict[str, tuple[str, dict[str, Any]]] = {

@@ -18,7 +18,8 @@ Found = Mapping[str, Any]
 def leftovers(search: Search) -> Iterator[Leftover]:
     """Everything of these kinds that is left."""
     addresses = search.account.list("ec2", "describe_addresses", "Addresses")
-    elastic = {address.get("PublicIp") for address in addresses}
+    # An instance with an Elastic IP has given its own address back
+    elastic = {address.get(name) for address in addresses for name in ("PublicIp", "InstanceId")}
     reservations = search.account.list("ec2", "describe_instances", "Reservations")
     left = set()
     for instance in (one for each in reservations for one in each["Instances"]):
@@ -42,10 +43,11 @@ def _instance_left(search: Search, instance: Found) -> str:
 def _instance(search: Search, instance: Found, why: str, elastic: set[Any]) -> Leftover:
     instance_id = instance["InstanceId"]
     address = instance.get("PublicIpAddress")
+    own = bool(address) and elastic.isdisjoint((address, instance_id))
     usd, cost = prices.machine(
         instance["InstanceType"],
         instance["State"]["Name"],
-        with_address=bool(address) and address not in elastic,
+        with_address=own,
     )
     return Leftover(
         kind="instance",

@@ -61,12 +61,15 @@ class Stacks:
         if stack is not None:
             resources = self._resources(stack)
             return resources is None or _at_work(stack) or not resources.isdisjoint(ids)
-        for stack in self._ours_living():
+        maker = tags.get(OWNER_TAG)
+        for stack in self._living.values():
+            if not self._may_be_ours(stack) and stack["StackName"] != maker:
+                continue
             resources = self._resources(stack)
             if resources is None or not resources.isdisjoint(ids):
                 return True
             # What a stack's operation makes on the way, like the machines of Image Builder
-            if _at_work(stack) and tags.get(OWNER_TAG) == stack["StackName"]:
+            if _at_work(stack) and stack["StackName"] == maker:
                 return True
         return False
 
@@ -94,8 +97,8 @@ class Stacks:
 
     def note_work(self) -> None:
         """Tell of our stacks that are at work: what they make or remove is not settled."""
-        for stack in self._ours_living():
-            if _at_work(stack):
+        for stack in self._living.values():
+            if _at_work(stack) and self._may_be_ours(stack):
                 status = stack["StackStatus"]
                 reason = f"it is {status}: ask again when it is done"
                 about = f"stack {stack['StackName']}"
@@ -109,9 +112,6 @@ class Stacks:
                     *_RESOURCES, region=self._region, StackName=stack["StackId"]
                 )
         return []
-
-    def _ours_living(self) -> list[Mapping[str, Any]]:
-        return [stack for stack in self._living.values() if self._may_be_ours(stack)]
 
     def _may_be_ours(self, stack: Mapping[str, Any]) -> bool:
         return self._names.is_stack(stack["StackName"], tags_of(stack.get("Tags")))

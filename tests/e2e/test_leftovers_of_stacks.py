@@ -1,0 +1,193 @@
+"""The leftovers' checker against the real stacks: what lives, what let go, what stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from aws_cdk import RemovalPolicies
+
+from gpustation.leftovers import Result, find_leftovers
+from gpustation.save_image import find_workstation, save
+from localaws import LocalAws
+from tests.e2e.cdk_cli import STACK, Account, Cdk
+from tests.e2e.conftest import G_QUOTA
+from tests.synthesis import make_app
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE_STACK = "Image/GpuImage"
+ONE_BUILD = {"component", "built image"}
+"""Kinds that the inventory lists by version, and the checker by build, which is what exists."""
+
+
+@pytest.fixture
+def session(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> boto3.session.Session:
+    for name, value in aws.exports.items():
+        monkeypatch.setenv(name, value)
+    return boto3.session.Session()
+
+
+@pytest.fixture(autouse=True)
+def no_image(aws: LocalAws) -> Iterator[None]:
+    """The image's stack goes as well; the fixture of the workstation knows only its own."""
+    yield
+    cloudformation = aws.client("cloudformation")
+    cloudformation.delete_stack(StackName="GpuImage")
+    cloudformation.get_waiter("stack_delete_complete").wait(
+        StackName="GpuImage", WaiterConfig={"Delay": 1}
+    )
+
+
+def run(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "gpustation.leftovers", *words],
+        cwd=ROOT,
+        env=aws.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def paste(aws: LocalAws, *commands: str) -> None:
+    """All of them into one shell, which ends at the first that fails."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", "\n".join(commands)],
+        env=aws.environment | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def ids(found: Result) -> list[tuple[str, str]]:
+    return [(row.kind, row.id) for row in found.rows]
+
+
+def only_bootstrap(found: Result) -> bool:
+    return found.complete and [row.kind for row in found.rows] == ["stack", "bucket"]
+
+
+def test_living_stacks_own_all_that_they_made(
+    aws: LocalAws, cdk: Cdk, session: boto3.session.Session
+) -> None:
+    assert cdk.deploy(ssh_cidr="203.0.113.7/32").status == 0
+    assert cdk.deploy_app(IMAGE_STACK).status == 0
+    found = find_leftovers(session)
+    assert only_bootstrap(found), found
+    assert all(row.stays for row in found.rows)
+    shown = run(aws)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "CDKToolkit" in shown.stdout
+    assert shown.stdout.endswith("Nothing is left but what stays on purpose.\n")
+
+
+def letting_go(folder: Path, **settings: Any) -> str:
+    """An assembly whose stacks keep every resource when they are deleted."""
+    app = make_app(outdir=str(folder), **settings)
+    for scope in (app, app.node.find_child("Image")):  # what is said of an app ends at a stage
+        RemovalPolicies.of(scope).retain()
+    app.synth()
+    return str(folder)
+
+
+def test_whatever_stacks_leave_behind_is_found_and_can_be_removed(
+    aws: LocalAws, cdk: Cdk, session: boto3.session.Session, tmp_path: Path
+) -> None:
+    app = letting_go(tmp_path / "kept", ssh_cidr="203.0.113.7/32")
+    for stack in ("GpuWorkstation", IMAGE_STACK):
+        assert cdk.deploy_app("--app", app, stack).status == 0
+        assert cdk.destroy_app("--app", app, stack).status == 0
+    listed = {(row.kind, row.id) for row in aws.leftovers()}
+    assert len(listed) > 30
+    found = find_leftovers(session)
+    left = {
+        (row.kind, row.id.rpartition("/")[0] if row.kind in ONE_BUILD else row.id)
+        for row in found.left
+    }
+    assert listed - left <= main_tables(aws)
+    assert found.usd_per_month > 384
+    shown = run(aws)
+    assert shown.returncode == 1
+    paste(aws, *(row.removal for row in found.left))
+    assert aws.leftovers() == []
+    assert only_bootstrap(find_leftovers(session))
+
+
+def main_tables(aws: LocalAws) -> set[tuple[str, str]]:
+    """A VPC's main route table comes and goes with it, and the inventory lists it."""
+    tables = aws.client("ec2").describe_route_tables()["RouteTables"]
+    main = [one for one in tables if any(a["Main"] for a in one["Associations"])]
+    return {("route table", one["RouteTableId"]) for one in main}
+
+
+def test_stack_that_was_refused_is_a_leftover_until_it_is_deleted(
+    aws: LocalAws, cdk: Cdk, account: Account, session: boto3.session.Session
+) -> None:
+    aws.control.set_quota(G_QUOTA, 3)
+    assert cdk.deploy().status != 0
+    assert account.stack_status() == "ROLLBACK_COMPLETE"
+    (row,) = find_leftovers(session).left
+    assert (row.kind, row.id, row.usd_per_month) == ("stack", "GpuWorkstation", 0.0)
+    assert "it can only be deleted" in row.ours
+    paste(aws, row.removal)
+    assert only_bootstrap(find_leftovers(session))
+
+
+@pytest.mark.parametrize("quota", [8, 3])
+def test_no_log_group_comes_back_with_a_line_that_comes_late(
+    aws: LocalAws, cdk: Cdk, session: boto3.session.Session, quota: int
+) -> None:
+    """AWS delivers a function's lines seconds after its run, so maybe after the deletion."""
+    aws.control.set_quota(G_QUOTA, quota)
+    assert (cdk.deploy().status == 0) == (quota == 8)
+    aws.control.hold_logs(True)
+    assert cdk.destroy().status == 0
+    assert aws.leftovers() == []
+    aws.control.hold_logs(False)
+    assert aws.leftovers() == []
+    assert only_bootstrap(find_leftovers(session))
+
+
+def test_saved_image_stays_and_does_not_count(
+    aws: LocalAws, cdk: Cdk, session: boto3.session.Session
+) -> None:
+    assert cdk.deploy().status == 0
+    ec2 = aws.client("ec2")
+    machine = find_workstation(aws.client("cloudformation"), aws.client("ssm"), STACK)
+    image = save(ec2, machine, "mine", tell=print, poll_seconds=0.1)
+    for _ in range(2):
+        found = find_leftovers(session)
+        assert (found.left, found.not_checked) == ((), ())
+        kept = {row.kind: row for row in found.staying}
+        assert kept["image"].id == image
+        assert f"save_image --undo {image}" in kept["image"].stays
+        assert kept["snapshot"].usd_per_month == pytest.approx(64 * 0.05)
+        assert "a person saved it" in kept["snapshot"].stays
+        assert cdk.destroy().status == 0
+    paste(aws, kept["image"].removal, kept["snapshot"].removal)
+    assert only_bootstrap(find_leftovers(session))
+
+
+def test_image_that_was_to_be_retained_stays_after_its_stack(
+    aws: LocalAws, cdk: Cdk, session: boto3.session.Session
+) -> None:
+    assert cdk.deploy_app(IMAGE_STACK, "-c", "image_retain=true").status == 0
+    assert cdk.destroy_app(IMAGE_STACK).status == 0
+    found = find_leftovers(session)
+    assert found.left == ()
+    kept = [row for row in found.staying if row.kind in ("image", "snapshot")]
+    assert [row.stays for row in kept] == ["image_retain=true when it was baked"] * 2
+    paste(aws, *(row.removal for row in kept))
+    assert only_bootstrap(find_leftovers(session))

@@ -1,0 +1,216 @@
+"""What is another's, what a living stack owns, what it has let go of, and what stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from planting import GONE, TAGS, TRUST, Garden, parameter, specified
+
+from gpustation.leftovers import Result
+from localaws import LocalAws
+from tests.localaws.probe_stack import UBUNTU, Stack, role
+
+Look = Callable[..., Result]
+Paste = Callable[[str], None]
+REFUSED = {
+    "Type": "AWS::ImageBuilder::InfrastructureConfiguration",
+    "Properties": {"Name": "!", "InstanceProfileName": "none"},
+}
+GROUP = {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "/probe/kept"}}
+
+
+@pytest.fixture
+def stack(aws: LocalAws) -> Iterator[Stack]:
+    """One of ours, by its name."""
+    made = Stack(aws, "GpuWorkstation")
+    yield made
+    if made.stack_id:
+        made.delete()
+
+
+def launch(aws: LocalAws, **more: Any) -> dict[str, Any]:
+    image = aws.client("ssm").get_parameter(Name=UBUNTU)["Parameter"]["Value"]
+    (made,) = aws.client("ec2").run_instances(
+        ImageId=image, InstanceType="g4dn.xlarge", MinCount=1, MaxCount=1, **more
+    )["Instances"]
+    found: dict[str, Any] = made
+    return found
+
+
+def test_things_of_others_are_not_listed(aws: LocalAws, look: Look) -> None:
+    ec2, iam, logs = aws.client("ec2"), aws.client("iam"), aws.client("logs")
+    ssm, cloudformation = aws.client("ssm"), aws.client("cloudformation")
+    other = [{"Key": "gpustations", "Value": "another project's"}]
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    ec2.create_tags(Resources=[vpc], Tags=other)
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.1.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="gpu", Description="gpu", VpcId=vpc)["GroupId"]
+    machine = launch(aws, SubnetId=subnet)["InstanceId"]
+    image = ec2.create_image(InstanceId=machine, Name="GpuWorkstation")["ImageId"]
+    ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
+    address = ec2.allocate_address()["AllocationId"]
+    iam.create_role(RoleName="Gpu", AssumeRolePolicyDocument=TRUST, Tags=other)
+    for name in ("/aws/lambda/Gpu", "/aws/imagebuilder/another-mxnet"):
+        logs.create_log_group(logGroupName=name, tags={"owner": "another"})
+    ssm.put_parameter(Name="/gpu/image", Value="x", Type="String")
+    living, failed = Stack(aws, "another"), Stack(aws, "another-failed")
+    assert living.create({"P": parameter()}) == "CREATE_COMPLETE"
+    assert failed.create({"P": REFUSED}) == "ROLLBACK_COMPLETE"
+
+    found = look()
+
+    ec2.terminate_instances(InstanceIds=[machine])
+    ec2.deregister_image(ImageId=image, DeleteAssociatedSnapshots=True)
+    ec2.release_address(AllocationId=address)
+    ec2.delete_security_group(GroupId=group)
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(VpcId=vpc)
+    iam.delete_role(RoleName="Gpu")
+    for name in ("/aws/lambda/Gpu", "/aws/imagebuilder/another-mxnet"):
+        logs.delete_log_group(logGroupName=name)
+    ssm.delete_parameter(Name="/gpu/image")
+    for one in (living, failed):
+        cloudformation.delete_stack(StackName=one.name)
+    assert (found.rows, found.not_checked) == ((), ())
+
+
+def test_what_an_update_could_not_remove_is_left_though_its_stack_lives(
+    stack: Stack, look: Look, paste: Paste
+) -> None:
+    kept = {**GROUP, "DeletionPolicy": "Retain"}
+    assert stack.create({"P": parameter(), "Kept": kept}) == "CREATE_COMPLETE"
+    assert look().rows == ()
+    assert stack.update({"P": parameter()}) == "UPDATE_COMPLETE"
+    (row,) = look().rows
+    assert (row.kind, row.id) == ("log group", "/probe/kept")
+    assert "the stack GpuWorkstation lives and does not own it" in row.ours
+    paste(row.removal)
+    assert look().rows == ()
+
+
+def test_stack_at_work_is_not_settled(aws: LocalAws, look: Look) -> None:
+    """What it makes on the way bears its name and is in no list of its resources."""
+    handle = {"Type": "AWS::CloudFormation::WaitConditionHandle", "Properties": {}}
+    waits = {
+        "Type": "AWS::CloudFormation::WaitCondition",
+        "Properties": {"Handle": {"Ref": "Handle"}, "Timeout": "600"},
+    }
+    cloudformation = aws.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=GONE,
+        TemplateBody=json.dumps({"Resources": {"Handle": handle, "Waits": waits}}),
+        Tags=TAGS,
+    )
+    machine = launch(aws, TagSpecifications=specified("instance"))
+    found = look()
+    assert found.rows == ()
+    (one,) = found.not_checked
+    assert one.action == f"stack {GONE}"
+    assert "CREATE_IN_PROGRESS: ask again" in one.reason
+    cloudformation.delete_stack(StackName=GONE)
+    cloudformation.get_waiter("stack_delete_complete").wait(
+        StackName=GONE, WaiterConfig={"Delay": 1}
+    )
+    assert [row.id for row in look().left if row.kind == "instance"] == [machine["InstanceId"]]
+    aws.client("ec2").terminate_instances(InstanceIds=[machine["InstanceId"]])
+
+
+def test_role_of_a_stack_in_another_region_is_owned(aws: LocalAws, look: Look) -> None:
+    west = aws.client("cloudformation", "us-west-2")
+    profile = {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [{"Ref": "Role"}]}}
+    body = json.dumps({"Resources": {"Role": role("ec2"), "Profile": profile}})
+    west.create_stack(
+        StackName="GpuWorkstation", TemplateBody=body, Capabilities=["CAPABILITY_IAM"]
+    )
+    west.get_waiter("stack_create_complete").wait(
+        StackName="GpuWorkstation", WaiterConfig={"Delay": 1}
+    )
+    here, there = look(), look(region="us-west-2")
+    aws.control.fault("ec2:DescribeRegions", "deny")
+    unknown = look()
+    west.delete_stack(StackName="GpuWorkstation")
+    assert (here.rows, there.rows) == ((), ())
+    assert here.complete and there.complete
+    assert unknown.rows == ()
+    assert [one.action for one in unknown.not_checked] == ["ec2:DescribeRegions"]
+
+
+@pytest.mark.parametrize("goes_with_it", [True, False])
+def test_machine_and_disk_are_two_rows_whose_commands_follow_one_another(
+    aws: LocalAws, look: Look, paste: Paste, goes_with_it: bool
+) -> None:
+    ebs = {"VolumeSize": 100, "VolumeType": "gp3", "DeleteOnTermination": goes_with_it}
+    disk = {"DeviceName": "/dev/sda1", "Ebs": ebs}
+    made = launch(aws, BlockDeviceMappings=[disk], TagSpecifications=specified("instance"))
+    aws.client("ec2").stop_instances(InstanceIds=[made["InstanceId"]])
+    machine, volume = look().left
+    assert (machine.kind, volume.kind) == ("instance", "volume")
+    assert (machine.usd_per_month, volume.usd_per_month) == (0.0, pytest.approx(8.0))
+    assert "stopped: only its disks cost" in machine.cost
+    assert volume.ours.startswith(f"disk of {made['InstanceId']}")
+    paste(f"{machine.removal}\n{volume.removal}")
+    assert look().rows == ()
+
+
+def test_disk_in_the_machine_of_another_is_told(aws: LocalAws, look: Look, paste: Paste) -> None:
+    other = launch(aws)["InstanceId"]
+    ec2 = aws.client("ec2")
+    volume = ec2.create_volume(
+        AvailabilityZone="us-east-1a", Size=10, TagSpecifications=specified("volume")
+    )["VolumeId"]
+    ec2.attach_volume(VolumeId=volume, InstanceId=other, Device="/dev/sdf")
+    (row,) = look().rows
+    assert f"attached to {other}, which is not ours" in row.ours
+    paste(row.removal)
+    assert look().rows == ()
+    ec2.terminate_instances(InstanceIds=[other])
+
+
+def test_address_of_a_left_machine_is_counted_once(aws: LocalAws, look: Look, paste: Paste) -> None:
+    ec2 = aws.client("ec2")
+    machine = launch(aws, TagSpecifications=specified("instance"))["InstanceId"]
+    address = ec2.allocate_address(TagSpecifications=specified("elastic-ip"))["AllocationId"]
+    ec2.associate_address(AllocationId=address, InstanceId=machine)
+    costs = {row.kind: row.usd_per_month for row in look().left}
+    assert costs["instance"] + costs["address"] == pytest.approx((0.526 + 0.005) * 730)
+    for row in look().left:
+        paste(row.removal)
+    assert look().rows == ()
+
+
+def test_whatever_lies_in_a_left_network_goes_before_it(
+    aws: LocalAws, look: Look, paste: Paste
+) -> None:
+    ec2 = aws.client("ec2")
+    vpc = Garden(aws).plant("vpc")[0].id
+    ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")
+    ec2.create_security_group(GroupName="by hand", Description="by hand", VpcId=vpc)
+    ec2.create_route_table(VpcId=vpc)
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    rows = look().left
+    kinds = ["internet gateway", "route table", "subnet", "security group", "vpc"]
+    assert [row.kind for row in rows] == kinds
+    assert all(f"in {vpc}, which is left" in row.ours for row in rows[:-1])
+    paste("\n".join(row.removal for row in rows))
+    assert look().rows == ()
+
+
+def test_stacks_of_other_names_are_found_by_tag_or_when_named(aws: LocalAws, look: Look) -> None:
+    stack = Stack(aws, "alice")
+    assert stack.create({"P": REFUSED}) == "ROLLBACK_COMPLETE"
+    assert look().rows == ()
+    (row,) = look(stacks=["alice"]).rows
+    assert (row.kind, row.id) == ("stack", "alice")
+    stack.delete()
+    made = aws.client("cloudformation").create_stack(
+        StackName="bob", TemplateBody=json.dumps({"Resources": {"P": REFUSED}}), Tags=TAGS
+    )
+    bob = Stack(aws, "bob", made["StackId"])
+    assert bob.settled() == "ROLLBACK_COMPLETE"
+    (row,) = look().rows
+    assert (row.kind, row.id) == ("stack", "bob")
+    bob.delete()

@@ -1,0 +1,165 @@
+"""Every call of the leftovers' search reads all pages, and tells when it cannot."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from botocore.model import Shape
+from botocore.stub import Stubber
+
+from gpustation.leftovers.account import Account, moment, tags_of
+from gpustation.leftovers.result import NotChecked
+
+LIBRARY = Path(__file__).resolve().parents[2] / "constructs" / "gpustation" / "leftovers"
+NAMED = {
+    "list_change_sets": {"StackName": "GpuWorkstation"},
+    "list_component_build_versions": {"componentVersionArn": "arn:aws:imagebuilder:a/b/1.0.0"},
+    "list_image_build_versions": {"imageVersionArn": "arn:aws:imagebuilder:a/b/1.0.0"},
+    "list_stack_resources": {"StackName": "GpuWorkstation"},
+    "list_role_tags": {"RoleName": "role"},
+    "list_role_policies": {"RoleName": "role"},
+    "list_attached_role_policies": {"RoleName": "role"},
+    "list_instance_profiles_for_role": {"RoleName": "role"},
+    "list_instance_profile_tags": {"InstanceProfileName": "profile"},
+    "list_policy_tags": {"PolicyArn": "arn:aws:iam::123456789012:policy/own"},
+    "list_entities_for_policy": {"PolicyArn": "arn:aws:iam::123456789012:policy/own"},
+}
+"""Arguments of the calls that need some."""
+
+
+def calls() -> list[tuple[str, str, str]]:
+    """Service, operation and member of every call in the library's text."""
+    found = set()
+    text = "\n".join(path.read_text() for path in sorted(LIBRARY.glob("*.py")))
+    for operation in re.findall(r'"((?:list|describe)_[a-z_]+)"', text):
+        for service in SERVICES:
+            if hasattr(client(service), operation):
+                member = re.search(rf'"{operation}",[^"]*("[a-z]+VersionArn", )?"(\w+)"', text)
+                assert member is not None, operation
+                found.add((service, operation, member[2]))
+                break
+    return sorted(found)
+
+
+SERVICES = ("ec2", "iam", "cloudformation", "imagebuilder", "lambda", "logs", "ssm", "s3")
+
+
+def client(service: str) -> Any:
+    make: Any = boto3.client
+    return make(service, "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+
+
+def least(shape: Shape) -> Any:
+    """The least that an answer of this shape may hold."""
+    if shape.type_name == "structure":
+        required = getattr(shape, "required_members", [])
+        return {name: least(shape.members[name]) for name in required}  # type: ignore[attr-defined]
+    if shape.type_name in ("list", "map"):
+        return [] if shape.type_name == "list" else {}
+    if shape.type_name == "timestamp":
+        return datetime.datetime(2026, 11, 24, tzinfo=datetime.timezone.utc)
+    return {"boolean": False, "integer": 1, "long": 1}.get(shape.type_name, "x" * 40)
+
+
+PAGINATED = [call for call in calls() if client(call[0]).can_paginate(call[1])]
+
+
+def test_the_table_of_calls_is_not_empty() -> None:
+    assert len(PAGINATED) > 25
+    assert ("ec2", "describe_snapshots", "Snapshots") in PAGINATED
+    assert ("imagebuilder", "list_image_build_versions", "imageSummaryList") in PAGINATED
+
+
+@pytest.mark.parametrize(("service", "operation", "member"), PAGINATED)
+def test_all_pages_are_read(
+    account: Account, stubbed: dict[str, Stubber], service: str, operation: str, member: str
+) -> None:
+    stub = stubbed[service]
+    meta = stub.client.meta
+    name = meta.method_to_api_mapping[operation]
+    session = botocore.session.get_session()
+    pages = session.get_paginator_model(service).get_paginator(name)
+    shape = meta.service_model.operation_model(name).output_shape
+    row = least(shape.members[member].member)
+    more = {pages["more_results"]: True} if "more_results" in pages else {}
+    rest = {one: least(shape.members[one]) for one in shape.required_members}
+    stub.add_response(
+        operation, {**rest, member: [row, row], pages["output_token"]: "a-token", **more}
+    )
+    stub.add_response(operation, {**rest, member: [row]})
+    found = account.list(service, operation, member, **NAMED.get(operation, {}))
+    assert len(found) == 3
+    stub.assert_no_pending_responses()
+
+
+@pytest.fixture
+def stubbed() -> dict[str, Stubber]:
+    made = {service: Stubber(client(service)) for service in SERVICES}
+    for stub in made.values():
+        stub.activate()
+    return made
+
+
+@pytest.fixture
+def account(stubbed: dict[str, Stubber], monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    def get(self: Account, service: str, region: str = "") -> Any:
+        return stubbed[service].client
+
+    monkeypatch.setattr(Account, "client", get)
+    yield Account(boto3.session.Session(), "us-east-1")
+
+
+def test_failing_second_page_is_no_short_list(
+    account: Account, stubbed: dict[str, Stubber]
+) -> None:
+    stubbed["ec2"].add_response("describe_vpcs", {"Vpcs": [{}], "NextToken": "more"})
+    stubbed["ec2"].add_client_error("describe_vpcs", "UnauthorizedOperation", "no", 403)
+    assert account.ask("ec2", "describe_vpcs", "Vpcs") is None
+    told = NotChecked("ec2:DescribeVpcs", "us-east-1", "UnauthorizedOperation: no")
+    assert account.not_checked == [told]
+
+
+def test_thing_that_went_meanwhile_is_no_failure(
+    account: Account, stubbed: dict[str, Stubber]
+) -> None:
+    stubbed["iam"].add_client_error("list_role_tags", "NoSuchEntity")
+    assert account.ask("iam", "list_role_tags", "Tags", RoleName="gone") == []
+    assert account.not_checked == []
+
+
+def test_same_failure_is_told_once_and_a_missing_endpoint_is_one(
+    account: Account, stubbed: dict[str, Stubber]
+) -> None:
+    def unreachable(**_: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="https://ec2.nowhere-1.amazonaws.com")
+
+    stubbed["ec2"].deactivate()
+    events = account.client("ec2").meta.events
+    events.register("before-parameter-build.ec2.DescribeAddresses", unreachable)
+    for _ in range(2):
+        assert account.list("ec2", "describe_addresses", "Addresses") == []
+    (told,) = account.not_checked
+    assert (told.action, told.reason[:17]) == ("ec2:DescribeAddresses", "Could not connect")
+
+
+def test_buckets_are_listed_by_another_right(account: Account, stubbed: dict[str, Stubber]) -> None:
+    stubbed["s3"].add_client_error("list_buckets", "AccessDenied")
+    account.list("s3", "list_buckets", "Buckets")
+    assert [one.action for one in account.not_checked] == ["s3:ListAllMyBuckets"]
+
+
+def test_tags_and_times_of_all_forms() -> None:
+    assert tags_of([{"Key": "a", "Value": "b"}]) == tags_of({"a": "b"}) == {"a": "b"}
+    assert tags_of(None) == {}
+    moments = [moment("2026-11-24T10:00:00.000Z"), moment("2026-11-24T10:00:00.000+0000")]
+    at_ten = datetime.datetime(2026, 11, 24, 10, tzinfo=datetime.timezone.utc)
+    assert [*moments, moment(at_ten)] == [at_ten] * 3
+    assert moment(None) is None
