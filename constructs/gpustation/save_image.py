@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from gpustation.aws_session import make_session
 from gpustation.handlers.images import content_tags
+from gpustation.leftovers.prices import SNAPSHOT_PER_GIB
 from gpustation.tags import OWNER_TAG, SAVED_TAG
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 WAIT_MINUTES = 60
 """How long an image may take: the first snapshot of a full 64 GiB disk takes some ten minutes."""
 POLL_SECONDS = 10.0
-USD_PER_GIB_MONTH = 0.05
-"""EBS snapshot storage, standard tier, us-east-1 (EBS pricing page)."""
+USD_PER_GIB_MONTH = SNAPSHOT_PER_GIB["standard"]
 
 Tell = Callable[[str], None]
 

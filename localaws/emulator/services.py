@@ -82,7 +82,7 @@ def install(world: World) -> None:
 
 def install_refusals(world: World) -> None:
     """Let planned faults meet the calls of all other services, in ministack's own words."""
-    for name in ("cloudformation", "iam", "imagebuilder", "lambda", "logs", "s3", "sts"):
+    for name in ("iam", "imagebuilder", "lambda", "logs", "s3", "sts"):
         app.SERVICE_HANDLERS[name] = _with_refusals(name, app.SERVICE_HANDLERS[name], world)
 
 

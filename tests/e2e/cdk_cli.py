@@ -1,6 +1,7 @@
 """Runs the real CDK CLI against the embedded AWS, as a person or a CI job does."""
 
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -9,6 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import boto3
+import pytest
+
+from gpustation.leftovers import find_leftovers
 from localaws import LocalAws
 from tests.synthesis import ROOT, make_app
 
@@ -101,6 +106,22 @@ class Cdk:
         )
         print(f"$ cdk {' '.join(arguments)}\n{done.stdout}\nexit status {done.returncode}")
         return Run(done.returncode, done.stdout, {})
+
+
+@functools.cache
+def _session(url: str) -> boto3.session.Session:
+    """One for every look at an account: reading the services' models takes most of it."""
+    return boto3.session.Session()
+
+
+def assert_nothing_left(aws: LocalAws) -> None:
+    """Neither the account's own inventory nor the person's command finds anything."""
+    assert aws.leftovers() == []
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in aws.exports.items():
+            patch.setenv(name, value)
+        found = find_leftovers(_session(aws.url))
+    assert (found.left, found.not_checked) == ((), ())
 
 
 class Account:

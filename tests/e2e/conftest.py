@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import CDK, Account, Cdk
+from tests.e2e.cdk_cli import CDK, Account, Cdk, assert_nothing_left
 
 G_QUOTA = "L-DB2E81BA"
 
@@ -35,7 +35,7 @@ def aws(bootstrapped: LocalAws, cdk: Cdk) -> Iterator[LocalAws]:
     yield bootstrapped
     bootstrapped.control.reset()
     assert cdk.destroy().status == 0
-    assert bootstrapped.leftovers() == []
+    assert_nothing_left(bootstrapped)
 
 
 @pytest.fixture

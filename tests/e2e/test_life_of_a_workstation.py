@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Account, Cdk
+from tests.e2e.cdk_cli import Account, Cdk, assert_nothing_left
 from tests.e2e.conftest import G_QUOTA
 
 
@@ -57,7 +57,7 @@ def test_a_workstation_from_first_to_last(aws: LocalAws, cdk: Cdk, account: Acco
 
     assert cdk.destroy_app().status == 0
     assert account.instances() == []
-    assert aws.leftovers() == []
+    assert_nothing_left(aws)
 
 
 def test_no_output_tag_or_log_holds_the_token(aws: LocalAws, cdk: Cdk, account: Account) -> None:

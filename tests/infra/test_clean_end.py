@@ -127,10 +127,12 @@ def test_log_groups_end_with_the_stack_and_forget_before(resources: Resources) -
 
 def test_no_role_may_make_a_log_group(resources: Resources) -> None:
     """A line that AWS delivers after the group is gone finds nobody who may make it anew."""
-    for role in of_type(resources, "AWS::IAM::Role").values():
+    roles, policies = of_type(resources, "AWS::IAM::Role"), of_type(resources, "AWS::IAM::Policy")
+    for role in roles.values():
         assert not role["Properties"].get("ManagedPolicyArns"), "AWS's own policies may"
-    for policy in of_type(resources, "AWS::IAM::Policy").values():
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+    inline = [one for role in roles.values() for one in role["Properties"].get("Policies", [])]
+    for policy in [*inline, *(one["Properties"] for one in policies.values())]:
+        for statement in policy["PolicyDocument"]["Statement"]:
             actions = statement["Action"]
             for action in [actions] if isinstance(actions, str) else actions:
                 assert not fnmatch.fnmatch(CREATES.lower(), action.lower()), action

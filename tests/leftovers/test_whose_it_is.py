@@ -91,6 +91,35 @@ def test_what_an_update_could_not_remove_is_left_though_its_stack_lives(
     assert look().rows == ()
 
 
+def test_what_a_dead_stack_holds_is_left_and_goes_with_it(
+    aws: LocalAws, look: Look, paste: Paste
+) -> None:
+    refused = {**REFUSED, "DependsOn": ["Group"]}
+    aws.client("cloudformation").create_stack(
+        StackName="GpuWorkstation",
+        TemplateBody=json.dumps({"Resources": {"Group": GROUP, "Refused": refused}}),
+        DisableRollback=True,
+    )
+    assert Stack(aws, "GpuWorkstation", "GpuWorkstation").settled() == "CREATE_FAILED"
+    dead, group = look().left
+    assert (dead.kind, group.kind, group.id) == ("stack", "log group", "/probe/kept")
+    assert "deploy it again or delete it" in dead.ours
+    assert "its stack GpuWorkstation is CREATE_FAILED" in group.ours
+    paste(dead.removal)
+    assert look().rows == ()
+
+
+def test_things_without_tags_are_not_called_left_when_no_stack_tells_what_it_owns(
+    aws: LocalAws, stack: Stack, look: Look
+) -> None:
+    profile = {"Type": "AWS::IAM::InstanceProfile", "Properties": {"Roles": [{"Ref": "Role"}]}}
+    assert stack.create({"Role": role("ec2"), "Profile": profile}) == "CREATE_COMPLETE"
+    aws.control.fault("cloudformation:ListStackResources", "deny")
+    found = look()
+    assert found.rows == ()
+    assert [one.action for one in found.not_checked] == ["cloudformation:ListStackResources"]
+
+
 def test_stack_at_work_is_not_settled(aws: LocalAws, look: Look) -> None:
     """What it makes on the way bears its name and is in no list of its resources."""
     handle = {"Type": "AWS::CloudFormation::WaitConditionHandle", "Properties": {}}

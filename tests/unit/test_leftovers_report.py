@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import io
 
@@ -77,6 +78,15 @@ def test_rows_are_whole_and_commands_unbroken() -> None:
         assert words in text
 
 
+def test_stacks_go_first_and_take_theirs_along() -> None:
+    stack = dataclasses.replace(DISK, kind="stack", id="alice", removal="aws delete-stack")
+    lines = shown(result(stack, DISK)).splitlines()
+    first = lines.index(stack.removal)
+    assert lines[first + 1].startswith("# what belongs to a stack goes with it")
+    assert lines[first + 2] == DISK.removal
+    assert not [line for line in shown(result(DISK)).splitlines() if line.startswith("#")]
+
+
 def test_costs() -> None:
     usd, words = machine("t3.micro", "running", with_address=True)
     assert usd == pytest.approx(3.65)
@@ -108,5 +118,6 @@ def test_wrong_usage_and_missing_region(
     assert capsys.readouterr().err.endswith(
         "leftovers: no region: set AWS_REGION or pass --region, e.g. us-east-1\n"
     )
-    assert command_line.main(["--profile", "nobody"]) == 3
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert command_line.main([]) == 3
     assert "nobody" in capsys.readouterr().err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-import boto3
 from botocore.exceptions import BotoCoreError
 
 from gpustation.leftovers.find import find_leftovers
@@ -21,8 +20,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 nothing is left, 1 something is, 2 wrong usage, 3 could not be "
         "checked (a permission is missing; docs/leftovers.md has the policy).",
     )
-    parser.add_argument("--region", default="", help="region (default: as the AWS CLI finds it)")
-    parser.add_argument("--profile", help="profile of the AWS configuration")
+    parser.add_argument("--region", default="", help="region (default: as the CDK CLI finds it)")
     parser.add_argument(
         "--stack",
         action="append",
@@ -37,8 +35,7 @@ def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     told = _parser().parse_args(words)
     try:
-        session = boto3.session.Session(profile_name=told.profile)
-        found = find_leftovers(session, region=told.region, stacks=told.stack)
+        found = find_leftovers(region=told.region, stacks=told.stack)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

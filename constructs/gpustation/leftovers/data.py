@@ -65,7 +65,9 @@ def _parameters(search: Search) -> Iterator[Leftover]:
 
     def tags(parameter: Found) -> Any:
         return search.account.list(
-            *("ssm", "list_tags_for_resource", "TagList"),
+            "ssm",
+            "list_tags_for_resource",
+            "TagList",
             ResourceType="Parameter",
             ResourceId=parameter["Name"],
         )
@@ -87,9 +89,14 @@ def _bootstrap(search: Search) -> Iterator[Leftover]:
     for bucket in found:
         name = bucket["Name"]
         if ours.fullmatch(name):
-            created, usd_and_cost = bucket.get("CreationDate"), prices.bucket()
+            usd, cost = prices.bucket()
             yield Leftover(
-                *("bucket", name, search.region, created, *usd_and_cost),
+                kind="bucket",
+                id=name,
+                region=search.region,
+                created=bucket.get("CreationDate"),
+                usd_per_month=usd,
+                cost=cost,
                 ours="the name of `cdk bootstrap`'s bucket",
                 removal=_bucket_removal(search.region, name),
                 stays="templates and scripts of every CDK app of the account in this region lie "

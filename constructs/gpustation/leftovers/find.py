@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import boto3
 
+from gpustation.aws_session import make_session
 from gpustation.leftovers import data, identities, images, machines, network
 from gpustation.leftovers.account import Account
 from gpustation.leftovers.ours import STACK_NAMES, Names
@@ -27,7 +28,7 @@ def find_leftovers(
     look like one that is left.
 
     Args:
-        session: Credentials. Default: those of the environment, as the AWS CLI finds them.
+        session: Credentials. Default: those of the environment, as the CDK CLI finds them.
         region: Region. Default: the session's.
         stacks: Names of more stacks of ours than those of ``STACK_NAMES``; needed only for what
             bears no tag. Default: none.
@@ -35,7 +36,7 @@ def find_leftovers(
     Raises:
         ValueError: There is no region.
     """
-    session = session or boto3.session.Session()
+    session = session or make_session()
     region = region or session.region_name or ""
     if not region:
         raise ValueError("no region: set AWS_REGION or pass --region, e.g. us-east-1")

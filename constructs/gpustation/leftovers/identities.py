@@ -63,7 +63,9 @@ def _profiles(search: Search, elsewhere: _Elsewhere) -> Iterator[Leftover]:
 
     def tags(profile: Found) -> Any:
         return search.account.list(
-            *("iam", "list_instance_profile_tags", "Tags"),
+            "iam",
+            "list_instance_profile_tags",
+            "Tags",
             InstanceProfileName=profile["InstanceProfileName"],
         )
 
@@ -153,7 +155,9 @@ def _providers(search: Search, elsewhere: _Elsewhere) -> Iterator[Leftover]:
 
     def tags(provider: Found) -> Any:
         return search.account.list(
-            *("iam", "get_open_id_connect_provider", "Tags"),
+            "iam",
+            "get_open_id_connect_provider",
+            "Tags",
             OpenIDConnectProviderArn=provider["Arn"],
         )
 

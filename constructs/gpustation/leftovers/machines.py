@@ -139,10 +139,7 @@ def _key_pairs(search: Search) -> Iterator[Leftover]:
         why = search.left(tags_of(pair.get("Tags")), name, pair.get("KeyPairId", ""), name=name)
         if why:
             removal = command("ec2 delete-key-pair", search.region, key_name=name)
-            yield Leftover(
-                *("key pair", name, search.region, pair.get("CreateTime")),
-                *(0.0, prices.FREE, why, removal),
-            )
+            yield _free(search, "key pair", name, pair, why, removal)
 
 
 def _launch_templates(search: Search) -> Iterator[Leftover]:
@@ -153,7 +150,9 @@ def _launch_templates(search: Search) -> Iterator[Leftover]:
             removal = command(
                 "ec2 delete-launch-template", search.region, launch_template_id=template
             )
-            yield Leftover(
-                *("launch template", template, search.region, one.get("CreateTime")),
-                *(0.0, prices.FREE, why, removal),
-            )
+            yield _free(search, "launch template", template, one, why, removal)
+
+
+def _free(search: Search, kind: str, name: str, found: Found, why: str, removal: str) -> Leftover:
+    created = found.get("CreateTime")
+    return Leftover(kind, name, search.region, created, 0.0, prices.FREE, why, removal)

@@ -51,7 +51,7 @@ class Names:
         if recipe.startswith(self._recipes):
             return f"tag {BUILDER_TAG}={tags[BUILDER_TAG]}"
         named = name.startswith(self._prefixes) or any(shape.search(name) for shape in SHAPES)
-        return f"its name, {name}" if named else ""
+        return "its name" if named else ""
 
     def is_stack(self, name: str, tags: Mapping[str, str]) -> bool:
         """Whether a stack is ours, or may be: ``GpuWorkstation-team`` is looked at as well."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 
 from rich.console import Console
@@ -16,6 +16,8 @@ NOTHING_LEFT, LEFT, NOT_CHECKED = 0, 1, 3
 """Exit statuses; 2 is a wrong command line."""
 PIPE_WIDTH = 200
 """Columns where no terminal tells."""
+ID_WIDTH = 22
+"""EC2's ids are no longer, but for a few that fold."""
 
 
 def exit_status(result: Result) -> int:
@@ -38,10 +40,10 @@ def report(result: Result, console: Console | None = None) -> None:
     account = result.account or "unknown"
     console.print(f"Account {account}, region {result.region}, and IAM, which has no region.")
     if result.left:
-        console.print(_table("Left, and of no use", "why it is here", result.left))
+        console.print(_table("Left, and of no use", result.left))
         _commands(console, result.left)
     if result.staying:
-        console.print(_table("Stays on purpose", "why it stays", result.staying))
+        console.print(_table("Stays on purpose", result.staying))
     if result.not_checked:
         console.print(_unchecked(result))
     console.print(conclusion(result), soft_wrap=True)
@@ -60,26 +62,29 @@ def conclusion(result: Result) -> str:
     return "Nothing is left" + (" but what stays on purpose." if result.staying else ".")
 
 
-def _table(title: str, reason: str, rows: Iterable[Leftover]) -> Table:
+def _table(title: str, rows: Iterable[Leftover]) -> Table:
     table = Table(title=title, title_justify="left")
-    for column in ("what", "id", "region", "age"):
-        table.add_column(column, overflow="fold")
+    table.add_column("what")
+    table.add_column("id", overflow="fold", min_width=ID_WIDTH)
+    table.add_column("age", no_wrap=True)
     table.add_column("USD/month", justify="right")
-    table.add_column("of which", overflow="fold")
-    table.add_column(reason, overflow="fold")
+    table.add_column("what costs, and why it is here", overflow="fold")
     for row in rows:
-        table.add_row(
-            *(row.kind, escape(row.id), row.region, _age(row.created)),
-            *(f"{row.usd_per_month:.2f}", escape(row.cost), escape(row.stays or row.ours)),
-        )
+        about = f"{row.cost}; {row.stays or row.ours}"
+        usd = f"{row.usd_per_month:.2f}"
+        table.add_row(row.kind, escape(row.id), _age(row.created), usd, escape(about))
     return table
 
 
-def _commands(console: Console, rows: Iterable[Leftover]) -> None:
+def _commands(console: Console, rows: Sequence[Leftover]) -> None:
     """One line each, never wrapped: they are for pasting."""
     console.print("To remove it, in this order:")
-    for row in rows:
-        print(row.removal, file=console.file)
+    stacks = [row for row in rows if row.kind == "stack"]
+    others = [row for row in rows if row.kind != "stack"]
+    hint = ["# what belongs to a stack goes with it: look again before going on"]
+    lines = [row.removal for row in stacks] + (hint if stacks and others else [])
+    for line in [*lines, *(row.removal for row in others)]:
+        print(line, file=console.file)
 
 
 def _unchecked(result: Result) -> Table:

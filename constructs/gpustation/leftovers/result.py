@@ -35,7 +35,8 @@ class Leftover:
         cost: The same in words: what the sum is made of, or why it is 0.
         ours: Why it is considered ours.
         removal: The AWS CLI command that removes it, to be pasted into a shell with credentials.
-            Rows come in an order in which these work one after another.
+            Rows come in an order in which these work one after another, but for what belongs to a
+            stack that is itself a row: that goes with it.
         stays: Why it stays on purpose; empty for what is left by mistake.
     """
 

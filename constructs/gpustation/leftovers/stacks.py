@@ -118,7 +118,7 @@ class Stacks:
 
     def _reason(self, stack: Mapping[str, Any]) -> str:
         if stack["StackName"] in self._names.stacks:
-            return f"its name, {stack['StackName']}"
+            return "its name"
         return self._names.reason(tags_of(stack.get("Tags")))
 
     def _resources(self, stack: Mapping[str, Any]) -> frozenset[str] | None:
@@ -137,9 +137,7 @@ class Stacks:
             command("cloudformation wait stack-delete-complete", self._region, stack_name=name),
         )
         created = stack.get("CreationTime")
-        return Leftover(
-            *("stack", name, self._region, created, 0.0, FREE, ours, removal), stays=stays
-        )
+        return Leftover("stack", name, self._region, created, 0.0, FREE, ours, removal, stays)
 
     def _change_sets(self, stack: Mapping[str, Any], ours: str) -> Iterator[Leftover]:
         name = stack["StackName"]
