@@ -12,6 +12,8 @@ from typing import Any, Literal
 Fault = Literal["throttle", "deny", "missing", "silent"]
 """What a call answers: too many requests, access denied, or that the thing is not there; a signal
 can also be met by silence."""
+Operation = Literal["create", "update", "delete"]
+"""What CloudFormation does to a resource."""
 CALL_SECONDS = 30
 
 
@@ -81,6 +83,26 @@ class Control:
             times: How many calls fail before it works again. Default: all of them.
         """
         self._call("fault", operation=operation, kind=kind, times=times)
+
+    def resource_fault(
+        self, operation: Operation, logical_id: str, reason: str | None, times: int | None = None
+    ) -> None:
+        """Make a resource of any stack fail, before its service is asked for anything.
+
+        Args:
+            operation: What fails. A replacement is an `update`; a rollback and a clean-up `delete`
+                and `update` too.
+            logical_id: Its name in the template.
+            reason: What the service says; None: it works again.
+            times: How often it fails before it works again. Default: always.
+        """
+        self._call(
+            "resource_fault",
+            operation=operation,
+            logical_id=logical_id,
+            reason=reason,
+            times=times,
+        )
 
     def open_quota_request(self, code: str, value: float, status: str = "PENDING") -> str:
         """File a request for a quota as the person might have done before; answers its id."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from localaws.control import Fault, InstanceEvent
+from localaws.control import Fault, InstanceEvent, Operation
 from localaws.images import Image
 from localaws.quotas import QUOTAS, QuotaRequest
 
@@ -29,6 +29,7 @@ class World:
     images: dict[str, Image] = field(default_factory=dict)
     parameters: dict[str, str | None] = field(default_factory=dict)
     faults: dict[str, list[Any]] = field(default_factory=dict)
+    resource_faults: dict[str, list[Any]] = field(default_factory=dict)
     machine_faults: dict[str, Any] = field(default_factory=dict)
     silent: bool = False
     scale: float = 1.0
@@ -39,15 +40,12 @@ class World:
 
     def take_fault(self, operation: str) -> Fault | None:
         """The fault that this call meets, counted down."""
-        fault = self.faults.get(operation)
-        if fault is None:
-            return None
-        kind, times = fault
-        if times is not None:
-            fault[1] = times - 1
-            if times <= 1:
-                del self.faults[operation]
-        found: Fault = kind
+        found: Fault | None = _take(self.faults, operation)
+        return found
+
+    def take_resource_fault(self, operation: Operation, logical_id: str) -> str | None:
+        """What a resource meets in this operation, counted down."""
+        found: str | None = _take(self.resource_faults, f"{operation} {logical_id}")
         return found
 
     def deliver(self, write: Callable[[], None]) -> None:
@@ -80,6 +78,13 @@ class World:
     def fault(self, operation: str, kind: Fault | None, times: int | None) -> None:
         """Plan a fault."""
         _set(self.faults, operation, None if kind is None else [kind, times])
+
+    def resource_fault(
+        self, operation: Operation, logical_id: str, reason: str | None, times: int | None
+    ) -> None:
+        """Plan a fault of a resource."""
+        planned = None if reason is None else [reason, times]
+        _set(self.resource_faults, f"{operation} {logical_id}", planned)
 
     def open_quota_request(self, code: str, value: float, status: str) -> str:
         """File a quota request."""
@@ -128,6 +133,19 @@ class World:
     def history(self, instance_id: str | None) -> list[dict[str, Any]]:
         """Instance events as rows."""
         return [asdict(e) for e in self.events if instance_id in (None, e.instance_id)]
+
+
+def _take(table: dict[str, list[Any]], key: str) -> Any:
+    """What is planned under the key, if anything, one time less."""
+    planned = table.get(key)
+    if planned is None:
+        return None
+    what, times = planned
+    if times is not None:
+        planned[1] = times - 1
+        if times <= 1:
+            del table[key]
+    return what
 
 
 def _set(table: dict[str, Any], key: str, value: Any) -> None:

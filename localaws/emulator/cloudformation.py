@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from typing import Any
 
 from ministack.services.cloudformation import provisioners, stacks, wait_conditions
@@ -14,11 +15,16 @@ from localaws.emulator import (
     image_resource,
     instance_resource,
     oidc_provider,
+    resource_faults,
     subnet_resource,
 )
 from localaws.emulator.instances import Instances
 from localaws.emulator.stack_events import WAIT, Events
+from localaws.emulator.stack_operations import CANCELLED, Operations, is_deleted
 from localaws.world import World
+
+WAIT_STEP = 0.2
+"""Seconds after which a wait looks whether its stack's deletion was asked for."""
 
 
 def install(world: World, fleet: Instances) -> None:
@@ -31,8 +37,10 @@ def install(world: World, fleet: Instances) -> None:
     _install_parameter_names()
     _install_replacement()
     _install_waits(world)
-    custom_resources.install(world)
-    Events().install()
+    resource_faults.install(world)
+    operations = Operations(custom_resources.install(world))
+    operations.install()
+    Events(operations.keeps).install()
 
 
 def _install_parameter_names() -> None:
@@ -81,9 +89,18 @@ def _install_waits(world: World) -> None:
     handler = provisioners._RESOURCE_HANDLERS[WAIT]
     plain_create = handler["create"]
 
-    def wait_for(*arguments: Any) -> Any:
-        *rest, timeout = arguments
-        return plain_wait(*rest, timeout * world.scale)
+    def wait_for(token: str, stack_id: str, stack_name: str, *rest: Any) -> Any:
+        *about, timeout = rest
+        end = time.monotonic() + timeout * world.scale
+        while True:
+            try:
+                left = min(end - time.monotonic(), WAIT_STEP)
+                return plain_wait(token, stack_id, stack_name, *about, left)
+            except TimeoutError:
+                if time.monotonic() >= end:
+                    raise
+            if is_deleted(stack_name):
+                raise RuntimeError(CANCELLED)
 
     def create(*arguments: Any) -> tuple[str, dict[str, str]]:
         physical_id, attributes = plain_create(*arguments)

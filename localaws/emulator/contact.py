@@ -20,7 +20,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "request_tag_context",
     ),
     "ministack.core.iam_evaluator": ("EvalContext", "_gather_role_policies", "evaluate"),
-    "ministack.core.responses": ("get_account_id", "get_region"),
+    "ministack.core.responses": ("get_account_id", "get_region", "now_iso"),
     "ministack.services.ec2": (
         "_ACTION_MAP",
         "_DEFAULT_SG_ID",
@@ -72,8 +72,18 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ministack.services.sts": ("register_session",),
     _CLOUDFORMATION: ("_stack_events", "_stacks"),
     f"{_CLOUDFORMATION}.custom_resource": ("_pending", "deliver_response", "register_token"),
-    f"{_CLOUDFORMATION}.changesets": ("_add_event",),
-    f"{_CLOUDFORMATION}.handlers": ("_add_event",),
+    f"{_CLOUDFORMATION}.changesets": ("_add_event", "_deploy_stack_async"),
+    f"{_CLOUDFORMATION}.handlers": (
+        "_ACTION_HANDLERS",
+        "_add_event",
+        "_delete_stack_async",
+        "_deploy_stack_async",
+        "_error",
+        "_p",
+        "_resolve_stack",
+        "_roll_back_operation",
+        "_xml",
+    ),
     f"{_CLOUDFORMATION}.helpers": ("_error",),
     f"{_CLOUDFORMATION}.wait_conditions": ("SIGNAL_PATH", "deliver_signal", "wait_for"),
     f"{_CLOUDFORMATION}.provisioners": (
@@ -87,13 +97,16 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_add_event",
         "_custom_named_replacement_error",
         "_delete_resource",
-        "_failed_operation",
+        "_delete_stack_async",
+        "_deploy_stack_async",
         "_property_recreation",
         "_provision_resource",
         "_replacing_change",
+        "_roll_back_operation",
         "_runs_on_worker_thread",
         "_sends_back_failed_update",
         "_update_resource",
+        "_with_dependencies",
     ),
 }
 
@@ -106,6 +119,10 @@ SIGNATURES = {
     "stack_name logical_id",
     (f"{_CLOUDFORMATION}.stacks", "_provision_resource"): "resource_type logical_id props "
     "stack_name",
+    (f"{_CLOUDFORMATION}.stacks", "_delete_stack_async"): "stack_name stack_id retain_resources "
+    "force",
+    (f"{_CLOUDFORMATION}.stacks", "_roll_back_operation"): "stack_name stack_id stack operation "
+    "reason_override",
     (f"{_CLOUDFORMATION}.wait_conditions", "deliver_signal"): "token payload",
     (f"{_CLOUDFORMATION}.wait_conditions", "wait_for"): "token stack_id stack_name logical_id "
     "resource_type count timeout_s",

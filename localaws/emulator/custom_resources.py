@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from ministack.core.responses import now_iso
 from ministack.services import cloudformation
 from ministack.services.cloudformation import custom_resource, provisioners, stacks
 
@@ -16,11 +17,13 @@ CUSTOM = "AWS::CloudFormation::CustomResource"
 TOKEN = "ServiceToken"
 
 
-def install(world: World) -> None:
-    """Replace what differs."""
+def install(world: World) -> FailedCreates:
+    """Replace what differs; the answer knows which creations failed."""
     _scale_timeouts(world)
     _refuse_another_service_token()
-    FailedCreates().install()
+    failed = FailedCreates()
+    failed.install()
+    return failed
 
 
 def is_custom(resource_type: str) -> bool:
@@ -69,10 +72,10 @@ class FailedCreates:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[str, str], str] = {}
-        self._records: dict[tuple[str, str], dict[str, Any]] = {}
+        self._records: dict[str, dict[str, dict[str, Any]]] = {}
 
     def install(self) -> None:
-        """Watch creations and answers, and add what failed to what a rollback deletes."""
+        """Watch creations and answers."""
         deliver = custom_resource.deliver_response
 
         def deliver_response(token: str, response: dict[str, Any]) -> bool:
@@ -82,39 +85,35 @@ class FailedCreates:
 
         custom_resource.deliver_response = deliver_response
         stacks._provision_resource = self._watched(stacks._provision_resource)
-        stacks._failed_operation = self._completed(stacks._failed_operation)
+
+    def hand_over(self, stack: dict[str, Any]) -> list[str]:
+        """Put what failed into the stack, whose rollback or deletion begins; their logical ids."""
+        found = self._records.pop(stack["StackId"], {})
+        stack["_resources"].update(found)
+        return list(found)
 
     def _watched(self, provision: Callable[..., Any]) -> Callable[..., Any]:
         def provision_resource(
             resource_type: str, logical_id: str, properties: dict[str, Any], stack_name: str
         ) -> Any:
-            key = (cloudformation._stacks[stack_name]["StackId"], logical_id)
-            self._answers.pop(key, None)
+            stack_id = cloudformation._stacks[stack_name]["StackId"]
+            self._answers.pop((stack_id, logical_id), None)
+            failed = self._records.setdefault(stack_id, {})
+            failed.pop(logical_id, None)
             try:
                 return provision(resource_type, logical_id, properties, stack_name)
             except (RuntimeError, TimeoutError):
                 if is_custom(resource_type):
                     made_up = f"{stack_name}-{logical_id}-{uuid.uuid4().hex[:12].upper()}"
-                    self._records[stack_name, logical_id] = {
-                        "PhysicalResourceId": self._answers.get(key) or made_up,
+                    failed[logical_id] = {
+                        "PhysicalResourceId": self._answers.get((stack_id, logical_id)) or made_up,
                         "ResourceType": resource_type,
                         "ResourceStatus": "CREATE_FAILED",
                         "LogicalResourceId": logical_id,
                         "Properties": properties,
                         "Attributes": {},
+                        "Timestamp": now_iso(),
                     }
                 raise
 
         return provision_resource
-
-    def _completed(self, failed_operation: Callable[..., Any]) -> Callable[..., Any]:
-        def operation(*arguments: Any, **named: Any) -> dict[str, Any]:
-            found: dict[str, Any] = failed_operation(*arguments, **named)
-            for (stack_name, logical_id), record in list(self._records.items()):
-                if logical_id == found["failed_logical_id"]:
-                    del self._records[stack_name, logical_id]
-                    cloudformation._stacks[stack_name]["_resources"][logical_id] = record
-                    found["created"].append(logical_id)
-            return found
-
-        return operation

@@ -21,9 +21,14 @@ TICK = timedelta(milliseconds=1)
 
 
 class Events:
-    """Stands between the engine and its list of events."""
+    """Stands between the engine and its list of events.
 
-    def __init__(self) -> None:
+    Args:
+        keeps: Tells by stack and logical id what a deletion leaves alone.
+    """
+
+    def __init__(self, keeps: Callable[[str, str], bool]) -> None:
+        self._keeps = keeps
         self._held: dict[tuple[str, str], tuple[str, ...]] = {}
         self._new: set[tuple[str, str]] = set()
         self._failed: dict[str, str] = {}
@@ -53,6 +58,8 @@ class Events:
         rest = (physical_id, detailed_status)
         if resource_type == WAIT and reason.startswith("Received "):
             return  # AWS shows signals of creation policies only
+        if self._keeps(stack_name, logical_id):
+            return
         if resource_type == STACK and logical_id == stack_name:
             self._record(*about, status, self._stack_reason(stack_name, status, reason), *rest)
             return
@@ -92,6 +99,10 @@ class Events:
         cloudformation._stack_events[stack_id][-1]["Timestamp"] = stamp
 
     def _stack_reason(self, stack_name: str, status: str, reason: str) -> str:
+        if status == "DELETE_FAILED":
+            resources = cloudformation._stacks[stack_name]["_resources"]
+            left = [name for name in sorted(resources) if not self._keeps(stack_name, name)]
+            return f"The following resource(s) failed to delete: [{', '.join(left)}]. "
         failed = self._failed.pop(stack_name, None) if "ROLLBACK_IN" in status else None
         if failed is None or reason != "Rollback requested":
             return reason

@@ -26,10 +26,21 @@ class Stack:
     patience: float = PATIENCE
 
     def create(self, resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> str:
-        return self._deploy("create_stack", resources, outputs)
+        return self.deploy("create_stack", {"Resources": resources, "Outputs": outputs or {}})
 
     def update(self, resources: dict[str, Any], outputs: dict[str, Any] | None = None) -> str:
-        return self._deploy("update_stack", resources, outputs)
+        return self.deploy("update_stack", {"Resources": resources, "Outputs": outputs or {}})
+
+    def deploy(self, call: str, template: dict[str, Any], **more: Any) -> str:
+        """Create or update with a whole template; the status in which that ends."""
+        answer = getattr(self._cloudformation, call)(
+            StackName=self.name,
+            TemplateBody=json.dumps(template),
+            Capabilities=["CAPABILITY_NAMED_IAM"],
+            **more,
+        )
+        self.stack_id = answer["StackId"]
+        return self.settled()
 
     def delete(self) -> str:
         self._cloudformation.delete_stack(StackName=self.stack_id)
@@ -74,16 +85,6 @@ class Stack:
     @property
     def _cloudformation(self) -> Any:
         return self.aws.client("cloudformation")
-
-    def _deploy(self, call: str, resources: dict[str, Any], outputs: Any) -> str:
-        body = {"Resources": resources, "Outputs": outputs or {}}
-        answer = getattr(self._cloudformation, call)(
-            StackName=self.name,
-            TemplateBody=json.dumps(body),
-            Capabilities=["CAPABILITY_NAMED_IAM"],
-        )
-        self.stack_id = answer["StackId"]
-        return self.settled()
 
 
 def network(zone: str = "us-east-1b") -> dict[str, Any]:

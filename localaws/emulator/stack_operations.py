@@ -1,0 +1,213 @@
+"""One operation of a stack at a time, and what a failed one leaves in the stack.
+
+ministack's engine starts a second operation beside one that runs; the two then work on the same
+resources. What its rollback of a creation could not delete is in no stack any more. And where a
+resource cannot be deleted, it goes on with what that resource needs, a custom resource's function
+for one, so that no second try can succeed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ministack.services import cloudformation
+from ministack.services.cloudformation import changesets, handlers, stacks
+
+from localaws.emulator.custom_resources import FailedCreates
+
+Answer = tuple[int, dict[str, str], bytes]
+Record = dict[str, Any]
+NOT_UPDATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED")
+"""Settled states in which CloudFormation takes no update."""
+REASON = "ResourceStatusReason"
+NO_REASON = {REASON: ""}
+CANCELLED = "Resource creation cancelled"
+
+
+class Operations:
+    """Stands before the engine's operations.
+
+    Args:
+        failed: The custom resources whose creation failed.
+    """
+
+    def __init__(self, failed: FailedCreates) -> None:
+        self._failed = failed
+        self._running: dict[str, asyncio.Event] = {}
+        self._kept: dict[str, set[str]] = {}
+
+    def install(self) -> None:
+        """Take the engine's places, also where they were imported by name."""
+        actions = handlers._ACTION_HANDLERS
+        for action in ("CreateChangeSet", "ExecuteChangeSet", "UpdateStack"):
+            actions[action] = _refusing_updates(actions[action])
+        actions["DeleteStack"] = _refusing_deletion(actions["DeleteStack"])
+        deploy = self._alone(_remembering(stacks._deploy_stack_async))
+        for module in (stacks, changesets, handlers):
+            module._deploy_stack_async = deploy
+        roll_back = self._complete(stacks._roll_back_operation)
+        stacks._roll_back_operation = roll_back
+        handlers._roll_back_operation = self._alone(roll_back)
+        handlers._delete_stack_async = self._after_others(stacks._delete_stack_async)
+        stacks._provision_resource = _cancelled_by_deletion(stacks._provision_resource)
+        stacks._delete_resource = self._keeping(stacks._delete_resource)
+
+    def keeps(self, stack_name: str, logical_id: str) -> bool:
+        """Whether a deletion leaves a resource alone, as one that needs it could not be deleted."""
+        return logical_id in self._kept.get(stack_name, ())
+
+    def _alone(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        """The operation, so that a deletion can wait for its end."""
+
+        async def alone(stack_name: str, stack_id: str, *rest: Any, **named: Any) -> None:
+            ended = self._running[stack_id] = asyncio.Event()
+            try:
+                await operation(stack_name, stack_id, *rest, **named)
+            finally:
+                del self._running[stack_id]
+                ended.set()
+
+        return alone
+
+    def _after_others(self, delete: Callable[..., Any]) -> Callable[..., Any]:
+        """A deletion, which cancels a creation and lets a rollback end."""
+
+        async def delete_stack(stack_name: str, stack_id: str, *rest: Any, **named: Any) -> None:
+            stack = cloudformation._stacks[stack_name]
+            stack["StackStatus"] = "DELETE_IN_PROGRESS"
+            running = self._running.get(stack_id)
+            if running is not None:
+                await running.wait()
+            self._failed.hand_over(stack)
+            if named.get("force"):  # the engine itself keeps what a retained resource needs
+                await delete(stack_name, stack_id, *rest, **named)
+                return
+            before = {name: one["ResourceStatus"] for name, one in stack["_resources"].items()}
+            kept = self._kept[stack_name] = set()
+            await delete(stack_name, stack_id, *rest, **named)
+            del self._kept[stack_name]
+            for name in kept & stack["_resources"].keys():
+                stack["_resources"][name] |= {"ResourceStatus": before[name], **NO_REASON}
+            if stack["StackStatus"] == "DELETE_FAILED":
+                stack["StackStatusReason"] = cloudformation._stack_events[stack_id][-1][REASON]
+
+        return delete_stack
+
+    def _keeping(self, delete: Callable[..., Any]) -> Callable[..., Any]:
+        """Delete a resource, and if that fails, let nothing go that it needs."""
+
+        def delete_resource(
+            resource_type: str, physical_id: str, properties: Any, stack_name: str, logical_id: str
+        ) -> None:
+            kept = self._kept.get(stack_name)
+            if kept is not None and logical_id in kept:
+                raise RuntimeError("kept")  # the engine goes on; its events of this are dropped
+            try:
+                delete(resource_type, physical_id, properties, stack_name, logical_id)
+            except Exception:
+                if kept is not None:
+                    stack = cloudformation._stacks[stack_name]
+                    made, known = stack["_resources"], stack["_template"].get("Resources", {})
+                    kept |= stacks._with_dependencies([logical_id], known, set(made)) - {logical_id}
+                raise
+
+        return delete_resource
+
+    def _complete(self, roll_back: Callable[..., Any]) -> Callable[..., Any]:
+        """A rollback that counts custom resources whose creation failed, and forgets nothing."""
+
+        async def roll_back_operation(
+            stack_name: str,
+            stack_id: str,
+            stack: Record,
+            operation: Record,
+            *rest: Any,
+            **named: Any,
+        ) -> None:
+            if is_deleted(stack_name):
+                return  # the deletion that waits takes all there is
+            operation["created"] += self._failed.hand_over(stack)
+            before = dict(stack["_resources"])
+            await roll_back(stack_name, stack_id, stack, operation, *rest, **named)
+            if stack["StackStatus"] == "ROLLBACK_FAILED":
+                for logical_id in stack["_rollback_failed"]:
+                    left = {**before[logical_id], "ResourceStatus": "DELETE_FAILED"}
+                    stack["_resources"][logical_id] = left
+
+        return roll_back_operation
+
+
+def _remembering(deploy: Callable[..., Any]) -> Callable[..., Any]:
+    """A creation whose stack has its template from the beginning, also from a change set."""
+
+    async def deploy_stack(
+        stack_name: str, stack_id: str, template: Record, *rest: Any, **named: Any
+    ) -> None:
+        if not named.get("is_update"):
+            cloudformation._stacks[stack_name]["_template"] = template
+        await deploy(stack_name, stack_id, template, *rest, **named)
+
+    return deploy_stack
+
+
+def is_deleted(stack_name: str) -> bool:
+    """Whether a stack's deletion was asked for."""
+    return str(cloudformation._stacks[stack_name]["StackStatus"]).startswith("DELETE_IN")
+
+
+def _cancelled_by_deletion(provision: Callable[..., Any]) -> Callable[..., Any]:
+    def provision_resource(
+        resource_type: str, logical_id: str, properties: Any, stack_name: str
+    ) -> Any:
+        if is_deleted(stack_name):
+            raise RuntimeError(CANCELLED)
+        return provision(resource_type, logical_id, properties, stack_name)
+
+    return provision_resource
+
+
+def _refusing_updates(handler: Callable[..., Answer]) -> Callable[..., Answer]:
+    def update(params: Any) -> Answer:
+        stack = _stack(params)
+        status = stack.get("StackStatus", "")
+        if handlers._p(params, "ChangeSetType") != "CREATE" and (
+            _in_progress(status) or status in NOT_UPDATED
+        ):
+            return _refusal(
+                f"Stack:{stack['StackId']} is in {status} state and can not be updated."
+            )
+        return handler(params)
+
+    return update
+
+
+def _refusing_deletion(handler: Callable[..., Answer]) -> Callable[..., Answer]:
+    def delete(params: Any) -> Answer:
+        stack = _stack(params)
+        status = stack.get("StackStatus", "")
+        if status == "DELETE_IN_PROGRESS":
+            answer: Answer = handlers._xml(200, "DeleteStackResponse", "")
+            return answer
+        if status.startswith("UPDATE_") and _in_progress(status):
+            return _refusal(
+                f"Stack [{stack['StackId']}] cannot be deleted while in status {status}"
+            )
+        return handler(params)
+
+    return delete
+
+
+def _stack(params: Any) -> Record:
+    found: Record = handlers._resolve_stack(handlers._p(params, "StackName")) or {}
+    return found
+
+
+def _in_progress(status: str) -> bool:
+    return status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+
+
+def _refusal(text: str) -> Answer:
+    answer: Answer = handlers._error("ValidationError", text)
+    return answer

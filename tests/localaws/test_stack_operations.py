@@ -1,0 +1,157 @@
+"""One operation of a stack at a time, planned faults of resources, and what a failed one leaves."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from probe_stack import Stack, instance, network
+
+from localaws import LocalAws
+
+REASON = "no more of these today"
+
+
+def waiting(**more: Any) -> dict[str, Any]:
+    """A machine and the wait for its word, which never comes."""
+    properties = {"Handle": {"Ref": "Handle"}, "Timeout": "3600"}
+    wait = {"Type": "AWS::CloudFormation::WaitCondition", "Properties": properties}
+    handle = {"Type": "AWS::CloudFormation::WaitConditionHandle"}
+    return {**network(), "Box": instance(), "Handle": handle, "Wait": {**wait, "DependsOn": "Box"}}
+
+
+def note(value: str = "1", **more: Any) -> dict[str, Any]:
+    properties = {"Type": "String", "Value": value}
+    return {"Type": "AWS::SSM::Parameter", "Properties": properties, **more}
+
+
+def begin(stack: Stack, call: str, resources: dict[str, Any]) -> None:
+    """Start an operation and let it run."""
+    body = json.dumps({"Resources": resources})
+    answer = getattr(stack.aws.client("cloudformation"), call)(
+        StackName=stack.name, TemplateBody=body
+    )
+    stack.stack_id = answer["StackId"]
+
+
+def until(stack: Stack, logical_id: str, status: str) -> None:
+    """Wait for an event."""
+    deadline = time.monotonic() + 20
+    while (logical_id, status) not in [event[:2] for event in stack.events()]:
+        assert time.monotonic() < deadline, stack.events()
+        time.sleep(0.02)
+
+
+def test_deletion_cancels_a_creation_that_waits(stack: Stack, aws: LocalAws) -> None:
+    begin(stack, "create_stack", waiting())
+    until(stack, "Wait", "CREATE_IN_PROGRESS")
+    assert stack.delete() == "DELETE_COMPLETE"
+    assert stack.reason("Wait") == "Resource creation cancelled"
+    assert not [event for event in stack.events() if "ROLLBACK" in event[1]]
+    assert not [row for row in aws.leftovers() if row.kind in ("instance", "vpc", "subnet")]
+
+
+def test_second_deletion_changes_nothing(stack: Stack, aws: LocalAws) -> None:
+    begin(stack, "create_stack", waiting())
+    until(stack, "Wait", "CREATE_IN_PROGRESS")
+    aws.client("cloudformation").delete_stack(StackName=stack.stack_id)
+    assert stack.delete() == "DELETE_COMPLETE"
+    ends = [event for event in stack.events() if event[:2] == (stack.name, "DELETE_COMPLETE")]
+    assert len(ends) == 1
+
+
+def test_update_in_progress_takes_neither_deletion_nor_update(stack: Stack, aws: LocalAws) -> None:
+    assert stack.create(network()) == "CREATE_COMPLETE"
+    aws.control.wait_scale(0.001)
+    begin(stack, "update_stack", waiting())
+    cloudformation = aws.client("cloudformation")
+    with pytest.raises(ClientError, match="cannot be deleted while in status UPDATE_IN_PROGRESS"):
+        cloudformation.delete_stack(StackName=stack.stack_id)
+    with pytest.raises(ClientError, match="is in UPDATE_IN_PROGRESS state and can not be updated"):
+        cloudformation.create_change_set(
+            StackName=stack.name, ChangeSetName="second", TemplateBody=json.dumps({"Resources": {}})
+        )
+    assert stack.settled() == "UPDATE_ROLLBACK_COMPLETE"
+
+
+def test_planned_fault_meets_a_creation(stack: Stack, aws: LocalAws) -> None:
+    aws.control.resource_fault("create", "Subnet", REASON)
+    assert stack.create(network()) == "ROLLBACK_COMPLETE"
+    assert f'Resource handler returned message: "{REASON}"' in stack.reason("Subnet")
+    aws.control.resource_fault("create", "Subnet", None)
+    assert stack.delete() == "DELETE_COMPLETE"
+    assert stack.create(network()) == "CREATE_COMPLETE"
+
+
+def test_planned_fault_meets_only_what_an_update_changes(stack: Stack, aws: LocalAws) -> None:
+    stack.create({"One": note(), "Two": note()})
+    aws.control.resource_fault("update", "One", REASON)
+    assert stack.update({"One": note(), "Two": note("2")}) == "UPDATE_COMPLETE"
+    aws.control.resource_fault("update", "Two", REASON, times=1)
+    assert stack.update({"One": note(), "Two": note("3")}) == "UPDATE_ROLLBACK_COMPLETE"
+    assert REASON in stack.reason("Two")
+    value = aws.client("ssm").get_parameter(Name=stack.physical_id("Two"))["Parameter"]["Value"]
+    assert value == "2"
+
+
+def test_rollback_that_failed_goes_on_when_it_is_told_to(stack: Stack, aws: LocalAws) -> None:
+    stack.create({"One": note()})
+    aws.control.wait_scale(0.0005)
+    changed = {**waiting(), "One": note("2")}
+    changed["Vpc"]["DependsOn"] = "One"
+    begin(stack, "update_stack", changed)
+    until(stack, "One", "UPDATE_COMPLETE")
+    aws.control.resource_fault("update", "One", REASON)
+    assert stack.settled() == "UPDATE_ROLLBACK_FAILED"
+    cloudformation = aws.client("cloudformation")
+    with pytest.raises(ClientError, match="is in UPDATE_ROLLBACK_FAILED state"):
+        stack.update({"One": note("3")})
+    aws.control.resource_fault("update", "One", None)
+    cloudformation.continue_update_rollback(StackName=stack.name)
+    assert stack.settled() == "UPDATE_ROLLBACK_COMPLETE"
+    value = aws.client("ssm").get_parameter(Name=stack.physical_id("One"))["Parameter"]["Value"]
+    assert value == "1"
+
+
+def test_what_a_rollback_could_not_delete_stays_in_the_stack(stack: Stack, aws: LocalAws) -> None:
+    aws.control.resource_fault("create", "Subnet", REASON)
+    aws.control.resource_fault("delete", "Vpc", "it has dependencies", times=1)
+    assert stack.create(network()) == "ROLLBACK_FAILED"
+    assert stack.describe()["StackStatusReason"].endswith("failed to delete: [Vpc].")
+    assert [row.kind for row in aws.leftovers() if row.id == stack.physical_id("Vpc")] == ["vpc"]
+    assert stack.delete() == "DELETE_COMPLETE"
+    assert not [row for row in aws.leftovers() if row.kind == "vpc"]
+
+
+def test_failed_deletion_keeps_what_the_resource_needs(stack: Stack, aws: LocalAws) -> None:
+    resources = {**network(), "Other": note()}
+    stack.create(resources)
+    aws.control.resource_fault("delete", "Subnet", "it has dependencies", times=1)
+    assert stack.delete() == "DELETE_FAILED"
+    said = "The following resource(s) failed to delete: [Subnet]. "
+    assert stack.describe()["StackStatusReason"] == said
+    shown = aws.client("cloudformation").describe_stack_resources(StackName=stack.name)
+    states = {one["LogicalResourceId"]: one["ResourceStatus"] for one in shown["StackResources"]}
+    assert states == {"Vpc": "CREATE_COMPLETE", "Subnet": "DELETE_FAILED"}
+    assert "Vpc" not in [event[0] for event in stack.events() if event[1].startswith("DELETE")]
+    with pytest.raises(ClientError, match="is in DELETE_FAILED state and can not be updated"):
+        stack.update(network())
+    assert stack.delete() == "DELETE_COMPLETE"
+
+
+def test_forced_deletion_leaves_what_it_could_not_delete(stack: Stack, aws: LocalAws) -> None:
+    stack.create(network())
+    subnet, vpc = stack.physical_id("Subnet"), stack.physical_id("Vpc")
+    aws.control.resource_fault("delete", "Subnet", "it has dependencies")
+    assert stack.delete() == "DELETE_FAILED"
+    aws.client("cloudformation").delete_stack(
+        StackName=stack.stack_id, DeletionMode="FORCE_DELETE_STACK"
+    )
+    assert stack.settled() == "DELETE_COMPLETE"
+    assert {subnet, vpc} <= {row.id for row in aws.leftovers()}
+    ec2 = aws.client("ec2")
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(VpcId=vpc)
