@@ -1,0 +1,35 @@
+"""One embedded AWS for all tests of this folder, with what they need of `cdk bootstrap`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from localaws import LocalAws
+from tests.faults.templates import WORKSTATION, bootstrap, remove
+from tests.localaws.probe_stack import G_QUOTA, Stack
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LocalAws]:
+    with LocalAws() as aws:
+        bootstrap(aws)
+        yield aws
+
+
+@pytest.fixture
+def aws(server: LocalAws) -> LocalAws:
+    """The account with every knob as in a new one, but with room for two machines."""
+    server.control.reset()
+    server.control.set_quota(G_QUOTA, 8)
+    return server
+
+
+@pytest.fixture
+def stack(aws: LocalAws) -> Iterator[Stack]:
+    """The workstation's stack; in the end, nothing of it may be left."""
+    made = Stack(aws, WORKSTATION)
+    yield made
+    aws.control.reset()
+    remove(made)
