@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from localaws import LocalAws
 from tests.faults.templates import WORKSTATION, bootstrap, remove
 from tests.localaws.probe_stack import G_QUOTA, Stack
+
+MakeStack = Callable[..., Stack]
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +29,15 @@ def aws(server: LocalAws) -> LocalAws:
 
 
 @pytest.fixture
-def stack(aws: LocalAws) -> Iterator[Stack]:
-    """The workstation's stack; in the end, nothing of it may be left."""
-    made = Stack(aws, WORKSTATION)
-    yield made
+def stack(aws: LocalAws) -> Iterator[MakeStack]:
+    """Makes a stack of a name; in the end, nothing of it may be left."""
+    made: list[Stack] = []
+
+    def make(name: str = WORKSTATION) -> Stack:
+        made.append(Stack(aws, name))
+        return made[-1]
+
+    yield make
     aws.control.reset()
-    remove(made)
+    for one in reversed(made):
+        remove(one)

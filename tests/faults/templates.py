@@ -17,6 +17,7 @@ from tests.synthesis import make_app
 WORKSTATION = "GpuWorkstation"
 IMAGE = "GpuImage"
 INSTANCE = "AWS::EC2::Instance"
+BUILT_IMAGE = "AWS::ImageBuilder::Image"
 WAIT = "AWS::CloudFormation::WaitCondition"
 VERSION_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 Template = dict[str, Any]
@@ -74,6 +75,12 @@ def _assemble(stack: str, settings: str) -> Assembly:
 def of_type(template: Template, kind: str) -> list[str]:
     """Logical ids of the resources of a type."""
     return [name for name, made in template["Resources"].items() if made["Type"] == kind]
+
+
+def machine(template: Template) -> str:
+    """Logical id of what launches a machine: an instance, or an image that is built."""
+    (found,) = [*of_type(template, INSTANCE), *of_type(template, BUILT_IMAGE)]
+    return found
 
 
 def needs(template: Template, logical_id: str) -> set[str]:

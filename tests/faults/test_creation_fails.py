@@ -1,63 +1,81 @@
-"""The creation of a workstation fails at each of its resources in turn: nothing is left."""
+"""The creation of each stack fails at each of its resources in turn: nothing is left."""
 
 from __future__ import annotations
 
 import pytest
 
 from localaws import LocalAws
+from tests.faults.conftest import MakeStack
 from tests.faults.templates import (
-    INSTANCE,
+    IMAGE,
     WAIT,
+    WORKSTATION,
     assemble,
     assert_no_machine_runs,
     assert_nothing_left,
     launches,
+    machine,
     needs,
     of_type,
 )
-from tests.localaws.probe_stack import Stack
 
-TEMPLATE = assemble().template
-(MACHINE,) = of_type(TEMPLATE, INSTANCE)
-WAITS = of_type(TEMPLATE, WAIT)
+CASES = [
+    (name, logical_id)
+    for name in (WORKSTATION, IMAGE)
+    for logical_id in assemble(name).template["Resources"]
+]
 REASON = "no more of these today"
 
 
-@pytest.mark.parametrize("logical_id", TEMPLATE["Resources"])
+@pytest.mark.parametrize(("name", "logical_id"), CASES)
 def test_rolls_back_says_why_and_leaves_nothing(
-    aws: LocalAws, stack: Stack, logical_id: str
+    aws: LocalAws, stack: MakeStack, name: str, logical_id: str
 ) -> None:
-    assemble().publish(aws)
+    assembly = assemble(name)
+    assembly.publish(aws)
     aws.control.resource_fault("create", logical_id, REASON)
     before = launches(aws)
-    assert stack.deploy("create_stack", TEMPLATE) == "ROLLBACK_COMPLETE"
-    assert REASON in stack.reason(logical_id)
-    begins = next(
-        reason for _, status, reason in stack.events() if status == "ROLLBACK_IN_PROGRESS"
-    )
+    made = stack(name)
+    assert made.deploy("create_stack", assembly.template) == "ROLLBACK_COMPLETE"
+    assert REASON in made.reason(logical_id)
+    begins = next(reason for _, status, reason in made.events() if status == "ROLLBACK_IN_PROGRESS")
     assert begins.startswith(f"The following resource(s) failed to create: [{logical_id}].")
-    assert launches(aws) - before == (logical_id in WAITS)
+    launched = launches(aws) > before
+    assert launched == (logical_id in after_machine(name))
     assert_no_machine_runs(aws)
-    assert [row.id for row in aws.leftovers()] == [stack.name], "the stack's record alone is left"
-    assert stack.delete() == "DELETE_COMPLETE"
+    assert [row.id for row in aws.leftovers()] == [name], "the stack's record alone is left"
+    assert made.delete() == "DELETE_COMPLETE"
     assert_nothing_left(aws)
 
 
+def after_machine(name: str) -> set[str]:
+    """What can fail only when a machine has run."""
+    template = assemble(name).template
+    first = machine(template)
+    return template["Resources"].keys() - needs(template, first) - {first}
+
+
 def test_only_the_waits_come_after_the_machine() -> None:
-    """So that nothing can fail while a machine runs, but the machine itself."""
-    after = TEMPLATE["Resources"].keys() - needs(TEMPLATE, MACHINE) - {MACHINE}
-    assert after == set(WAITS)
+    """So that nothing else fails while a machine runs, and costs."""
+    assert after_machine(WORKSTATION) == set(of_type(assemble().template, WAIT))
+
+
+def test_only_its_parameter_comes_after_the_image() -> None:
+    template = assemble(IMAGE).template
+    assert after_machine(IMAGE) == set(of_type(template, "AWS::SSM::Parameter"))
 
 
 def test_fails_in_the_rollback_too_and_the_next_deletion_takes_the_rest(
-    aws: LocalAws, stack: Stack
+    aws: LocalAws, stack: MakeStack
 ) -> None:
     assemble().publish(aws)
-    group = of_type(TEMPLATE, "AWS::EC2::SecurityGroup")[0]
-    aws.control.resource_fault("create", WAITS[0], REASON)
+    template = assemble().template
+    (group,) = of_type(template, "AWS::EC2::SecurityGroup")
+    aws.control.resource_fault("create", min(of_type(template, WAIT)), REASON)
     aws.control.resource_fault("delete", group, "it has a dependent object", times=1)
-    assert stack.deploy("create_stack", TEMPLATE) == "ROLLBACK_FAILED"
-    assert group in stack.describe()["StackStatusReason"]
+    made = stack()
+    assert made.deploy("create_stack", template) == "ROLLBACK_FAILED"
+    assert group in made.describe()["StackStatusReason"]
     assert_no_machine_runs(aws)
-    assert stack.delete() == "DELETE_COMPLETE"
+    assert made.delete() == "DELETE_COMPLETE"
     assert_nothing_left(aws)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import pytest
 
 from localaws import LocalAws
+from tests.faults.conftest import MakeStack
 from tests.faults.templates import (
-    INSTANCE,
     WAIT,
     assemble,
     assert_no_machine_runs,
     assert_nothing_left,
+    machine,
     needs,
     of_type,
 )
 from tests.localaws.probe_stack import Stack
 
 TEMPLATE = assemble().template
-(MACHINE,) = of_type(TEMPLATE, INSTANCE)
+MACHINE = machine(TEMPLATE)
 WAITS = of_type(TEMPLATE, WAIT)
 REASON = "it has a dependent object"
 
@@ -42,15 +43,16 @@ def states(stack: Stack) -> dict[str, str]:
 
 @pytest.mark.parametrize("logical_id", TEMPLATE["Resources"])
 def test_keeps_no_machine_but_one_that_it_could_not_end(
-    aws: LocalAws, stack: Stack, logical_id: str
+    aws: LocalAws, stack: MakeStack, logical_id: str
 ) -> None:
-    create(stack, logical_id)
+    made = stack()
+    create(made, logical_id)
     aws.control.resource_fault("delete", logical_id, REASON, times=1)
-    assert stack.delete() == "DELETE_FAILED"
-    assert f"[{logical_id}]" in stack.describe()["StackStatusReason"]
-    assert REASON in stack.reason(logical_id)
-    assert set(states(stack)) == needs(TEMPLATE, logical_id) | {logical_id}
-    if MACHINE not in states(stack):
+    assert made.delete() == "DELETE_FAILED"
+    assert f"[{logical_id}]" in made.describe()["StackStatusReason"]
+    assert REASON in made.reason(logical_id)
+    assert set(states(made)) == needs(TEMPLATE, logical_id) | {logical_id}
+    if MACHINE not in states(made):
         assert_no_machine_runs(aws)
-    assert stack.delete() == "DELETE_COMPLETE"
+    assert made.delete() == "DELETE_COMPLETE"
     assert_nothing_left(aws)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
-from tests.faults.templates import INSTANCE, WORKSTATION, Template, assemble, of_type, remove
+from tests.faults.templates import WORKSTATION, Template, assemble, machine, remove
 from tests.localaws.probe_stack import G_QUOTA, Stack
 from tests.synthesis import PUBLIC_KEY
 
 BEFORE = assemble()
-(MACHINE,) = of_type(BEFORE.template, INSTANCE)
+MACHINE = machine(BEFORE.template)
 REASON = "not today"
 TAGS = [{"Key": "course", "Value": "d2l"}]
 UPDATES: dict[str, dict[str, Any]] = {

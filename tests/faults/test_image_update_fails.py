@@ -1,0 +1,62 @@
+"""Another version of the image fails: the old image and its name stay, and nothing else does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from localaws import LocalAws
+from tests.faults.conftest import MakeStack
+from tests.faults.templates import IMAGE, assemble, assert_no_machine_runs, machine, of_type
+
+BEFORE = assemble(IMAGE)
+AFTER = assemble(IMAGE, notebooks=False)
+(NAME,) = of_type(BEFORE.template, "AWS::SSM::Parameter")
+REASON = "not today"
+
+
+def images(aws: LocalAws) -> tuple[list[str], list[str], str]:
+    """Own images, their snapshots, and the image that the parameter names."""
+    ec2 = aws.client("ec2")
+    named = aws.client("ssm").get_parameter(Name="/gpustation/image/mxnet")["Parameter"]["Value"]
+    return (
+        [row["ImageId"] for row in ec2.describe_images(Owners=["self"])["Images"]],
+        [row["SnapshotId"] for row in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]],
+        named,
+    )
+
+
+def fail_at_build(aws: LocalAws) -> None:
+    aws.control.machine_fault({"bash": {"exit": 1, "stderr": REASON}})
+
+
+def fail_at_image(aws: LocalAws) -> None:
+    aws.control.resource_fault("update", machine(BEFORE.template), REASON, times=1)
+
+
+def fail_at_name(aws: LocalAws) -> None:
+    """When the new image is built and tested already."""
+    aws.control.resource_fault("update", NAME, REASON, times=1)
+
+
+@pytest.mark.parametrize("fail", [fail_at_build, fail_at_image, fail_at_name])
+def test_old_image_stays_and_the_next_deploy_succeeds(
+    aws: LocalAws, stack: MakeStack, fail: Any
+) -> None:
+    for assembly in (BEFORE, AFTER):
+        assembly.publish(aws)
+    made = stack(IMAGE)
+    assert made.deploy("create_stack", BEFORE.template) == "CREATE_COMPLETE"
+    before = images(aws)
+    fail(aws)
+    assert made.deploy("update_stack", AFTER.template) == "UPDATE_ROLLBACK_COMPLETE"
+    assert any(REASON in reason for _, _, reason in made.events())
+    assert images(aws) == before
+    assert_no_machine_runs(aws)
+
+    aws.control.machine_fault(None)
+    assert made.deploy("update_stack", AFTER.template) == "UPDATE_COMPLETE"
+    own, snapshots, named = images(aws)
+    assert [named] == own != before[0]
+    assert len(snapshots) == 1

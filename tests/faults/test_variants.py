@@ -1,0 +1,121 @@
+"""Every variant of the stacks: created, changed and destroyed, and failing where it can.
+
+The default one is in the files beside this, and with the CDK CLI in tests/e2e.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from localaws import LocalAws
+from tests.faults.conftest import MakeStack
+from tests.faults.templates import (
+    IMAGE,
+    WORKSTATION,
+    assemble,
+    assert_no_machine_runs,
+)
+from tests.localaws.probe_stack import G_QUOTA, UBUNTU, Stack
+from tests.synthesis import PUBLIC_KEY
+
+BAKED_PARAMETER = "/gpustation/image/mxnet"
+OWN_IMAGE = "ami-0123456789abcdef0"
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "own-key": (WORKSTATION, {"public_key": PUBLIC_KEY}),
+    "ssh": (WORKSTATION, {"ssh_cidr": "203.0.113.7/32,198.51.100.0/24"}),
+    "ubuntu-24.04": (WORKSTATION, {"image": "ubuntu-24.04"}),
+    "dlami": (WORKSTATION, {"image": "dlami", "disk_gib": 100}),
+    "ami": (WORKSTATION, {"image": OWN_IMAGE}),
+    "ssm-parameter": (WORKSTATION, {"image": UBUNTU}),
+    "baked": (WORKSTATION, {"image": "baked"}),
+    "pytorch": (WORKSTATION, {"framework": "pytorch"}),
+    "image": (IMAGE, {}),
+    "image-pytorch": (IMAGE, {"framework": "pytorch"}),
+}
+CHANGE = {"notebooks": False}
+"""In place for a workstation; another image."""
+Break = Callable[[LocalAws], None]
+BREAKS: dict[str, dict[str, tuple[Break, str]]] = {
+    # how the account is broken, and what the person reads of it
+    WORKSTATION: {
+        "quota": (lambda aws: aws.control.set_quota(G_QUOTA, 3), "quota too small"),
+        "choice": (lambda aws: aws.control.fault("DescribeImages", "missing"), "does not exist"),
+        "machine": (
+            lambda aws: aws.control.set_capacity("g4dn.xlarge", False),
+            "do not have sufficient g4dn.xlarge capacity",
+        ),
+        "driver": (
+            lambda aws: aws.control.machine_fault({"modprobe": {"exit": 1, "stderr": "none"}}),
+            "phase driver failed",
+        ),
+    },
+    IMAGE: {
+        "quota": (lambda aws: aws.control.set_quota(G_QUOTA, 3), "quota too small"),
+        "choice": (lambda aws: aws.control.fault("DescribeImages", "missing"), "does not exist"),
+        "machine": (
+            lambda aws: aws.control.set_capacity("g4dn.xlarge", False),
+            "do not have sufficient g4dn.xlarge capacity",
+        ),
+        "build": (
+            lambda aws: aws.control.machine_fault({"bash": {"exit": 1, "stderr": "no space"}}),
+            "phase build, step",
+        ),
+    },
+}
+FAULTS = [(one, kind) for one, (name, _) in VARIANTS.items() for kind in BREAKS[name]]
+
+
+@pytest.fixture(autouse=True)
+def account(aws: LocalAws, stack: MakeStack) -> Iterator[None]:
+    """An image of somebody else's, which is the baked one too; its parameter goes first."""
+    aws.control.add_image(OWN_IMAGE)
+    yield
+    ssm = aws.client("ssm")
+    if BAKED_PARAMETER in [one["Name"] for one in ssm.describe_parameters()["Parameters"]]:
+        ssm.delete_parameter(Name=BAKED_PARAMETER)
+
+
+def prepare(aws: LocalAws, stack: MakeStack, variant: str, **more: Any) -> tuple[Stack, Any]:
+    """The stack, and the template, whose files are published."""
+    name, settings = VARIANTS[variant]
+    assembly = assemble(name, **settings, **more)
+    assembly.publish(aws)
+    if variant == "baked":
+        aws.client("ssm").put_parameter(
+            Name=BAKED_PARAMETER, Value=OWN_IMAGE, Type="String", Overwrite=True
+        )
+    return stack(name), assembly.template
+
+
+def rest(aws: LocalAws) -> list[str]:
+    """What is left but the parameter of a baked image, which is another stack's."""
+    return [row.id for row in aws.leftovers() if row.id != BAKED_PARAMETER]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_is_created_changed_and_destroyed(aws: LocalAws, stack: MakeStack, variant: str) -> None:
+    made, template = prepare(aws, stack, variant)
+    assert made.deploy("create_stack", template) == "CREATE_COMPLETE", made.events()
+    _, changed = prepare(aws, stack, variant, **CHANGE)
+    assert made.deploy("update_stack", changed) == "UPDATE_COMPLETE", made.events()
+    assert made.delete() == "DELETE_COMPLETE"
+    assert rest(aws) == []
+    assert_no_machine_runs(aws)
+
+
+@pytest.mark.parametrize(("variant", "kind"), FAULTS)
+def test_fails_and_leaves_nothing(aws: LocalAws, stack: MakeStack, variant: str, kind: str) -> None:
+    made, template = prepare(aws, stack, variant)
+    break_it, said = BREAKS[made.name][kind]
+    break_it(aws)
+    assert made.deploy("create_stack", template) == "ROLLBACK_COMPLETE"
+    reasons = [reason for _, status, reason in made.events() if status == "CREATE_FAILED"]
+    assert said in reasons[0]
+    aws.control.reset()  # the calls that failed are needed to look
+    assert_no_machine_runs(aws)
+    assert rest(aws) == [made.name], "the stack's record alone is left"
+    assert made.delete() == "DELETE_COMPLETE"
+    assert rest(aws) == []
