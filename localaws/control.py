@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Fault = Literal["throttle", "deny", "missing", "silent"]
+Fault = Literal["throttle", "deny", "missing", "silent", "expired"]
 """What a call answers: too many requests, access denied, or that the thing is not there; a signal
-can also be met by silence."""
+can also be met by silence, and CloudFormation say that the caller's credentials have expired."""
 Operation = Literal["create", "update", "delete"]
 """What CloudFormation does to a resource."""
 CALL_SECONDS = 30
@@ -79,7 +79,7 @@ class Control:
                 `Signal` for what is sent to a wait condition's handle: status 503, or with
                 `silent` no answer at all. EC2, Systems Manager and Service Quotas know all kinds,
                 the other services `throttle` and `deny`.
-            kind: How it fails; None: it works again.
+            kind: How it fails; None: it works again. `expired` is for CloudFormation's calls.
             times: How many calls fail before it works again. Default: all of them.
         """
         self._call("fault", operation=operation, kind=kind, times=times)
@@ -247,7 +247,7 @@ class Control:
         return [Signal(**row) for row in self._call("signals")]
 
     def calls(self) -> list[str]:
-        """Names of the EC2, Service Quotas and Systems Manager calls made so far, in order."""
+        """Names of the calls made so far to the services that can fail, in order: see `fault`."""
         return [str(name) for name in self._call("calls")]
 
     def _call(self, command: str, **arguments: Any) -> Any:

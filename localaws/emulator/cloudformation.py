@@ -7,6 +7,7 @@ import secrets
 import time
 from typing import Any
 
+from ministack.services import ssm
 from ministack.services.cloudformation import provisioners, stacks, wait_conditions
 
 from localaws import schemas
@@ -16,8 +17,10 @@ from localaws.emulator import (
     instance_resource,
     oidc_provider,
     resource_faults,
+    security_groups,
     subnet_resource,
 )
+from localaws.emulator.image_builder_resources import failure
 from localaws.emulator.instances import Instances
 from localaws.emulator.stack_events import WAIT, Events
 from localaws.emulator.stack_operations import CANCELLED, Operations, is_deleted
@@ -33,8 +36,9 @@ def install(world: World, fleet: Instances) -> None:
     provisioners._STACK_TAG_PROPERTY[schemas.INSTANCE] = ("Tags", "list")
     subnet_resource.install()
     oidc_provider.install()
+    security_groups.install()
     image_resource.install(fleet)
-    _install_parameter_names()
+    _install_parameters()
     _install_replacement()
     _install_waits(world)
     resource_faults.install(world)
@@ -43,19 +47,27 @@ def install(world: World, fleet: Instances) -> None:
     Events(operations.keeps).install()
 
 
-def _install_parameter_names() -> None:
-    """Name unnamed parameters as AWS does: without the slash that ministack begins with.
+def _install_parameters() -> None:
+    """Name unnamed parameters as AWS does, and update none that is gone.
 
-    The ARN in a policy depends on it: `parameter` + `/a/b`, but `parameter/` + `CFN-...`.
+    Names are without the slash that ministack begins with. The ARN in a policy depends on it:
+    `parameter` + `/a/b`, but `parameter/` + `CFN-...`.
     """
-    handler = provisioners._RESOURCE_HANDLERS["AWS::SSM::Parameter"]
-    plain = handler["create"]
+    kind = "AWS::SSM::Parameter"
+    handler = provisioners._RESOURCE_HANDLERS[kind]
+    plain_create, plain_update = handler["create"], handler["update"]
 
     def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
         name = properties.get("Name") or f"CFN-{logical_id}-{secrets.token_hex(6)}"
-        return plain(logical_id, {**properties, "Name": name}, stack_name)
+        return plain_create(logical_id, {**properties, "Name": name}, stack_name)
 
-    handler["create"] = create
+    def update(name: str, *rest: Any) -> Any:
+        if name not in ssm._parameters:
+            text = f"Resource of type '{kind}' with identifier '{name}' was not found."
+            raise failure(text, "NotFound")
+        return plain_update(name, *rest)
+
+    handler.update(create=create, update=update)
 
 
 def _install_replacement() -> None:

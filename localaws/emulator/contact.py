@@ -27,6 +27,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_DEFAULT_SUBNET_ID",
         "_create_network_interface",
         "_create_tags",
+        "_delete_security_group",
         "_describe_instances",
         "_describe_snapshots",
         "_error",

@@ -8,7 +8,7 @@ from typing import Any
 
 from ministack.services import ec2
 
-from localaws.emulator import ec2_catalog, ec2_images, ec2_tagged, wire
+from localaws.emulator import ec2_catalog, ec2_images, ec2_tagged, security_groups, wire
 from localaws.emulator.ec2_request import Parameters, deep, disks, one, passes, tags
 from localaws.emulator.instance_record import Launch
 from localaws.emulator.instances import Instances
@@ -151,6 +151,7 @@ ACTIONS: dict[str, Action] = {
     "RebootInstances": reboot,
     "TerminateInstances": change_state("TerminateInstances"),
     "ModifyInstanceAttribute": modify,
+    "DeleteSecurityGroup": security_groups.delete,
     "DescribeInstanceTypes": ec2_catalog.instance_types,
     "DescribeInstanceTypeOfferings": ec2_catalog.instance_type_offerings,
     "DescribeAvailabilityZones": ec2_catalog.zones,

@@ -38,7 +38,7 @@ def handlers(fleet: Instances) -> dict[str, Callable[..., Any]]:
     """The functions that ministack calls for a resource type."""
 
     def create(logical_id: str, properties: Properties, stack: str) -> Created:
-        record = _said(lambda: fleet.launch(_launch(properties)))
+        record = said(lambda: fleet.launch(_launch(properties)))
         _set_in_place(fleet, record, {}, properties)
         return record["InstanceId"], _attributes(record)
 
@@ -50,17 +50,27 @@ def handlers(fleet: Instances) -> dict[str, Callable[..., Any]]:
                 f"AWS::EC2::Instance {', '.join(sorted(unknown))}: the embedded AWS does not know "
                 "how this changes; teach localaws/emulator/instance_resource.py"
             )
-        record = fleet.get(instance_id)
+        record = said(lambda: _living(fleet, instance_id))
         _set_in_place(fleet, record, old, new)
         if changed & {*STOPPED_CHANGES}:
-            _said(lambda: _change_stopped(fleet, record, new))
+            said(lambda: _change_stopped(fleet, record, new))
         return instance_id, _attributes(record)
 
     def delete(instance_id: str, properties: Properties) -> None:
         if instance_id in ec2._instances:
-            _said(lambda: fleet.terminate(fleet.get(instance_id)))
+            said(lambda: fleet.terminate(fleet.get(instance_id)))
 
     return {"create": create, "update": update, "delete": delete}
+
+
+def _living(fleet: Instances, instance_id: str) -> Record:
+    """The record of an instance that nobody has terminated by hand."""
+    record = fleet.get(instance_id)
+    if record["State"]["Name"] == "terminated":
+        raise ApiError(
+            "InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist"
+        )
+    return record
 
 
 def _launch(properties: Properties) -> Launch:
@@ -102,7 +112,7 @@ def _set_in_place(fleet: Instances, record: Record, old: Properties, new: Proper
             {"GroupId": g, "GroupName": ec2._security_groups[g]["GroupName"]} for g in groups
         ]
     if old.get("IamInstanceProfile") != new.get("IamInstanceProfile"):
-        _said(lambda: fleet.set_profile(record, new.get("IamInstanceProfile", "")))
+        said(lambda: fleet.set_profile(record, new.get("IamInstanceProfile", "")))
     _keep_disks(record, new)
 
 
@@ -145,7 +155,7 @@ def _attributes(record: Record) -> dict[str, str]:
     }
 
 
-def _said(call: Callable[[], Any]) -> Any:
+def said(call: Callable[[], Any]) -> Any:
     """The call's result, or EC2's refusal as CloudFormation reports it."""
     try:
         return call()
@@ -160,5 +170,7 @@ def _said(call: Callable[[], Any]) -> Any:
 _HANDLER_CODES = {
     "VcpuLimitExceeded": "ServiceLimitExceeded",
     "InvalidAMIID.NotFound": "NotFound",
+    "InvalidInstanceID.NotFound": "NotFound",
+    "DependencyViolation": "InvalidRequest",
     "InvalidSubnetID.NotFound": "NotFound",
 }

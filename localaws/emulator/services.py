@@ -49,6 +49,11 @@ _FAULTS = {
         "User is not authorized to perform: cloudformation:{}",
         403,
     ),
+    ("expired", "cloudformation"): (
+        "ExpiredToken",
+        "The security token included in the request is expired",
+        403,
+    ),
 }
 
 

@@ -99,9 +99,10 @@ class Events:
         cloudformation._stack_events[stack_id][-1]["Timestamp"] = stamp
 
     def _stack_reason(self, stack_name: str, status: str, reason: str) -> str:
-        if status == "DELETE_FAILED":
-            resources = cloudformation._stacks[stack_name]["_resources"]
-            left = [name for name in sorted(resources) if not self._keeps(stack_name, name)]
+        if status in ("DELETE_FAILED", "ROLLBACK_FAILED"):
+            stack = cloudformation._stacks[stack_name]
+            found = stack["_resources" if status == "DELETE_FAILED" else "_rollback_failed"]
+            left = [name for name in sorted(found) if not self._keeps(stack_name, name)]
             return f"The following resource(s) failed to delete: [{', '.join(left)}]. "
         failed = self._failed.pop(stack_name, None) if "ROLLBACK_IN" in status else None
         if failed is None or reason != "Rollback requested":

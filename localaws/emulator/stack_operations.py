@@ -9,7 +9,8 @@ for one, so that no second try can succeed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ministack.services import cloudformation
@@ -22,7 +23,7 @@ Record = dict[str, Any]
 NOT_UPDATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED")
 """Settled states in which CloudFormation takes no update."""
 REASON = "ResourceStatusReason"
-NO_REASON = {REASON: ""}
+FAILED = {"ResourceStatus": "DELETE_FAILED"}
 CANCELLED = "Resource creation cancelled"
 
 
@@ -44,6 +45,7 @@ class Operations:
         for action in ("CreateChangeSet", "ExecuteChangeSet", "UpdateStack"):
             actions[action] = _refusing_updates(actions[action])
         actions["DeleteStack"] = _refusing_deletion(actions["DeleteStack"])
+        actions["ContinueUpdateRollback"] = _skipping_nothing(actions["ContinueUpdateRollback"])
         deploy = self._alone(_remembering(stacks._deploy_stack_async))
         for module in (stacks, changesets, handlers):
             module._deploy_stack_async = deploy
@@ -84,16 +86,26 @@ class Operations:
             if named.get("force"):  # the engine itself keeps what a retained resource needs
                 await delete(stack_name, stack_id, *rest, **named)
                 return
-            before = {name: one["ResourceStatus"] for name, one in stack["_resources"].items()}
-            kept = self._kept[stack_name] = set()
-            await delete(stack_name, stack_id, *rest, **named)
-            del self._kept[stack_name]
-            for name in kept & stack["_resources"].keys():
-                stack["_resources"][name] |= {"ResourceStatus": before[name], **NO_REASON}
-            if stack["StackStatus"] == "DELETE_FAILED":
-                stack["StackStatusReason"] = cloudformation._stack_events[stack_id][-1][REASON]
+            with self._keeping_what_is_needed(stack) as kept:
+                before = {name: one["ResourceStatus"] for name, one in stack["_resources"].items()}
+                await delete(stack_name, stack_id, *rest, **named)
+                for name in kept & stack["_resources"].keys():
+                    stack["_resources"][name] |= {"ResourceStatus": before[name], REASON: ""}
 
         return delete_stack
+
+    @contextlib.contextmanager
+    def _keeping_what_is_needed(self, stack: Record) -> Iterator[set[str]]:
+        """While deletions run: what they leave alone, and the stack's reason without it."""
+        name = stack["StackName"]
+        kept = self._kept[name] = set()
+        try:
+            yield kept
+        finally:
+            del self._kept[name]
+        if stack["StackStatus"].endswith("_FAILED"):
+            last = cloudformation._stack_events[stack["StackId"]][-1]
+            stack["StackStatusReason"] = last[REASON]
 
     def _keeping(self, delete: Callable[..., Any]) -> Callable[..., Any]:
         """Delete a resource, and if that fails, let nothing go that it needs."""
@@ -109,8 +121,8 @@ class Operations:
             except Exception:
                 if kept is not None:
                     stack = cloudformation._stacks[stack_name]
-                    made, known = stack["_resources"], stack["_template"].get("Resources", {})
-                    kept |= stacks._with_dependencies([logical_id], known, set(made)) - {logical_id}
+                    known, made = stack["_template"]["Resources"], set(stack["_resources"])
+                    kept |= stacks._with_dependencies([logical_id], known, made) - {logical_id}
                 raise
 
         return delete_resource
@@ -130,24 +142,35 @@ class Operations:
                 return  # the deletion that waits takes all there is
             operation["created"] += self._failed.hand_over(stack)
             before = dict(stack["_resources"])
-            await roll_back(stack_name, stack_id, stack, operation, *rest, **named)
-            if stack["StackStatus"] == "ROLLBACK_FAILED":
-                for logical_id in stack["_rollback_failed"]:
-                    left = {**before[logical_id], "ResourceStatus": "DELETE_FAILED"}
-                    stack["_resources"][logical_id] = left
+            if operation["is_update"]:
+                await roll_back(stack_name, stack_id, stack, operation, *rest, **named)
+                return
+            with self._keeping_what_is_needed(stack):
+                await roll_back(stack_name, stack_id, stack, operation, *rest, **named)
+                for logical_id in stack.get("_rollback_failed", {}):
+                    failed = {} if self.keeps(stack_name, logical_id) else FAILED
+                    stack["_resources"][logical_id] = {**before[logical_id], **failed}
 
         return roll_back_operation
 
 
 def _remembering(deploy: Callable[..., Any]) -> Callable[..., Any]:
-    """A creation whose stack has its template from the beginning, also from a change set."""
+    """A creation whose stack has its template from the beginning, also from a change set.
+
+    Where a creation stopped without a rollback, the template has what was made: the next change
+    set adds the rest.
+    """
 
     async def deploy_stack(
         stack_name: str, stack_id: str, template: Record, *rest: Any, **named: Any
     ) -> None:
+        stack = cloudformation._stacks[stack_name]
         if not named.get("is_update"):
-            cloudformation._stacks[stack_name]["_template"] = template
+            stack["_template"] = template
         await deploy(stack_name, stack_id, template, *rest, **named)
+        if stack["StackStatus"] == "CREATE_FAILED":
+            made = {name: template["Resources"][name] for name in stack["_resources"]}
+            stack["_template"] = {**template, "Resources": made}
 
     return deploy_stack
 
@@ -197,6 +220,17 @@ def _refusing_deletion(handler: Callable[..., Answer]) -> Callable[..., Answer]:
         return handler(params)
 
     return delete
+
+
+def _skipping_nothing(handler: Callable[..., Answer]) -> Callable[..., Answer]:
+    """An empty list of resources to skip, as the CDK CLI sends it, names no resource."""
+
+    def continue_update_rollback(params: Any) -> Answer:
+        if params.get("ResourcesToSkip") == [""]:
+            del params["ResourcesToSkip"]
+        return handler(params)
+
+    return continue_update_rollback
 
 
 def _stack(params: Any) -> Record:

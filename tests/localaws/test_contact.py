@@ -50,7 +50,7 @@ def test_nothing_else_imports_ministack() -> None:
 def private_names(path: Path) -> Iterator[str]:
     """Private attributes of modules, not of our own objects."""
     modules = {"ec2", "iam", "ssm", "stacks", "provisioners", "cloudformation"}
-    modules |= {"changesets", "custom_resource", "handlers", "wait_conditions"}
+    modules |= {"changesets", "custom_resource", "handlers", "helpers", "wait_conditions"}
     for node in ast.walk(ast.parse(path.read_text())):
         owner = node.value if isinstance(node, ast.Attribute) else None
         if isinstance(owner, ast.Name) and owner.id in modules:

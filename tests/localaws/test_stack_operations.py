@@ -120,7 +120,7 @@ def test_what_a_rollback_could_not_delete_stays_in_the_stack(stack: Stack, aws: 
     aws.control.resource_fault("create", "Subnet", REASON)
     aws.control.resource_fault("delete", "Vpc", "it has dependencies", times=1)
     assert stack.create(network()) == "ROLLBACK_FAILED"
-    assert stack.describe()["StackStatusReason"].endswith("failed to delete: [Vpc].")
+    assert stack.describe()["StackStatusReason"].endswith("failed to delete: [Vpc]. ")
     assert [row.kind for row in aws.leftovers() if row.id == stack.physical_id("Vpc")] == ["vpc"]
     assert stack.delete() == "DELETE_COMPLETE"
     assert not [row for row in aws.leftovers() if row.kind == "vpc"]
@@ -155,3 +155,57 @@ def test_forced_deletion_leaves_what_it_could_not_delete(stack: Stack, aws: Loca
     ec2 = aws.client("ec2")
     ec2.delete_subnet(SubnetId=subnet)
     ec2.delete_vpc(VpcId=vpc)
+
+
+def test_creation_that_stopped_goes_on_with_what_is_missing(stack: Stack, aws: LocalAws) -> None:
+    aws.control.resource_fault("create", "Subnet", REASON, times=1)
+    body = {"Resources": {**network(), "Other": note(DependsOn="Vpc")}}
+    assert stack.deploy("create_stack", body, DisableRollback=True) == "CREATE_FAILED"
+    vpc = stack.physical_id("Vpc")
+    cloudformation = aws.client("cloudformation")
+    made = cloudformation.create_change_set(
+        StackName=stack.name, ChangeSetName="rest", TemplateBody=json.dumps(body)
+    )
+    changes = cloudformation.describe_change_set(ChangeSetName=made["Id"])["Changes"]
+    added = [one["ResourceChange"]["LogicalResourceId"] for one in changes]
+    assert "Subnet" in added
+    assert "Vpc" not in added
+    cloudformation.execute_change_set(ChangeSetName=made["Id"])
+    assert stack.settled() == "UPDATE_COMPLETE"
+    assert stack.physical_id("Vpc") == vpc
+
+
+def test_group_in_use_is_not_deleted(stack: Stack, aws: LocalAws) -> None:
+    properties = {"GroupDescription": "probe", "VpcId": {"Ref": "Vpc"}}
+    stack.create(
+        {**network(), "Group": {"Type": "AWS::EC2::SecurityGroup", "Properties": properties}}
+    )
+    ec2, group = aws.client("ec2"), stack.physical_id("Group")
+    image = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    (made,) = ec2.run_instances(
+        ImageId=image,
+        InstanceType="g4dn.xlarge",
+        SubnetId=stack.physical_id("Subnet"),
+        SecurityGroupIds=[group],
+        MinCount=1,
+        MaxCount=1,
+    )["Instances"]
+    with pytest.raises(ClientError, match=f"DependencyViolation.*{group} has a dependent object"):
+        ec2.delete_security_group(GroupId=group)
+    assert stack.delete() == "DELETE_FAILED"
+    assert f"resource {group} has a dependent object" in stack.reason("Group")
+    ec2.terminate_instances(InstanceIds=[made["InstanceId"]])
+    assert stack.delete() == "DELETE_COMPLETE"
+
+
+def test_what_was_removed_by_hand_cannot_be_updated(stack: Stack, aws: LocalAws) -> None:
+    stack.create({**network(), "Box": instance(), "Note": note()})
+    box, name = stack.physical_id("Box"), stack.physical_id("Note")
+    aws.client("ec2").terminate_instances(InstanceIds=[box])
+    aws.client("ssm").delete_parameter(Name=name)
+    assert stack.update({**network(), "Box": instance(), "Note": note("2")}).startswith("UPDATE_R")
+    assert f"'{name}' was not found" in stack.reason("Note")
+    changed = {**network(), "Box": instance(InstanceType="g5.xlarge"), "Note": note()}
+    assert stack.update(changed) == "UPDATE_ROLLBACK_FAILED"
+    assert f"The instance ID '{box}' does not exist" in stack.reason("Box")
+    assert stack.delete() == "DELETE_COMPLETE"
