@@ -4,9 +4,11 @@ import dataclasses
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +57,14 @@ class Cdk:
             scripts: Other scripts for the machine than those of ``userdata/``.
             **settings: The context.
         """
+        return self.deploy_app("--app", self.assembly(scripts=scripts, **settings))
+
+    def assembly(self, *, scripts: Path | None = None, **settings: Any) -> str:
+        """Folder of a new cloud assembly with these settings, for ``--app``."""
         self._count += 1
         assembly = self._folder / f"assembly-{self._count}"
         make_app(outdir=str(assembly), scripts=scripts, **settings).synth()
-        return self.deploy_app("--app", str(assembly))
+        return str(assembly)
 
     def deploy_app(self, *arguments: str) -> Run:
         """Deploys as ``cdk deploy`` does, with these arguments."""
@@ -90,10 +96,29 @@ class Cdk:
 
     def run(self, *arguments: str) -> Run:
         """Any other command."""
+        with self._start(*arguments) as command:
+            output, _ = command.communicate(timeout=COMMAND_SECONDS)
+        print(f"$ cdk {' '.join(arguments)}\n{output}\nexit status {command.returncode}")
+        return Run(command.returncode, output, {})
+
+    def interrupt(self, how: signal.Signals, when: Callable[[], bool], *arguments: str) -> None:
+        """Starts a command and ends it with all its processes, as soon as something is so."""
+        with self._start(*arguments) as command:
+            deadline = time.monotonic() + COMMAND_SECONDS
+            while not when():
+                assert command.poll() is None, command.communicate()[0]
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            os.killpg(command.pid, how)
+            output, _ = command.communicate(timeout=COMMAND_SECONDS)
+        print(f"$ cdk {' '.join(arguments)}\n{output}\n{how.name}")
+
+    def _start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command in a session of its own, for the CLI runs under a wrapper of Node.js."""
         environment = self._aws.environment | {"CDK_VALIDATION": "false"} | {**self._session}
         path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         output = [] if "--app" in arguments else ["--output", str(self._folder / "cdk.out")]
-        done = subprocess.run(
+        return subprocess.Popen(
             [str(CDK), *arguments, *output],
             cwd=ROOT,
             env=environment | {"PATH": path},
@@ -101,11 +126,8 @@ class Cdk:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
+            start_new_session=True,
         )
-        print(f"$ cdk {' '.join(arguments)}\n{done.stdout}\nexit status {done.returncode}")
-        return Run(done.returncode, done.stdout, {})
 
 
 @functools.cache
