@@ -23,11 +23,11 @@ from localaws.emulator import (
 from localaws.emulator.image_builder_resources import failure
 from localaws.emulator.instances import Instances
 from localaws.emulator.stack_events import WAIT, Events
-from localaws.emulator.stack_operations import CANCELLED, Operations, is_deleted
+from localaws.emulator.stack_operations import CANCELLED, Operations, is_given_up
 from localaws.world import World
 
 WAIT_STEP = 0.2
-"""Seconds after which a wait looks whether its stack's deletion was asked for."""
+"""Seconds after which a wait looks whether anybody still wants it."""
 
 
 def install(world: World, fleet: Instances) -> None:
@@ -111,7 +111,7 @@ def _install_waits(world: World) -> None:
             except TimeoutError:
                 if time.monotonic() >= end:
                     raise
-            if is_deleted(stack_name):
+            if is_given_up(stack_name):
                 raise RuntimeError(CANCELLED)
 
     def create(*arguments: Any) -> tuple[str, dict[str, str]]:

@@ -180,6 +180,12 @@ def is_deleted(stack_name: str) -> bool:
     return str(cloudformation._stacks[stack_name]["StackStatus"]).startswith("DELETE_IN")
 
 
+def is_given_up(stack_name: str) -> bool:
+    """Whether what a stack waits for is no longer wanted: a deletion, or CancelUpdateStack."""
+    cancelled = cloudformation._stacks[stack_name].pop("_cancel_requested", False)
+    return bool(cancelled) or is_deleted(stack_name)
+
+
 def _cancelled_by_deletion(provision: Callable[..., Any]) -> Callable[..., Any]:
     def provision_resource(
         resource_type: str, logical_id: str, properties: Any, stack_name: str

@@ -77,6 +77,14 @@ def test_update_in_progress_takes_neither_deletion_nor_update(stack: Stack, aws:
     assert stack.settled() == "UPDATE_ROLLBACK_COMPLETE"
 
 
+def test_cancelled_update_ends_its_wait(stack: Stack, aws: LocalAws) -> None:
+    assert stack.create(network()) == "CREATE_COMPLETE"
+    begin(stack, "update_stack", waiting())
+    until(stack, "Wait", "CREATE_IN_PROGRESS")
+    aws.client("cloudformation").cancel_update_stack(StackName=stack.name)
+    assert stack.settled() == "UPDATE_ROLLBACK_COMPLETE"
+
+
 def test_planned_fault_meets_a_creation(stack: Stack, aws: LocalAws) -> None:
     aws.control.resource_fault("create", "Subnet", REASON)
     assert stack.create(network()) == "ROLLBACK_COMPLETE"
