@@ -17,7 +17,6 @@ from gpustation.image_choice import ImageChoice
 from gpustation.image_contents import DISK_GIB, DISK_MIBPS, ImageContents
 from gpustation.image_roles import allow_building, deletion_role
 from gpustation.log_group import add_log_group
-from gpustation.tags import RETAINED_TAG
 
 TEST_MINUTES = 60
 """How long the tests may take; Image Builder takes no less."""
@@ -59,8 +58,6 @@ class GpuImage(Construct):
         super().__init__(scope, construct_id)
         gpu_catalog.require_fitting(contents.instance_type, contents.framework)
         self._contents = contents
-        # Not among the contents: an image is not built anew because it is to stay
-        self._ami_tags = contents.image_tags | ({RETAINED_TAG: "true"} if retain else {})
         asset = FileAsset.of_bytes(self, name="Scripts", suffix=".tar", content=contents.archive)
         # The name is where Image Builder writes
         log_group = add_log_group(self, "Logs", name=f"/aws/imagebuilder/{contents.name}")
@@ -137,7 +134,7 @@ class GpuImage(Construct):
                     ),
                 )
             ],
-            ami_tags=self._ami_tags,
+            ami_tags=contents.image_tags,
         )
 
     def _infrastructure(

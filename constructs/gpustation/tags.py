@@ -10,6 +10,3 @@ OWNER_TAG = "gpustation"
 
 SAVED_TAG = "gpustation:saved-from"
 """Marks an image that a person saved, and what may be undone; its value is the instance's id."""
-
-RETAINED_TAG = "gpustation:retained"
-"""Marks an image that was baked with ``image_retain=true``, and stays after its stack."""

@@ -188,6 +188,6 @@ def test_image_that_was_to_be_retained_stays_after_its_stack(
     found = find_leftovers(session)
     assert found.left == ()
     kept = [row for row in found.staying if row.kind in ("image", "snapshot")]
-    assert [row.stays for row in kept] == ["image_retain=true when it was baked"] * 2
+    assert [row.stays for row in kept] == ["the stack GpuImage was told image_retain=true"] * 2
     paste(aws, *(row.removal for row in kept))
     assert only_bootstrap(find_leftovers(session))

@@ -10,7 +10,7 @@ from gpustation.leftovers.account import moment, tags_of
 from gpustation.leftovers.ours import BUILDER_TAG
 from gpustation.leftovers.result import Leftover, command
 from gpustation.leftovers.search import Search
-from gpustation.tags import RETAINED_TAG, SAVED_TAG
+from gpustation.tags import OWNER_TAG, SAVED_TAG
 
 Found = Mapping[str, Any]
 _LISTS = {
@@ -73,17 +73,18 @@ def _image(search: Search, image: Found, why: str) -> Leftover:
         cost="its snapshots cost",
         ours=why,
         removal=command("ec2 deregister-image", search.region, image_id=image_id),
-        stays=_stays(image),
+        stays=_stays(search, image),
     )
 
 
-def _stays(image: Found) -> str:
+def _stays(search: Search, image: Found) -> str:
     """Why an image is kept on purpose."""
     tags = tags_of(image.get("Tags"))
     if SAVED_TAG in tags:
         undo = f"python -m gpustation.save_image --undo {image['ImageId']}"
         return f"a person saved it from {tags[SAVED_TAG]}; {undo} removes image and snapshots"
-    return "image_retain=true when it was baked" if RETAINED_TAG in tags else ""
+    retained = BUILDER_TAG in tags and search.stacks.retain_images(tags.get(OWNER_TAG, ""))
+    return f"the stack {tags[OWNER_TAG]} was told image_retain=true" if retained else ""
 
 
 def _snapshots(
@@ -120,7 +121,7 @@ def _snapshots(
                 cost=cost,
                 ours=why,
                 removal=command("ec2 delete-snapshot", search.region, snapshot_id=snapshot_id),
-                stays=_stays(image) if image else "",
+                stays=_stays(search, image) if image else "",
             )
 
 

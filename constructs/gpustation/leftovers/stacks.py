@@ -46,6 +46,7 @@ class Stacks:
         living = [stack for stack in self._all if stack["StackStatus"] not in DEAD]
         self._living = {stack["StackId"]: stack for stack in living}
         self._owned: dict[str, frozenset[str] | None] = {}
+        self._retaining: dict[str, bool] = {}
 
     def owns(self, tags: Mapping[str, str], *ids: str) -> bool:
         """Whether a living stack owns a thing, or whether that cannot be told.
@@ -113,6 +114,31 @@ class Stacks:
                 )
         return []
 
+    def retain_images(self, name: str) -> bool:
+        """Whether the newest stack of this name was last told to retain its images.
+
+        CloudFormation answers for a deleted stack as well, by its id and for 90 days.
+        """
+        if name not in self._retaining:
+            found = self._account.list(
+                "cloudformation", "list_stacks", "StackSummaries", region=self._region
+            )
+            of_name = [stack for stack in found if stack["StackName"] == name]
+            newest = max(of_name, key=lambda stack: stack["CreationTime"], default=None)
+            self._retaining[name] = newest is not None and self._retains(newest["StackId"])
+        return self._retaining[name]
+
+    def _retains(self, stack_id: str) -> bool:
+        template = self._account.ask(
+            "cloudformation", "get_template", "TemplateBody", region=self._region, StackName=stack_id
+        )
+        # Another's stack of that name may have a template in YAML, which comes as text
+        resources = template.get("Resources", {}) if isinstance(template, dict) else {}
+        return any(
+            one["Type"] == _IMAGE and "DeletionSettings" not in one["Properties"]
+            for one in resources.values()
+        )
+
     def _may_be_ours(self, stack: Mapping[str, Any]) -> bool:
         return self._names.is_stack(stack["StackName"], tags_of(stack.get("Tags")))
 
@@ -166,6 +192,7 @@ class Stacks:
             )
 
 
+_IMAGE = "AWS::ImageBuilder::Image"
 _RESOURCES = ("cloudformation", "list_stack_resources", "StackResourceSummaries")
 _SHARED = "every CDK app of the account deploys through it in this region; README.md, step 8"
 
