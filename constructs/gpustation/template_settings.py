@@ -20,7 +20,10 @@ QUOTA = "Custom::QuotaCheck"
 PARAMETER = "AWS::SSM::Parameter"
 SECURITY_GROUP = "AWS::EC2::SecurityGroup"
 
-IN_NO_TEMPLATE = ("allow_world_ssh", "image_instance_type", "image_retain")
+IN_NO_TEMPLATE = (
+    *("allow_world_ssh", "image_instance_type", "image_retain"),
+    *("github_repository", "github_environment", "github_oidc_provider_arn"),
+)
 """Settings that leave the workstation's template as it is."""
 
 EFFECTS = {

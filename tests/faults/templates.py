@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from localaws import LocalAws
+from tests.e2e import cdk_cli as everywhere
 from tests.localaws.probe_stack import Stack
 from tests.synthesis import make_app
 
 WORKSTATION = "GpuWorkstation"
 IMAGE = "GpuImage"
+ROLE = "GpuDeployRole"
 INSTANCE = "AWS::EC2::Instance"
 BUILT_IMAGE = "AWS::ImageBuilder::Image"
 WAIT = "AWS::CloudFormation::WaitCondition"
@@ -61,7 +63,7 @@ def assemble(stack: str = WORKSTATION, **settings: Any) -> Assembly:
 def _assemble(stack: str, settings: str) -> Assembly:
     with tempfile.TemporaryDirectory() as folder:
         staged = stack != WORKSTATION
-        make_app(outdir=folder, with_image_stage=staged, **json.loads(settings)).synth()
+        make_app(outdir=folder, with_stages=staged, **json.loads(settings)).synth()
         (path,) = Path(folder).rglob(f"*{stack}*.template.json")
         manifest = path.with_name(path.name.replace(".template.", ".assets."))
         files = {
@@ -110,8 +112,8 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def assert_nothing_left(aws: LocalAws) -> None:
-    """The account holds nothing but what `cdk bootstrap` made."""
-    assert aws.leftovers() == []
+    """The account holds nothing but what `cdk bootstrap` made, and the person's command agrees."""
+    everywhere.assert_nothing_left(aws)
 
 
 def assert_no_machine_runs(aws: LocalAws) -> None:

@@ -14,6 +14,7 @@ from localaws import LocalAws
 from tests.faults.conftest import MakeStack
 from tests.faults.templates import (
     IMAGE,
+    ROLE,
     WORKSTATION,
     assemble,
     assert_no_machine_runs,
@@ -34,9 +35,14 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "pytorch": (WORKSTATION, {"framework": "pytorch"}),
     "image": (IMAGE, {}),
     "image-pytorch": (IMAGE, {"framework": "pytorch"}),
+    "role": (ROLE, {"github_repository": "octo-org/octo-repo"}),
 }
-CHANGE = {"notebooks": False}
-"""In place for a workstation; another image."""
+CHANGE: dict[str, dict[str, Any]] = {
+    WORKSTATION: {"notebooks": False},
+    IMAGE: {"notebooks": False},
+    ROLE: {"github_environment": "staging"},
+}
+"""In place for a workstation and the role; another image."""
 Break = Callable[[LocalAws], None]
 BREAKS: dict[str, dict[str, tuple[Break, str]]] = {
     # how the account is broken, and what the person reads of it
@@ -64,6 +70,7 @@ BREAKS: dict[str, dict[str, tuple[Break, str]]] = {
             "phase build, step",
         ),
     },
+    ROLE: {},  # nothing in it asks or waits; its resources fail one by one in the file beside this
 }
 FAULTS = [(one, kind) for one, (name, _) in VARIANTS.items() for kind in BREAKS[name]]
 
@@ -99,7 +106,7 @@ def rest(aws: LocalAws) -> list[str]:
 def test_is_created_changed_and_destroyed(aws: LocalAws, stack: MakeStack, variant: str) -> None:
     made, template = prepare(aws, stack, variant)
     assert made.deploy("create_stack", template) == "CREATE_COMPLETE", made.events()
-    _, changed = prepare(aws, stack, variant, **CHANGE)
+    _, changed = prepare(aws, stack, variant, **CHANGE[made.name])
     assert made.deploy("update_stack", changed) == "UPDATE_COMPLETE", made.events()
     assert made.delete() == "DELETE_COMPLETE"
     assert rest(aws) == []

@@ -10,13 +10,14 @@ import pytest
 from aws_cdk.assertions import Template
 
 from gpustation.leftovers.ours import SHAPES, Names
-from tests.synthesis import synthesize, synthesize_image
+from tests.synthesis import synthesize, synthesize_image, synthesize_role
 
 Resources = dict[str, dict[str, Any]]
 TEMPLATES: dict[str, Callable[[], Template]] = {
     "GpuWorkstation": synthesize,
     "GpuWorkstation, second generation": lambda: synthesize(generation=2, quota="request"),
     "GpuImage": synthesize_image,
+    "GpuDeployRole": lambda: synthesize_role(github_repository="octo-org/octo-repo"),
 }
 CREATES = "logs:CreateLogGroup"
 NOTHING_STAYS = {
@@ -32,6 +33,7 @@ NOTHING_STAYS = {
     "AWS::EC2::VPC": "with the default group, ACL and route table that AWS made in it",
     "AWS::EC2::VPCGatewayAttachment": "",
     "AWS::IAM::InstanceProfile": "",
+    "AWS::IAM::OIDCProvider": "",
     "AWS::IAM::Policy": "",
     "AWS::IAM::Role": "",
     "AWS::ImageBuilder::Component": "",
