@@ -129,9 +129,8 @@ class Stacks:
         return self._retaining[name]
 
     def _retains(self, stack_id: str) -> bool:
-        template = self._account.ask(
-            "cloudformation", "get_template", "TemplateBody", region=self._region, StackName=stack_id
-        )
+        call = ("cloudformation", "get_template", "TemplateBody")
+        template = self._account.ask(*call, region=self._region, StackName=stack_id)
         # Another's stack of that name may have a template in YAML, which comes as text
         resources = template.get("Resources", {}) if isinstance(template, dict) else {}
         return any(
