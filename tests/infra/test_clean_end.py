@@ -121,7 +121,7 @@ def test_images_go_with_their_stack_and_their_role_goes_after_them(resources: Re
 
 def test_log_groups_end_with_the_stack_and_forget_before(resources: Resources) -> None:
     groups = of_type(resources, "AWS::Logs::LogGroup")
-    assert groups
+    assert bool(groups) == bool(of_type(resources, "AWS::Lambda::Function"))
     for group in groups.values():
         assert group["Properties"]["RetentionInDays"] <= 30
         assert group["DeletionPolicy"] == group["UpdateReplacePolicy"] == "Delete"
