@@ -25,6 +25,7 @@ from gpustation import (
 )
 from gpustation.acknowledge import acknowledge, acknowledge_checkov
 from gpustation.handlers import gpu_catalog
+from gpustation.setting_values import covers_the_world
 from gpustation.tags import OWNER_TAG
 from stacks.person_commands import PersonCommands
 from stacks.settings_annotations import annotate_settings
@@ -73,7 +74,7 @@ class GpuWorkstationStack(Stack):
             mode=settings.quota,
         )
         network = WorkstationNetwork(self, "Network", ssh_cidrs=settings.ssh_cidr)
-        if settings.allow_world_ssh:
+        if covers_the_world(settings.ssh_cidr):
             reason = "the person said allow_world_ssh=true; keys alone open the door"
             acknowledge(
                 network.security_group,

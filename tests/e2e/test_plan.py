@@ -26,6 +26,17 @@ ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
     ({"allow_world_ssh": True}, Effect.NOTHING, []),
     ({"image_retain": True, "image_instance_type": "g5.xlarge"}, Effect.NOTHING, []),
     (
+        {
+            "github_repository": "octo-org/octo-repo",
+            "github_environment": "staging",
+            "github_oidc_provider_arn": (
+                "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+            ),
+        },
+        Effect.NOTHING,
+        [],
+    ),
+    (
         {"ssh_cidr": "203.0.113.7/32"},
         Effect.IN_PLACE,
         [r"ssh_cidr: none -> 203\.0\.113\.7/32 \(in place\)", r"SecurityGroup\w* changes in place"],
