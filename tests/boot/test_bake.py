@@ -152,7 +152,8 @@ def test_baked_root_holds_no_secret(bakery: Bakery, image: str) -> None:
 def test_machine_of_the_image_reads_first_what_computing_loads(station: Workstation) -> None:
     listed = station.sh("cat /var/lib/gpustation/loaded-files").splitlines()
     assert any(path.endswith("/mxnet/libmxnet.so") for path in listed)
-    station.await_text("the files that computing loads were read once")
+    read = "journalctl -u gpustation-warm | grep -q 'computing loads were read once'"
+    station.sh(f'timeout 50 bash -c "until {read}; do sleep 0.2; done"')
     assert station.sh("cd / && ls -d $(cat /var/lib/gpustation/loaded-files) | wc -l") == str(
         len(listed)
     )
