@@ -130,6 +130,20 @@ class Cdk:
         )
 
 
+def run_module(aws: LocalAws, module: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command of the library, as a person with credentials runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        cwd=ROOT,
+        env=aws.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 @functools.cache
 def _session(url: str) -> boto3.session.Session:
     """One for every look at an account: reading the services' models takes most of it."""

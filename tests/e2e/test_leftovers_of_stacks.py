@@ -16,7 +16,7 @@ from aws_cdk import RemovalPolicies
 from gpustation.leftovers import Result, find_leftovers
 from gpustation.save_image import find_workstation, save
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk
+from tests.e2e.cdk_cli import STACK, Account, Cdk, run_module
 from tests.e2e.conftest import G_QUOTA
 from tests.synthesis import make_app
 
@@ -45,16 +45,7 @@ def no_image(aws: LocalAws) -> Iterator[None]:
 
 
 def run(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gpustation.leftovers", *words],
-        cwd=ROOT,
-        env=aws.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_module(aws, "gpustation.leftovers", *words)
 
 
 def paste(aws: LocalAws, *commands: str) -> None:

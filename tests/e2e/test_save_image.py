@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,22 +12,13 @@ import pytest
 from gpustation import save_image
 from gpustation.save_image import SaveImageError
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk
+from tests.e2e.cdk_cli import STACK, Account, Cdk, run_module
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gpustation.save_image", *words],
-        cwd=ROOT,
-        env=aws.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run_module(aws, "gpustation.save_image", *words)
 
 
 @pytest.fixture

@@ -44,27 +44,25 @@ CHANGE: dict[str, dict[str, Any]] = {
 }
 """In place for a workstation and the role; another image."""
 Break = Callable[[LocalAws], None]
+BEFORE_A_MACHINE: dict[str, tuple[Break, str]] = {
+    "quota": (lambda aws: aws.control.set_quota(G_QUOTA, 3), "quota too small"),
+    "choice": (lambda aws: aws.control.fault("DescribeImages", "missing"), "does not exist"),
+    "machine": (
+        lambda aws: aws.control.set_capacity("g4dn.xlarge", False),
+        "do not have sufficient g4dn.xlarge capacity",
+    ),
+}
 BREAKS: dict[str, dict[str, tuple[Break, str]]] = {
     # how the account is broken, and what the person reads of it
     WORKSTATION: {
-        "quota": (lambda aws: aws.control.set_quota(G_QUOTA, 3), "quota too small"),
-        "choice": (lambda aws: aws.control.fault("DescribeImages", "missing"), "does not exist"),
-        "machine": (
-            lambda aws: aws.control.set_capacity("g4dn.xlarge", False),
-            "do not have sufficient g4dn.xlarge capacity",
-        ),
+        **BEFORE_A_MACHINE,
         "driver": (
             lambda aws: aws.control.machine_fault({"modprobe": {"exit": 1, "stderr": "none"}}),
             "phase driver failed",
         ),
     },
     IMAGE: {
-        "quota": (lambda aws: aws.control.set_quota(G_QUOTA, 3), "quota too small"),
-        "choice": (lambda aws: aws.control.fault("DescribeImages", "missing"), "does not exist"),
-        "machine": (
-            lambda aws: aws.control.set_capacity("g4dn.xlarge", False),
-            "do not have sufficient g4dn.xlarge capacity",
-        ),
+        **BEFORE_A_MACHINE,
         "build": (
             lambda aws: aws.control.machine_fault({"bash": {"exit": 1, "stderr": "no space"}}),
             "phase build, step",
