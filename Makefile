@@ -10,7 +10,7 @@ export CDK_DISABLE_CLI_TELEMETRY := true
 BASH_FILES = $(shell find userdata localaws ci -name "*.sh") userdata/lib/gpustation-jupyter-url .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo diff test boot-test check format bench lock clean
+.PHONY: help setup demo diff quick test test-all boot-test check format bench lock clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,11 +37,20 @@ demo: setup ## The main job on an embedded AWS: no account, no cost
 diff: setup ## What a deploy would do to the machine; ARGS="-c instance_type=g5.xlarge"
 	@$(BIN)/python -m gpustation.plan $(ARGS) || [ $$? -ge 10 ]
 
-test: setup ## All tests, with the CDK CLI against the embedded AWS
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadgroup
 
-boot-test: setup ## The tests that boot machines: root on Linux, Debian's mmdebstrap and slirp4netns
-	@$(BIN)/python -m pytest tests/boot -n auto --maxprocesses 2 --dist loadfile
+# Which test is in which tier: tests/tiers.py
+quick: setup ## The code and the templates, under a minute: the loop while writing
+	@$(PYTEST) --tier quick
+
+test: setup ## Every promise, with the CDK CLI against the embedded AWS and machines that boot
+	@$(PYTEST) --tier test
+
+test-all: setup ## All matrices, all boots, the embedded AWS's own tests, quick on a newer Python
+	@$(PYTEST) --tier all
+
+boot-test: setup ## All that boots machines: root on Linux, Debian's mmdebstrap and slirp4netns
+	@$(PYTEST) tests/boot
 
 $(CHECKOV)/.installed: requirements-checkov.txt
 	$(PYTHON) -m venv --clear $(CHECKOV)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("tests.tiers",)
+
 # A shell's background job ignores it, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

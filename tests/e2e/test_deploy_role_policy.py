@@ -22,7 +22,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Cdk
+from tests.e2e.cdk_cli import Cdk, delete_stack
 from tests.e2e.github_job import REPOSITORY, assume, client, outputs
 from tests.synthesis import make_app
 
@@ -48,7 +48,7 @@ def role(bootstrapped: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> It
     stack = ("Ci/GpuDeployRole", "--app", assembly)
     assert cdk.run("deploy", *stack, "--require-approval", "never").status == 0
     yield outputs(bootstrapped, "GpuDeployRole")["DeployRoleArn"]
-    assert cdk.run("destroy", *stack, "--force").status == 0
+    delete_stack(bootstrapped, "GpuDeployRole")
     assert bootstrapped.leftovers() == []
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 
 import pytest
-from botocore.exceptions import ClientError
 
 from localaws import LocalAws
 from tests.e2e.cdk_cli import STACK, Account, Cdk
@@ -20,26 +19,19 @@ INSTANCE = "Generation1MachineInstance6A2E7483"
 FIRST_WAIT = "Generation1DriverReadyF7E6A7B3"
 
 
-def status(account: Account) -> str:
-    try:
-        return account.stack_status()
-    except ClientError:
-        return "none"
-
-
 def settled(account: Account) -> str:
     deadline = time.monotonic() + 60
-    while status(account).endswith("_IN_PROGRESS"):
+    while account.stack_status().endswith("_IN_PROGRESS"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    return status(account)
+    return account.stack_status()
 
 
 def begun(account: Account, logical_id: str) -> Callable[[], bool]:
     """Whether the creation of a resource has begun."""
 
     def has_begun() -> bool:
-        if status(account) != "CREATE_IN_PROGRESS":
+        if account.stack_status() != "CREATE_IN_PROGRESS":
             return False
         pages = account.aws.client("cloudformation").get_paginator("describe_stack_events")
         found = pages.paginate(StackName=STACK).build_full_result()["StackEvents"]
@@ -85,7 +77,7 @@ def test_an_update_goes_on_without_the_cli(aws: LocalAws, cdk: Cdk, account: Acc
     assembly = cdk.assembly(instance_type="g4dn.2xlarge")
     cdk.interrupt(
         signal.SIGKILL,
-        lambda: status(account) == "UPDATE_IN_PROGRESS",
+        lambda: account.stack_status() == "UPDATE_IN_PROGRESS",
         *("deploy", "--app", assembly, *DEPLOY),
     )
     assert settled(account) == "UPDATE_COMPLETE"
@@ -98,7 +90,7 @@ def test_a_deletion_goes_on_without_the_cli(aws: LocalAws, cdk: Cdk, account: Ac
     assembly = cdk.assembly()
     cdk.interrupt(
         signal.SIGKILL,
-        lambda: status(account) == "DELETE_IN_PROGRESS",
+        lambda: account.stack_status() == "DELETE_IN_PROGRESS",
         *("destroy", "--force", "--app", assembly),
     )
     assert cdk.destroy().status == 0
@@ -111,12 +103,12 @@ def test_without_rollback_the_machine_stays_until_it_is_rolled_back(
     aws.control.machine_fault({"modprobe": {"exit": 1, "stderr": "no such module"}})
     assembly = cdk.assembly()
     assert cdk.deploy_app("--app", assembly, "--no-rollback").status != 0
-    assert status(account) == "CREATE_FAILED"
+    assert account.stack_status() == "CREATE_FAILED"
     assert account.instance()["State"]["Name"] == "running"
     refused = cdk.deploy_app("--app", assembly)
     assert "Stack is in a paused fail state (CREATE_FAILED)" in refused.output
     assert cdk.run("rollback", "--app", assembly).status == 0
-    assert status(account) == "ROLLBACK_COMPLETE"
+    assert account.stack_status() == "ROLLBACK_COMPLETE"
     assert account.instances() == []
     aws.control.machine_fault(None)
     assert cdk.deploy_app("--app", assembly).status == 0
@@ -128,7 +120,7 @@ def test_without_rollback_the_next_deploy_makes_what_is_missing(
     aws.control.set_capacity("g4dn.xlarge", False)
     assembly = cdk.assembly()
     assert cdk.deploy_app("--app", assembly, "--no-rollback").status != 0
-    assert status(account) == "CREATE_FAILED"
+    assert account.stack_status() == "CREATE_FAILED"
     aws.control.set_capacity("g4dn.xlarge", True)
     assert cdk.deploy_app("--app", assembly, "--no-rollback").status == 0
     assert account.instance()["State"]["Name"] == "running"
@@ -150,7 +142,7 @@ def test_a_deletion_that_fails_is_repeated_when_the_reason_is_gone(
     failed = cdk.destroy()
     assert failed.status != 0
     assert "has a dependent object" in failed.output
-    assert status(account) == "DELETE_FAILED"
+    assert account.stack_status() == "DELETE_FAILED"
     assert account.instance()["InstanceId"] == foreign["InstanceId"], "our machine went first"
     ec2.terminate_instances(InstanceIds=[foreign["InstanceId"]])
     assert cdk.destroy().status == 0
@@ -165,7 +157,7 @@ def test_a_machine_terminated_by_hand_is_replaced_by_a_new_generation(
     assert "no changes" in cdk.deploy().output
     stuck = cdk.assembly(instance_type="g4dn.2xlarge")
     assert cdk.deploy_app("--app", stuck).status != 0
-    assert status(account) == "UPDATE_ROLLBACK_FAILED"
+    assert account.stack_status() == "UPDATE_ROLLBACK_FAILED"
     assert "can not be updated" in cdk.deploy(generation=2).output
     assert cdk.run("rollback", "--app", stuck, "--orphan", INSTANCE).status == 0
     new = cdk.deploy(generation=2)

@@ -16,7 +16,7 @@ from aws_cdk import RemovalPolicies
 from gpustation.leftovers import Result, find_leftovers
 from gpustation.save_image import find_workstation, save
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk, run_module
+from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack, run_module
 from tests.e2e.conftest import G_QUOTA
 from tests.synthesis import make_app
 
@@ -37,11 +37,7 @@ def session(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> boto3.session.Ses
 def no_image(aws: LocalAws) -> Iterator[None]:
     """The image's stack goes as well; the fixture of the workstation knows only its own."""
     yield
-    cloudformation = aws.client("cloudformation")
-    cloudformation.delete_stack(StackName="GpuImage")
-    cloudformation.get_waiter("stack_delete_complete").wait(
-        StackName="GpuImage", WaiterConfig={"Delay": 1}
-    )
+    delete_stack(aws, "GpuImage")
 
 
 def run(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:

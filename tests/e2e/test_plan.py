@@ -13,44 +13,25 @@ import pytest
 
 from gpustation import template_settings
 from gpustation.change_set import NAME_PREFIX
-from gpustation.settings import Settings
 from gpustation.stack_plan import Effect
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk
+from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
 from tests.e2e.conftest import G_QUOTA
 from tests.e2e.plan_question import Question, assert_nothing_left
+from tests.settings_table import IN_PLACE, NEW_GENERATION, NEXT_BOOT, OF_OTHER_STACKS
 from tests.synthesis import PUBLIC_KEY, ROOT
 
 ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
     ({}, Effect.NOTHING, []),
-    ({"allow_world_ssh": True}, Effect.NOTHING, []),
-    ({"image_retain": True, "image_instance_type": "g5.xlarge"}, Effect.NOTHING, []),
+    ({"allow_world_ssh": True, **OF_OTHER_STACKS}, Effect.NOTHING, []),
     (
-        {
-            "github_repository": "octo-org/octo-repo",
-            "github_environment": "staging",
-            "github_oidc_provider_arn": (
-                "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-            ),
-        },
-        Effect.NOTHING,
-        [],
-    ),
-    (
-        {"ssh_cidr": "203.0.113.7/32"},
-        Effect.IN_PLACE,
-        [r"ssh_cidr: none -> 203\.0\.113\.7/32 \(in place\)", r"SecurityGroup\w* changes in place"],
-    ),
-    ({"quota": "warn"}, Effect.IN_PLACE, [r"quota: enforce -> warn \(in place\)"]),
-    (
-        {"public_key": PUBLIC_KEY},
-        Effect.IN_PLACE,
-        [r"public_key: none -> ssh-ed25519 SHA256:\S{43} \(from the machine's next boot on\)"],
-    ),
-    (
-        {"notebooks": False, "cuda_toolkit": True},
+        {**IN_PLACE, **NEXT_BOOT},
         Effect.IN_PLACE,
         [
+            r"ssh_cidr: none -> 203\.0\.113\.7/32 \(in place\)",
+            r"SecurityGroup\w* changes in place",
+            r"quota: enforce -> request \(in place\)",
+            r"public_key: none -> ssh-ed25519 SHA256:\S{43} \(from the machine's next boot on\)",
             r"notebooks: true -> false \(from the machine's next boot on\)",
             r"cuda_toolkit: false -> true \(from the machine's next boot on\)",
         ],
@@ -74,33 +55,20 @@ ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
             r"16 resources made, 16 resources removed",
         ],
     ),
-    *[
-        (
-            {key: value},
-            Effect.REFUSED,
-            [
-                rf"{key}: {old} -> {value} \(needs a new machine\)",
-                rf'{key}={value} \(the machine has {old}\) would need .* add "generation": 2',
-            ],
-        )
-        for key, value, old in [
-            ("framework", "pytorch", "mxnet"),
-            ("image", "ubuntu-24.04", "ubuntu-22.04"),
-            ("disk_gib", 100, 64),
-            ("availability_zone", "us-east-1b", "us-east-1a"),
-            ("ready_timeout_minutes", 60, 30),
-        ]
-    ],
+    (
+        NEW_GENERATION,
+        Effect.REFUSED,
+        [
+            *(
+                rf"{key}: \S+ -> {value} \(needs a new machine\)"
+                for key, value in NEW_GENERATION.items()
+            ),
+            *(rf"{key}={value} \(the machine has " for key, value in NEW_GENERATION.items()),
+            r'would need .* add "generation": 2',
+        ],
+    ),
 ]
-
-
-def test_every_setting_has_a_row() -> None:
-    assert {key for settings, _, _ in ROWS for key in settings} == set(Settings.model_fields)
-
-
-def test_every_setting_is_read_back_or_named_as_one_that_cannot_be() -> None:
-    read = {*template_settings.EFFECTS} - {"scripts"}
-    assert read | {*template_settings.IN_NO_TEMPLATE} == set(Settings.model_fields)
+"""One of each effect; key by key: tests/infra/test_contract.py."""
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +83,7 @@ def machine(
     assert cdk.deploy(availability_zone="us-east-1a").status == 0
     yield Question(bootstrapped, folder), Account(bootstrapped)
     bootstrapped.control.reset()
-    assert cdk.destroy().status == 0
+    delete_stack(bootstrapped, STACK)
     assert bootstrapped.leftovers() == []
 
 

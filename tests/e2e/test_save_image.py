@@ -12,7 +12,7 @@ import pytest
 from gpustation import save_image
 from gpustation.save_image import SaveImageError
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk, run_module
+from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack, run_module
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,7 +25,7 @@ def run(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
 def machine(aws: LocalAws, cdk: Cdk, account: Account) -> Iterator[str]:
     assert cdk.deploy().status == 0
     yield str(account.instance()["InstanceId"])
-    assert cdk.destroy().status == 0
+    delete_stack(aws, STACK)
     for image in images(aws):
         save_image.remove(aws.client("ec2"), image)
     assert aws.leftovers() == []

@@ -8,11 +8,9 @@ import pytest
 
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
-from tests.faults.templates import IMAGE, assemble, assert_no_machine_runs, machine, of_type
+from tests.faults.templates import IMAGE, assemble, assert_no_machine_runs, machine
 
-BEFORE = assemble(IMAGE)
-AFTER = assemble(IMAGE, notebooks=False)
-(NAME,) = of_type(BEFORE.template, "AWS::SSM::Parameter")
+NAME = "ImageParameter561C41F9"
 REASON = "not today"
 
 
@@ -32,7 +30,7 @@ def fail_at_build(aws: LocalAws) -> None:
 
 
 def fail_at_image(aws: LocalAws) -> None:
-    aws.control.resource_fault("update", machine(BEFORE.template), REASON, times=1)
+    aws.control.resource_fault("update", machine(assemble(IMAGE).template), REASON, times=1)
 
 
 def fail_at_name(aws: LocalAws) -> None:
@@ -44,19 +42,20 @@ def fail_at_name(aws: LocalAws) -> None:
 def test_old_image_stays_and_the_next_deploy_succeeds(
     aws: LocalAws, stack: MakeStack, fail: Any
 ) -> None:
-    for assembly in (BEFORE, AFTER):
+    old, new = assemble(IMAGE), assemble(IMAGE, notebooks=False)
+    for assembly in (old, new):
         assembly.publish(aws)
     made = stack(IMAGE)
-    assert made.deploy("create_stack", BEFORE.template) == "CREATE_COMPLETE"
+    assert made.deploy("create_stack", old.template) == "CREATE_COMPLETE"
     before = images(aws)
     fail(aws)
-    assert made.deploy("update_stack", AFTER.template) == "UPDATE_ROLLBACK_COMPLETE"
+    assert made.deploy("update_stack", new.template) == "UPDATE_ROLLBACK_COMPLETE"
     assert any(REASON in reason for _, _, reason in made.events())
     assert images(aws) == before
     assert_no_machine_runs(aws)
 
     aws.control.machine_fault(None)
-    assert made.deploy("update_stack", AFTER.template) == "UPDATE_COMPLETE"
+    assert made.deploy("update_stack", new.template) == "UPDATE_COMPLETE"
     own, snapshots, named = images(aws)
     assert [named] == own != before[0]
     assert len(snapshots) == 1

@@ -2,55 +2,87 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from localaws import LocalAws
-from tests.faults.templates import WORKSTATION, Template, assemble, machine, remove
+from tests.faults.templates import WORKSTATION, assemble, machine, remove
 from tests.localaws.probe_stack import G_QUOTA, Stack
 from tests.synthesis import PUBLIC_KEY
 
-BEFORE = assemble()
-MACHINE = machine(BEFORE.template)
 REASON = "not today"
 TAGS = [{"Key": "course", "Value": "d2l"}]
 UPDATES: dict[str, dict[str, Any]] = {
     "in-place": {"ssh_cidr": "203.0.113.7/32", "public_key": PUBLIC_KEY, "quota": "warn"},
     "type": {"instance_type": "g4dn.2xlarge"},
     "generation": {"generation": 2, "framework": "pytorch"},
+    "tags": {},
 }
+TOUCHED = {
+    "in-place": ["MachineSettings", "NetworkSecurityGroup", "QuotaCheck"],
+    "type": ["ImageChoice", "MachineInstance", "MachineSettings", "QuotaCheck"],
+    "generation": [
+        *("ImageChoice", "QuotaCheck", "MachineInstance", "GpuReady"),
+        *("DriverReady", "EnvironmentReady"),
+        *(f"{step}ReadyHandle" for step in ("Driver", "Environment", "Gpu")),
+        *("MachineInstanceInstanceProfile", "MachineRole", "MachineRoleDefaultPolicy"),
+        *("MachineSettings", "Subnet", "SubnetDefaultRoute"),
+        *("SubnetRouteTable", "SubnetRouteTableAssociation"),
+    ],
+    "tags": [
+        *("MachineInstance", "MachineRole", "NetworkVpc", "MachineSettings"),
+        *("ImageChoiceHandlerFunction", "ImageChoiceHandlerLogs", "ImageChoiceHandlerRole"),
+        *("QuotaCheckHandlerFunction", "QuotaCheckHandlerLogs", "QuotaCheckHandlerRole"),
+        *("NetworkInternetGateway", "NetworkSecurityGroup", "Subnet", "SubnetRouteTable"),
+    ],
+}
+"""What each update changes or makes, without generation and hash in the names."""
+IN_MAKE_TEST = 4
+"""Of each update: what refuses, the machine, and what comes before and after it."""
 
 
-def touched(settings: dict[str, Any]) -> set[str]:
-    """What an update changes or makes."""
-    old, new = BEFORE.template["Resources"], assemble(**settings).template["Resources"]
-    return {
-        name
-        for name, made in new.items()
-        if name not in old or made.get("Properties") != old[name].get("Properties")
-    }
+def plain(logical_id: str) -> str:
+    return re.sub(r"^Generation\d|[0-9A-F]{8}$", "", logical_id)
 
 
-def tagged(template: Template) -> set[str]:
-    """What a tag of the stack changes."""
-    made = template["Resources"].items()
-    return {name for name, one in made if "Tags" in one.get("Properties", {})}
+def touched(update: str) -> dict[str, str]:
+    """Logical ids of what an update changes or makes, by the names of `TOUCHED`."""
+    old = assemble().template["Resources"]
+    new = assemble(**UPDATES[update]).template["Resources"]
+    if update == "tags":
+        found = [name for name, made in new.items() if "Tags" in made.get("Properties", {})]
+    else:
+        found = [
+            name
+            for name, made in new.items()
+            if name not in old or made.get("Properties") != old[name].get("Properties")
+        ]
+    return {plain(name): name for name in found}
 
 
-CASES = [(name, one) for name, settings in UPDATES.items() for one in sorted(touched(settings))]
-CASES += [("tags", one) for one in sorted(tagged(BEFORE.template))]
+@pytest.mark.parametrize("update", UPDATES)
+def test_the_table_names_all_that_an_update_touches(update: str) -> None:
+    assert sorted(touched(update)) == sorted(TOUCHED[update])
+
+
+def _cases() -> Iterator[Any]:
+    for update, names in TOUCHED.items():
+        for number, name in enumerate(names):
+            marks = () if number < IN_MAKE_TEST else (pytest.mark.tier("all"),)
+            yield pytest.param(update, name, marks=marks)
 
 
 @pytest.fixture(scope="module")
 def created(server: LocalAws) -> Iterator[Stack]:
-    """One workstation for all updates, none of which may leave a trace."""
+    """One workstation for all updates."""
     server.control.reset()
     server.control.set_quota(G_QUOTA, 8)
-    BEFORE.publish(server)
+    assemble().publish(server)
     stack = Stack(server, WORKSTATION)
-    assert stack.deploy("create_stack", BEFORE.template) == "CREATE_COMPLETE"
+    assert stack.deploy("create_stack", assemble().template) == "CREATE_COMPLETE"
     yield stack
     server.control.reset()
     remove(stack)
@@ -62,7 +94,8 @@ def state(stack: Stack) -> dict[str, Any]:
     shown = aws.client("cloudformation").describe_stack_resources(StackName=stack.name)
     ids = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in shown["StackResources"]}
     ec2 = aws.client("ec2")
-    machine = ec2.describe_instances(InstanceIds=[ids[MACHINE]])["Reservations"][0]["Instances"][0]
+    own = ids[machine(assemble().template)]
+    found = ec2.describe_instances(InstanceIds=[own])["Reservations"][0]["Instances"][0]
     kept = ("InstanceId", "InstanceType", "State", "BlockDeviceMappings", "Tags", "SecurityGroups")
     ssm = aws.client("ssm")
     names = [one["Name"] for one in ssm.describe_parameters()["Parameters"]]
@@ -70,7 +103,7 @@ def state(stack: Stack) -> dict[str, Any]:
     return {
         "ids": ids,
         "left": sorted((row.kind, row.id) for row in aws.leftovers()),
-        "machine": {key: machine[key] for key in kept},
+        "machine": {key: found[key] for key in kept},
         "groups": [g["IpPermissions"] for g in ec2.describe_security_groups()["SecurityGroups"]],
         "values": [one["Value"] for one in ssm.get_parameters(Names=names)["Parameters"]],
         "outputs": stack.outputs(),
@@ -79,30 +112,15 @@ def state(stack: Stack) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(("update", "logical_id"), CASES)
-def test_goes_back_to_what_it_was(
-    aws: LocalAws, created: Stack, update: str, logical_id: str
-) -> None:
-    before = state(created)
-    wanted = assemble(**UPDATES.get(update, {}))
+@pytest.mark.parametrize(("update", "name"), [*_cases()])
+def test_goes_back_to_what_it_was(aws: LocalAws, created: Stack, update: str, name: str) -> None:
+    before, logical_id = state(created), touched(update)[name]
+    wanted = assemble(**UPDATES[update])
     wanted.publish(aws)
-    aws.control.resource_fault(_operation(created, logical_id), logical_id, REASON, times=1)
+    operation = "update" if logical_id in assemble().template["Resources"] else "create"
+    aws.control.resource_fault(operation, logical_id, REASON, times=1)
     tags = {"Tags": TAGS} if update == "tags" else {}
     status = created.deploy("update_stack", wanted.template, **tags)
     assert status == "UPDATE_ROLLBACK_COMPLETE", created.events()
     assert REASON in created.reason(logical_id)
     assert state(created) == before
-
-
-def _operation(stack: Stack, logical_id: str) -> Any:
-    return "update" if logical_id in BEFORE.template["Resources"] else "create"
-
-
-def test_without_a_fault_each_update_succeeds(aws: LocalAws, created: Stack) -> None:
-    """So that the rollbacks above come from the faults alone."""
-    aws.control.set_quota(G_QUOTA, 12)
-    for settings in ({**UPDATES["in-place"], **UPDATES["type"]}, UPDATES["generation"]):
-        wanted = assemble(**settings)
-        wanted.publish(aws)
-        status = created.deploy("update_stack", wanted.template, Tags=TAGS)
-        assert status == "UPDATE_COMPLETE", created.events()

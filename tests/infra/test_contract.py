@@ -3,12 +3,25 @@
 import hashlib
 import json
 import re
-from typing import Any
 
 import pytest
 
+from gpustation import template_settings
 from gpustation.change_set import MAX_TEMPLATE_BYTES
+from gpustation.cloud_assembly import SynthesizedStack
+from gpustation.handlers.image_choice import LOCKED, Choice, require_same_settings
+from gpustation.handlers.responder import RefusedError
+from gpustation.settings import Settings
+from gpustation.stack_plan import plan_of_changes
 from gpustation.user_data import MAX_BYTES
+from tests.settings_table import (
+    ANOTHER_OF_EACH,
+    IN_PLACE,
+    NEW_GENERATION,
+    NEXT_BOOT,
+    OF_OTHER_STACKS,
+    STOP_AND_START,
+)
 from tests.synthesis import PUBLIC_KEY, resource, synthesize, user_data
 
 GENERATION_1_IDS = {
@@ -45,29 +58,6 @@ LASTING_IDS = {
     "QuotaCheckHandlerRoleDefaultPolicy568CF3D2",
 }
 """Another id here replaces the resource in every stack that exists."""
-
-ANOTHER_OF_EACH: dict[str, Any] = {
-    "instance_type": "g5.xlarge",
-    "framework": "pytorch",
-    "image": "dlami",
-    "disk_gib": 100,
-    "availability_zone": "us-east-1b",
-    "public_key": PUBLIC_KEY,
-    "ssh_cidr": "203.0.113.7/32",
-    "allow_world_ssh": True,
-    "quota": "request",
-    "ready_timeout_minutes": 60,
-    "notebooks": False,
-    "cuda_toolkit": True,
-    "image_instance_type": "g5.xlarge",
-    "image_retain": True,
-    "github_repository": "octo-org/octo-repo",
-    "github_environment": "staging",
-    "github_oidc_provider_arn": (
-        "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-    ),
-}
-OF_OTHER_STACKS = [key for key in ANOTHER_OF_EACH if key.startswith(("image_", "github_"))]
 
 
 @pytest.mark.parametrize("key", [None, *ANOTHER_OF_EACH])
@@ -113,16 +103,75 @@ def test_user_data_fits_with_room() -> None:
     assert size < MAX_BYTES
 
 
-@pytest.mark.parametrize("key", ["public_key", "notebooks", "cuda_toolkit"])
-def test_what_changes_at_the_next_boot_leaves_the_instance_as_it_is(key: str) -> None:
-    changed = resource(synthesize(**{key: ANOTHER_OF_EACH[key]}), "AWS::EC2::Instance")
-    assert changed == resource(synthesize(), "AWS::EC2::Instance")
+def test_every_setting_has_another_value_and_a_time_at_which_it_takes_effect() -> None:
+    assert {*ANOTHER_OF_EACH, "generation"} == set(Settings.model_fields)
+    told = {*template_settings.EFFECTS} - {"scripts"}
+    assert told | {*template_settings.IN_NO_TEMPLATE} == set(Settings.model_fields)
+
+
+CHOICE, INSTANCE = "Custom::ImageChoice", "AWS::EC2::Instance"
+PARAMETER = "AWS::SSM::Parameter"
+
+
+def changed_types(key: str) -> set[str]:
+    """Types of the resources whose properties another value of a setting changes."""
+    before = synthesize().to_json()["Resources"]
+    after = synthesize(**{key: ANOTHER_OF_EACH[key]}).to_json()["Resources"]
+    return {
+        after[name]["Type"]
+        for name in before
+        if before[name].get("Properties") != after[name].get("Properties")
+    }
+
+
+@pytest.mark.parametrize("key", IN_PLACE)
+def test_what_changes_in_place_reaches_nothing_of_the_machine(key: str) -> None:
+    types = changed_types(key)
+    assert (
+        types
+        == {
+            "ssh_cidr": {"AWS::EC2::SecurityGroup"},
+            "allow_world_ssh": set(),
+            "quota": {"Custom::QuotaCheck", "AWS::IAM::Policy"},
+        }[key]
+    )
+
+
+@pytest.mark.parametrize("key", NEXT_BOOT)
+def test_what_changes_at_the_next_boot_is_in_the_parameter_alone(key: str) -> None:
+    assert changed_types(key) == {PARAMETER}
+
+
+@pytest.mark.parametrize("key", STOP_AND_START)
+def test_what_stops_the_machine_is_its_type_alone(key: str) -> None:
+    before = resource(synthesize(), INSTANCE)["Properties"]
+    after = resource(synthesize(**{key: ANOTHER_OF_EACH[key]}), INSTANCE)["Properties"]
+    assert {name for name in after if after[name] != before[name]} == {"InstanceType"}
+
+
+@pytest.mark.parametrize("key", NEW_GENERATION)
+def test_what_needs_a_new_machine_is_refused_by_the_choice(key: str) -> None:
+    """The handler sees what the machine was chosen with, and what is wanted now."""
+    chosen = resource(synthesize(), CHOICE)["Properties"]
+    wanted = resource(synthesize(**{key: ANOTHER_OF_EACH[key]}), CHOICE)["Properties"]
+    choice = Choice("ami-1", "/dev/sda1", "us-east-1a", tuple(chosen[name] for name in LOCKED))
+    require_same_settings(choice, chosen)
+    with pytest.raises(RefusedError, match=f"{key}={ANOTHER_OF_EACH[key]} .the machine has"):
+        require_same_settings(choice, wanted)
 
 
 @pytest.mark.parametrize("key", OF_OTHER_STACKS)
 def test_settings_of_other_stacks_leave_the_workstation_as_it_is(key: str) -> None:
     changed = synthesize(**{key: ANOTHER_OF_EACH[key]})
     assert changed.to_json() == synthesize().to_json()
+
+
+@pytest.mark.parametrize("key", ANOTHER_OF_EACH)
+def test_a_plan_names_the_setting_and_no_other(key: str) -> None:
+    old, new = synthesize().to_json(), synthesize(**{key: ANOTHER_OF_EACH[key]}).to_json()
+    stack = SynthesizedStack("GpuWorkstation", new, {}, "", "")
+    named = [change.name for change in plan_of_changes(stack, None, old).settings]
+    assert named == [key] * (key in template_settings.EFFECTS)
 
 
 @pytest.mark.parametrize("kind", ["Custom::QuotaCheck", "Custom::ImageChoice"])

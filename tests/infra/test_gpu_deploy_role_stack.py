@@ -79,7 +79,10 @@ def test_it_may_do_two_things_and_a_session_ends_after_an_hour() -> None:
 
 
 def test_another_qualifier_is_followed() -> None:
-    app = cdk.App(context={"@aws-cdk/core:bootstrapQualifier": "mine12345"})
+    app = cdk.App(
+        context={"@aws-cdk/core:bootstrapQualifier": "mine12345"},
+        builtin_cloud_formation_validation=False,
+    )
     stack = cdk.Stack(app, "Stack")
     DeployRole(stack, "Role", repository="o/r", environment="e", stack_names=["A"])
     text = str(cdk.assertions.Template.from_stack(stack).to_json()["Resources"])

@@ -51,6 +51,7 @@ def test_cdk_nag_does_look(tmp_path: Path) -> None:
     assert any("VPC7" in finding for finding in findings(app, tmp_path))
 
 
+@pytest.mark.tier("test")
 def test_the_built_in_validation_finds_nothing(tmp_path: Path, root: Path) -> None:
     """As ``cdk synth`` runs it: all variants in one app, default rules on."""
     program = (
@@ -77,6 +78,7 @@ NOT_ASKED = {
 }
 
 
+@pytest.mark.tier("test")
 def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
     for variant, settings in ALL_VARIANTS.items():
         make_app(outdir=str(tmp_path / variant), **settings).synth()

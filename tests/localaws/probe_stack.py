@@ -9,6 +9,8 @@ import zipfile
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from localaws import LocalAws
 
 UBUNTU = "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id"
@@ -41,6 +43,15 @@ class Stack:
         )
         self.stack_id = answer["StackId"]
         return self.settled()
+
+    def restore(self, template: dict[str, Any]) -> str:
+        """Back to a template that it had before, if it has another now."""
+        try:
+            return self.deploy("update_stack", template)
+        except ClientError as error:
+            if "No updates are to be performed" not in str(error):
+                raise
+            return "UPDATE_COMPLETE"
 
     def delete(self) -> str:
         self._cloudformation.delete_stack(StackName=self.stack_id)

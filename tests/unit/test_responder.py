@@ -50,7 +50,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def address() -> Iterator[AnswerAddress]:
     server = AnswerAddress()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    # shutdown() waits for the next poll, which comes every half second unless told otherwise
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()

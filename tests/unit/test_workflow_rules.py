@@ -21,8 +21,8 @@ def jobs(file: Path) -> list[dict[str, Any]]:
     return [*yaml.safe_load(file.read_text())["jobs"].values()]
 
 
-def test_the_four_are_there() -> None:
-    assert [file.stem for file in FILES] == ["deploy", "destroy", "image", "test"]
+def test_all_are_there() -> None:
+    assert [file.stem for file in FILES] == ["deploy", "destroy", "image", "nightly", "test"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -46,11 +46,12 @@ def test_least_rights_pins_and_an_end(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_only_jobs_of_a_stack_take_the_role_and_they_wait_for_one_another(file: Path) -> None:
     whole = yaml.safe_load(file.read_text())
-    (job,) = jobs(file)
     of_a_stack = file.stem in OF_A_STACK
-    assert (job["permissions"].get("id-token") == "write") is of_a_stack
-    assert ("environment" in job) is of_a_stack
+    for job in jobs(file):
+        assert (job["permissions"].get("id-token") == "write") is of_a_stack
+        assert ("environment" in job) is of_a_stack
     if of_a_stack:
+        assert len(jobs(file)) == 1
         assert whole["concurrency"]["cancel-in-progress"] is False
         names = {
             "deploy": "GpuWorkstation",
@@ -69,11 +70,28 @@ def test_an_action_has_one_version_everywhere() -> None:
 
 
 def test_the_tests_run_on_every_promised_python() -> None:
-    (job,) = jobs(ROOT / ".github" / "workflows" / "test.yml")
+    """All of `make test` on one, the quick tier on the others."""
     promised = re.search(r'requires-python = ">=3\.(\d+)"', (ROOT / "pyproject.toml").read_text())
     assert promised is not None
-    versions = job["strategy"]["matrix"]["python"]
-    assert versions == [f"3.{minor}" for minor in range(int(promised[1]), 14)]
+    whole, quick = jobs(ROOT / ".github" / "workflows" / "test.yml")
+    (setup,) = [step for step in whole["steps"] if "setup-python" in step.get("uses", "")]
+    versions = {setup["with"]["python-version"], *quick["strategy"]["matrix"]["python"]}
+    assert versions == {f"3.{minor}" for minor in range(int(promised[1]), 14)}
+
+
+def commands(workflow: str) -> str:
+    steps = [
+        step for job in jobs(ROOT / f".github/workflows/{workflow}.yml") for step in job["steps"]
+    ]
+    return "\n".join(step.get("run", "") for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("workflow", "target"),
+    [("test", "check"), ("test", "test"), ("test", "quick"), ("nightly", "test-all")],
+)
+def test_each_tier_is_run(workflow: str, target: str) -> None:
+    assert re.search(rf"make {target}$", commands(workflow), re.MULTILINE)
 
 
 def test_the_documentation_tells_what_the_guard_allows() -> None:

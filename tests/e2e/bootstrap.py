@@ -1,0 +1,55 @@
+"""``cdk bootstrap`` without its seconds: the CLI's own template, by the plain API.
+
+The command itself is run once, in test_bootstrap.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from localaws import LocalAws
+from tests.e2e.cdk_cli import CDK
+from tests.shared import made_once
+
+TOOLKIT = "CDKToolkit"
+PARAMETERS = {"FileAssetsBucketKmsKeyId": "AWS_MANAGED_KEY"}
+"""What the CLI passes, where it is not the template's own default."""
+
+
+def bootstrap(aws: LocalAws, folders: pytest.TempPathFactory) -> None:
+    """Make the stack that deploys need."""
+    cloudformation = aws.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=TOOLKIT,
+        TemplateBody=template(folders),
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value} for name, value in PARAMETERS.items()
+        ],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+    )
+    cloudformation.get_waiter("stack_create_complete").wait(
+        StackName=TOOLKIT, WaiterConfig={"Delay": 0.1}
+    )
+
+
+def template(folders: pytest.TempPathFactory) -> str:
+    """The bootstrap template of the CLI; asked for once per run of the tests."""
+    return made_once(folders, "bootstrap.yaml", _write_template).read_text()
+
+
+def _write_template(path: Path) -> None:
+    shown = subprocess.run(
+        [str(CDK), "bootstrap", "--show-template"],
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    path.write_text(shown.stdout)

@@ -1,0 +1,36 @@
+"""What costs seconds and does not change, made once for all workers of a run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+WORKER = "PYTEST_XDIST_WORKER"
+
+
+def run_folder(folders: pytest.TempPathFactory) -> Path:
+    """A folder of this run alone, the same one for all of its workers."""
+    own = folders.getbasetemp()
+    return own.parent if WORKER in os.environ else own
+
+
+def made_once(folders: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A file or folder of that name, which whoever comes first makes while the others wait.
+
+    Args:
+        folders: Where the run keeps its files.
+        name: The name in the run's folder.
+        make: Makes it at the path that it is given. What fails is tried again by the next.
+    """
+    path = run_folder(folders) / name
+    with path.with_name(f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            draft = path.with_name(f".{name}.{os.getpid()}")
+            make(draft)
+            draft.rename(path)
+    return path

@@ -1,0 +1,170 @@
+"""Which tests run in which tier, and what a run cost: the one place that says so.
+
+A tier holds the tiers before it. Each suite (a folder here) belongs to one; a test that costs more
+than its suite, or that proves a promise which only a costly suite can show, is marked::
+
+    @pytest.mark.tier("all")
+
+``--tier`` picks one; without it pytest runs whatever it was asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import resource
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent
+
+
+@dataclasses.dataclass(frozen=True)
+class Tier:
+    """A choice of tests.
+
+    Attributes:
+        budget_seconds: How long it may take on two cores with nothing else running, set-up of the
+            environment not counted. A run says where it stands; no test fails for it.
+        workers_per_core: More than one where tests wait for other processes more than they work.
+    """
+
+    budget_seconds: int
+    workers_per_core: int
+
+
+TIERS = {
+    "quick": Tier(budget_seconds=60, workers_per_core=1),
+    "test": Tier(budget_seconds=720, workers_per_core=2),
+    "all": Tier(budget_seconds=3600, workers_per_core=2),
+}
+"""By name, the smallest first: ``make quick``, ``make test``, ``make test-all``."""
+SUITES = {
+    "boot": "all",
+    "e2e": "test",
+    "localaws": "all",
+    "faults": "test",
+    "userdata": "test",
+    "leftovers": "test",
+    "infra": "quick",
+    "snapshot": "quick",
+    "unit": "quick",
+}
+"""The tier of every suite; those with the longest tests come first, so that none is a tail."""
+MAX_WORKERS = 8
+SLOWEST = 10
+
+
+def tier_of(item: pytest.Item) -> str:
+    """The tier of a test: its mark's, else its suite's."""
+    mark = item.get_closest_marker("tier")
+    if mark is None:
+        return SUITES[suite_of(item.path)]
+    (name,) = mark.args
+    return str(name)
+
+
+def suite_of(path: Path) -> str:
+    """The folder of a test."""
+    return path.relative_to(FOLDER).parts[0]
+
+
+def within(name: str, wanted: str) -> bool:
+    """Whether a tier holds another."""
+    names = [*TIERS]
+    return names.index(name) <= names.index(wanted)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tier", choices=[*TIERS], help="the tests of this tier only")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Known without pytest-xdist too, as where one test is run by itself
+    config.addinivalue_line("markers", "xdist_group(name): on one worker")
+    config.pluginmanager.register(Account(config), "account")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """For ``-n auto``."""
+    tier = TIERS[config.getoption("--tier") or "test"]
+    return min(tier.workers_per_core * (os.cpu_count() or 1), MAX_WORKERS)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The quick tier does not even import the other suites: no mark can bring a test into it."""
+    if config.getoption("--tier") != "quick" or not collection_path.is_relative_to(FOLDER):
+        return None
+    suite, *_ = collection_path.relative_to(FOLDER).parts or ("",)
+    return SUITES.get(suite, "quick") != "quick" or None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Drop what is of a higher tier; bring the longest suites first, tests that share together."""
+    wanted = config.getoption("--tier")
+    if wanted:
+        dropped = [item for item in items if not within(tier_of(item), wanted)]
+        if dropped:
+            items[:] = [item for item in items if within(tier_of(item), wanted)]
+            config.hook.pytest_deselected(items=dropped)
+    for item in items:
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    suites = [*SUITES]
+    items.sort(key=lambda item: suites.index(suite_of(item.path)))
+
+
+def _group(item: pytest.Item) -> str | None:
+    """What runs on one worker: modules that share a thing among their tests, and quick ones.
+
+    A quick module shares the templates that it synthesizes.
+    """
+    if SUITES[suite_of(item.path)] == "quick":
+        return item.path.name
+    definitions = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009
+    shares = any(found[-1].scope in ("module", "class") for found in definitions)
+    return f"{suite_of(item.path)}/{item.path.name}" if shares else None
+
+
+class Account:
+    """What the run cost: told before pytest's own closing line."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._began = time.monotonic()
+        self._suites: Counter[str] = Counter()
+        self._tests: Counter[str] = Counter()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        path, _, _ = report.nodeid.partition("::")
+        self._suites[path.split("/")[1]] += report.duration
+        self._tests[report.nodeid] += report.duration
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self._tests:
+            return
+        name = self._config.getoption("--tier")
+        reporter, seconds = terminalreporter, time.monotonic() - self._began
+        reporter.section("seconds per suite, set-up and tear-down included")
+        for suite, spent in self._suites.most_common():
+            count = sum(node.split("/")[1] == suite for node in self._tests)
+            reporter.write_line(f"{spent:8.1f}  {suite} ({count} tests)")
+        reporter.section(f"the {SLOWEST} slowest tests")
+        for node, spent in self._tests.most_common(SLOWEST):
+            reporter.write_line(f"{spent:8.1f}  {node}")
+        budget = f"of {TIERS[name].budget_seconds} s" if name else "no tier, no budget"
+        reporter.section("tier")
+        reporter.write_line(
+            f"{name or 'as asked'}: {seconds:.0f} s {budget}, {_cpu_seconds():.0f} CPU seconds"
+        )
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it started and saw end."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
