@@ -37,7 +37,7 @@ demo: setup ## The main job on an embedded AWS: no account, no cost
 diff: setup ## What a deploy would do to the machine; ARGS="-c instance_type=g5.xlarge"
 	@$(BIN)/python -m gpustation.plan $(ARGS) || [ $$? -ge 10 ]
 
-PYTEST = $(BIN)/python -m pytest -n auto --dist loadgroup
+PYTEST = $(BIN)/python -m pytest -n auto
 
 # Which test is in which tier: tests/tiers.py
 quick: setup ## The code and the templates, under a minute: the loop while writing

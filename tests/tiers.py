@@ -11,11 +11,14 @@ than its suite, or that proves a promise which only a costly suite can show, is 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import resource
 import time
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,6 +57,10 @@ SUITES = {
     "unit": "quick",
 }
 """The tier of every suite; those with the longest tests come first, so that none is a tail."""
+TEST_BY_TEST = {"boot", "e2e", "faults"}
+"""Suites of tests that take seconds each and share at most the account; of the others a whole
+module runs on one worker, for it shares templates, archives or accounts among its tests."""
+MODULE_FIXTURE = 'scope="module"'
 MAX_WORKERS = 8
 SLOWEST = 10
 
@@ -83,8 +90,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Known without pytest-xdist too, as where one test is run by itself
-    config.addinivalue_line("markers", "xdist_group(name): on one worker")
     config.pluginmanager.register(Account(config), "account")
 
 
@@ -103,31 +108,48 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return SUITES.get(suite, "quick") != "quick" or None
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Drop what is of a higher tier; bring the longest suites first, tests that share together."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """For every ``--dist``: see `_unit`."""
+    from xdist.scheduler import LoadScopeScheduling  # not there where one test runs by itself
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _unit(nodeid)
+
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
+    return Scheduling(config, log)
+
+
+def _unit(node: str) -> str:
+    """What runs on one worker: a module whose tests share something, else the test alone."""
+    path = node.partition("::")[0]
+    return path if _suite_of_node(node) not in TEST_BY_TEST or _shares(path) else node
+
+
+@functools.cache
+def _shares(path: str) -> bool:
+    """Whether a module keeps something for all of its tests."""
+    return MODULE_FIXTURE in (FOLDER.parent / path).read_text()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None]:
+    """Drop what is of a higher tier, and bring the longest suites first.
+
+    The order of the suites comes after pytest-randomly, which has shuffled what is in them.
+    """
     wanted = config.getoption("--tier")
     if wanted:
         dropped = [item for item in items if not within(tier_of(item), wanted)]
         if dropped:
             items[:] = [item for item in items if within(tier_of(item), wanted)]
             config.hook.pytest_deselected(items=dropped)
-    for item in items:
-        if group := _group(item):
-            item.add_marker(pytest.mark.xdist_group(group))
+    yield
     suites = [*SUITES]
     items.sort(key=lambda item: suites.index(suite_of(item.path)))
-
-
-def _group(item: pytest.Item) -> str | None:
-    """What runs on one worker: modules that share a thing among their tests, and quick ones.
-
-    A quick module shares the templates that it synthesizes.
-    """
-    if SUITES[suite_of(item.path)] == "quick":
-        return item.path.name
-    definitions = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009
-    shares = any(found[-1].scope in ("module", "class") for found in definitions)
-    return f"{suite_of(item.path)}/{item.path.name}" if shares else None
 
 
 class Account:
@@ -140,8 +162,7 @@ class Account:
         self._tests: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        path, _, _ = report.nodeid.partition("::")
-        self._suites[path.split("/")[1]] += report.duration
+        self._suites[_suite_of_node(report.nodeid)] += report.duration
         self._tests[report.nodeid] += report.duration
 
     @pytest.hookimpl(trylast=True)
@@ -152,7 +173,7 @@ class Account:
         reporter, seconds = terminalreporter, time.monotonic() - self._began
         reporter.section("seconds per suite, set-up and tear-down included")
         for suite, spent in self._suites.most_common():
-            count = sum(node.split("/")[1] == suite for node in self._tests)
+            count = sum(_suite_of_node(node) == suite for node in self._tests)
             reporter.write_line(f"{spent:8.1f}  {suite} ({count} tests)")
         reporter.section(f"the {SLOWEST} slowest tests")
         for node, spent in self._tests.most_common(SLOWEST):
@@ -162,6 +183,10 @@ class Account:
         reporter.write_line(
             f"{name or 'as asked'}: {seconds:.0f} s {budget}, {_cpu_seconds():.0f} CPU seconds"
         )
+
+
+def _suite_of_node(node: str) -> str:
+    return node.split("/")[1]
 
 
 def _cpu_seconds() -> float:

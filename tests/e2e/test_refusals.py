@@ -1,4 +1,4 @@
-"""Deploys that fail, as the CDK CLI shows them; all others: tests/faults/test_refusals.py."""
+"""Deploys that fail, as the CDK CLI shows them; all others: faults/test_refused_creations.py."""
 
 from localaws import LocalAws
 from tests.e2e.cdk_cli import Account, Cdk, Run

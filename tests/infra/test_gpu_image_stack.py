@@ -16,12 +16,12 @@ from stacks.gpu_workstation_stack import USERDATA
 from tests.infra.test_gpu_workstation_stack import actions_of
 from tests.synthesis import make_app, resource, synthesize_image
 
-DEFAULT = synthesize_image()
 TESTED_ON_ANOTHER = {"image_instance_type": "g5.xlarge", "image_retain": True}
 
 
-def properties(kind: str, template: Template = DEFAULT) -> dict[str, Any]:
-    found: dict[str, Any] = resource(template, f"AWS::ImageBuilder::{kind}")["Properties"]
+def properties(kind: str, template: Template | None = None) -> dict[str, Any]:
+    whole = resource(template or synthesize_image(), f"AWS::ImageBuilder::{kind}")
+    found: dict[str, Any] = whole["Properties"]
     return found
 
 
@@ -59,9 +59,12 @@ def test_the_disk_is_encrypted_fast_and_no_larger_than_any_workstations() -> Non
 
 
 def test_nothing_may_come_in_and_there_is_no_key() -> None:
-    assert "SecurityGroupIngress" not in resource(DEFAULT, "AWS::EC2::SecurityGroup")["Properties"]
-    DEFAULT.resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
-    DEFAULT.resource_count_is("AWS::EC2::KeyPair", 0)
+    assert (
+        "SecurityGroupIngress"
+        not in resource(synthesize_image(), "AWS::EC2::SecurityGroup")["Properties"]
+    )
+    synthesize_image().resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
+    synthesize_image().resource_count_is("AWS::EC2::KeyPair", 0)
     infrastructure = properties("InfrastructureConfiguration")
     assert "KeyPair" not in infrastructure
     assert infrastructure["SecurityGroupIds"][0]["Fn::GetAtt"][0].startswith("NetworkSecurityGroup")
@@ -75,7 +78,7 @@ def test_it_builds_and_tests_on_the_type_that_was_named() -> None:
     named = synthesize_image(**TESTED_ON_ANOTHER)
     assert properties("InfrastructureConfiguration")["InstanceTypes"] == ["g4dn.xlarge"]
     assert properties("InfrastructureConfiguration", named)["InstanceTypes"] == ["g5.xlarge"]
-    for template, name in ((DEFAULT, "g4dn.xlarge"), (named, "g5.xlarge")):
+    for template, name in ((synthesize_image(), "g4dn.xlarge"), (named, "g5.xlarge")):
         for kind in ("Custom::QuotaCheck", "Custom::ImageChoice"):
             assert resource(template, kind)["Properties"]["InstanceType"] == name
 
@@ -90,12 +93,14 @@ def test_the_image_is_tested() -> None:
 def test_image_and_snapshots_go_with_their_successor_or_the_stack() -> None:
     role = properties("Image")["DeletionSettings"]["ExecutionRole"]["Fn::GetAtt"][0]
     assert role.startswith("ImageDeletionRole")
-    trust = DEFAULT.to_json()["Resources"][role]["Properties"]["AssumeRolePolicyDocument"]
+    trust = synthesize_image().to_json()["Resources"][role]["Properties"][
+        "AssumeRolePolicyDocument"
+    ]
     assert trust["Statement"][0]["Principal"] == {"Service": "imagebuilder.amazonaws.com"}
 
 
 def test_deletion_reaches_only_what_image_builder_made() -> None:
-    actions = actions_of(DEFAULT, "ImageDeletionRole")
+    actions = actions_of(synthesize_image(), "ImageDeletionRole")
     assert set(actions) == {
         "ec2:DeleteSnapshot",
         "ec2:DeregisterImage",
@@ -107,7 +112,7 @@ def test_deletion_reaches_only_what_image_builder_made() -> None:
     assert ":image/gpuimage-mxnet/*" in json.dumps(actions["imagebuilder:DeleteImage"])
     (policy,) = (
         found
-        for name, found in DEFAULT.find_resources("AWS::IAM::Policy").items()
+        for name, found in synthesize_image().find_resources("AWS::IAM::Policy").items()
         if name.startswith("ImageDeletionRole")
     )
     for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
@@ -128,7 +133,7 @@ def test_retained_images_are_not_deleted_and_say_what_they_cost() -> None:
 
 
 def test_the_machines_may_do_their_work_and_nothing_else() -> None:
-    actions = actions_of(DEFAULT, "ImageRole")
+    actions = actions_of(synthesize_image(), "ImageRole")
     assert {name for name in actions if not name.startswith(("ssmmessages", "ec2messages"))} == {
         "imagebuilder:GetComponent",
         "logs:CreateLogStream",
@@ -142,36 +147,36 @@ def test_the_machines_may_do_their_work_and_nothing_else() -> None:
 
 
 def test_no_role_carries_a_managed_policy() -> None:
-    for role in DEFAULT.find_resources("AWS::IAM::Role").values():
+    for role in synthesize_image().find_resources("AWS::IAM::Role").values():
         assert "ManagedPolicyArns" not in role["Properties"]
 
 
 def test_the_log_is_the_stacks_and_there_before_the_first_line() -> None:
-    groups = DEFAULT.find_resources("AWS::Logs::LogGroup")
+    groups = synthesize_image().find_resources("AWS::Logs::LogGroup")
     (own,) = (name for name in groups if name.startswith("ImageLogs"))
     recipe = properties("ImageRecipe")["Name"]
     assert groups[own]["Properties"]["LogGroupName"] == f"/aws/imagebuilder/{recipe}"
     for group in groups.values():
         assert group["DeletionPolicy"] == "Delete"
         assert group["Properties"]["RetentionInDays"] == 30
-    assert own in resource(DEFAULT, "AWS::ImageBuilder::Image")["DependsOn"]
-    assert "logs:CreateLogGroup" not in json.dumps(DEFAULT.to_json())
+    assert own in resource(synthesize_image(), "AWS::ImageBuilder::Image")["DependsOn"]
+    assert "logs:CreateLogGroup" not in json.dumps(synthesize_image().to_json())
 
 
 def test_the_build_waits_for_its_permissions_and_the_way_out() -> None:
-    waits = " ".join(resource(DEFAULT, "AWS::ImageBuilder::Image")["DependsOn"])
+    waits = " ".join(resource(synthesize_image(), "AWS::ImageBuilder::Image")["DependsOn"])
     for name in ("ImageRoleDefaultPolicy", "ImageDeletionRoleDefaultPolicy", "SubnetDefaultRoute"):
         assert name in waits
 
 
 def test_nothing_that_costs_comes_before_the_quota_check() -> None:
-    choice = resource(DEFAULT, "Custom::ImageChoice")
+    choice = resource(synthesize_image(), "Custom::ImageChoice")
     assert any(name.startswith("QuotaCheck") for name in choice["DependsOn"])
     assert properties("ImageRecipe")["ParentImage"]["Fn::GetAtt"][1] == "ImageId"
 
 
 def test_the_parameter_has_its_value_only_from_the_tested_image() -> None:
-    parameter = resource(DEFAULT, "AWS::SSM::Parameter")["Properties"]
+    parameter = resource(synthesize_image(), "AWS::SSM::Parameter")["Properties"]
     assert parameter["Name"] == "/gpustation/image/mxnet"
     assert parameter["Value"]["Fn::GetAtt"][0].startswith("Image")
     assert parameter["Value"]["Fn::GetAtt"][1] == "ImageId"
@@ -207,7 +212,7 @@ UNTAGGABLE = {
 
 
 def test_everything_carries_the_tag_and_so_do_the_machines() -> None:
-    for logical_id, found in DEFAULT.to_json()["Resources"].items():
+    for logical_id, found in synthesize_image().to_json()["Resources"].items():
         if found["Type"] not in UNTAGGABLE:
             tags = found["Properties"]["Tags"]
             pairs = tags if isinstance(tags, dict) else {tag["Key"]: tag["Value"] for tag in tags}
@@ -217,12 +222,12 @@ def test_everything_carries_the_tag_and_so_do_the_machines() -> None:
 
 
 def test_outputs_are_those_of_the_contract() -> None:
-    assert set(DEFAULT.to_json()["Outputs"]) == {"ImageId", "Parameter", "Quota"}
+    assert set(synthesize_image().to_json()["Outputs"]) == {"ImageId", "Parameter", "Quota"}
 
 
 def test_the_base_is_ubuntu_whatever_the_workstation_starts_from() -> None:
     for image in ("baked", "dlami", "ami-0123456789abcdef0"):
-        assert synthesize_image(image=image).to_json() == DEFAULT.to_json()
+        assert synthesize_image(image=image).to_json() == synthesize_image().to_json()
 
 
 @pytest.mark.parametrize(
@@ -230,7 +235,7 @@ def test_the_base_is_ubuntu_whatever_the_workstation_starts_from() -> None:
     [{"disk_gib": 100}, {"generation": 2}, {"ssh_cidr": "203.0.113.7/32"}, {"image_retain": True}],
 )
 def test_what_is_the_workstations_alone_makes_no_new_version(settings: dict[str, Any]) -> None:
-    assert version(synthesize_image(**settings)) == version(DEFAULT)
+    assert version(synthesize_image(**settings)) == version(synthesize_image())
 
 
 @pytest.mark.parametrize(
@@ -243,7 +248,7 @@ def test_what_is_the_workstations_alone_makes_no_new_version(settings: dict[str,
     ],
 )
 def test_other_contents_are_another_version(settings: dict[str, Any]) -> None:
-    assert version(synthesize_image(**settings)) != version(DEFAULT)
+    assert version(synthesize_image(**settings)) != version(synthesize_image())
 
 
 @pytest.fixture
@@ -256,7 +261,7 @@ def changed(tmp_path: Path) -> Path:
 
 
 def test_a_changed_script_changes_versions_choice_and_subnet(changed: Path) -> None:
-    before, after = DEFAULT, synthesize_image(scripts=changed)
+    before, after = synthesize_image(), synthesize_image(scripts=changed)
     for kind in ("Component", "ImageRecipe"):
         assert properties(kind, before)["Version"] != properties(kind, after)["Version"]
     ids = [set(template.to_json()["Resources"]) for template in (before, after)]
@@ -277,7 +282,7 @@ def test_a_changed_script_changes_versions_choice_and_subnet(changed: Path) -> N
 def test_an_unchanged_script_changes_nothing(tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere"
     shutil.copytree(USERDATA, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    assert synthesize_image(scripts=copy).to_json() == DEFAULT.to_json()
+    assert synthesize_image(scripts=copy).to_json() == synthesize_image().to_json()
 
 
 def test_a_change_of_the_bootstrap_alone_makes_no_new_image(tmp_path: Path) -> None:
@@ -285,11 +290,11 @@ def test_a_change_of_the_bootstrap_alone_makes_no_new_image(tmp_path: Path) -> N
     shutil.copytree(USERDATA, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with (copy / "bootstrap/bootstrap.sh").open("a") as file:
         file.write("# another line\n")
-    assert synthesize_image(scripts=copy).to_json() == DEFAULT.to_json()
+    assert synthesize_image(scripts=copy).to_json() == synthesize_image().to_json()
 
 
 def test_versions_are_what_image_builder_takes() -> None:
-    for template in (DEFAULT, synthesize_image(framework="pytorch")):
+    for template in (synthesize_image(), synthesize_image(framework="pytorch")):
         major, minor, patch = (int(part) for part in version(template).split("."))
         assert major == 1
         assert 0 <= minor < 2**30 and 0 <= patch < 2**30

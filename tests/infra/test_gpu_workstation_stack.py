@@ -8,7 +8,6 @@ from aws_cdk.assertions import Match, Template
 
 from tests.synthesis import PUBLIC_KEY, resource, synthesize
 
-DEFAULT = synthesize()
 VARIANTS: list[dict[str, Any]] = [
     {},
     {"ssh_cidr": "203.0.113.7/32"},
@@ -17,14 +16,14 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
-def instance(template: Template = DEFAULT) -> dict[str, Any]:
-    return resource(template, "AWS::EC2::Instance")
+def instance(template: Template | None = None) -> dict[str, Any]:
+    return resource(template or synthesize(), "AWS::EC2::Instance")
 
 
 def test_nothing_may_come_in_by_default() -> None:
-    group = resource(DEFAULT, "AWS::EC2::SecurityGroup")["Properties"]
+    group = resource(synthesize(), "AWS::EC2::SecurityGroup")["Properties"]
     assert "SecurityGroupIngress" not in group
-    DEFAULT.resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
+    synthesize().resource_count_is("AWS::EC2::SecurityGroupIngress", 0)
 
 
 def test_only_the_given_networks_reach_only_port_22() -> None:
@@ -40,7 +39,7 @@ def test_only_the_given_networks_reach_only_port_22() -> None:
 def test_metadata_needs_a_token_and_stays_on_the_machine() -> None:
     options = instance()["Properties"]["MetadataOptions"]
     assert options == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
-    DEFAULT.resource_count_is("AWS::EC2::LaunchTemplate", 0)
+    synthesize().resource_count_is("AWS::EC2::LaunchTemplate", 0)
 
 
 def test_the_root_disk_is_encrypted_gp3_under_the_images_own_name() -> None:
@@ -59,7 +58,7 @@ def test_shutdown_from_inside_stops_and_keeps_the_disk() -> None:
 
 
 def test_there_is_no_ec2_key_pair() -> None:
-    DEFAULT.resource_count_is("AWS::EC2::KeyPair", 0)
+    synthesize().resource_count_is("AWS::EC2::KeyPair", 0)
     assert "KeyName" not in instance(synthesize(public_key=PUBLIC_KEY))["Properties"]
 
 
@@ -105,7 +104,7 @@ def actions_of(template: Template, policy_prefix: str) -> dict[str, Any]:
 
 
 def test_the_machine_may_open_sessions_and_read_its_two_things() -> None:
-    actions = actions_of(DEFAULT, "Generation1Machine")
+    actions = actions_of(synthesize(), "Generation1Machine")
     assert set(actions) == {
         "s3:GetObject",
         "ssm:GetParameter",
@@ -122,7 +121,7 @@ def test_the_machine_may_open_sessions_and_read_its_two_things() -> None:
 
 
 def test_no_role_carries_a_managed_policy() -> None:
-    for role in DEFAULT.find_resources("AWS::IAM::Role").values():
+    for role in synthesize().find_resources("AWS::IAM::Role").values():
         assert "ManagedPolicyArns" not in role["Properties"]
         assert "Policies" not in role["Properties"]
 
@@ -172,15 +171,15 @@ def test_an_ami_id_needs_no_parameter() -> None:
 
 
 def test_no_log_group_outlives_the_stack_or_comes_back() -> None:
-    groups = DEFAULT.find_resources("AWS::Logs::LogGroup")
-    functions = DEFAULT.find_resources("AWS::Lambda::Function")
+    groups = synthesize().find_resources("AWS::Logs::LogGroup")
+    functions = synthesize().find_resources("AWS::Lambda::Function")
     assert len(groups) == len(functions) == 2
     for group in groups.values():
         assert group["DeletionPolicy"] == "Delete"
         assert group["Properties"]["RetentionInDays"] == 30
     for function in functions.values():
         assert function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] in groups
-    assert "logs:CreateLogGroup" not in json.dumps(DEFAULT.to_json())
+    assert "logs:CreateLogGroup" not in json.dumps(synthesize().to_json())
 
 
 def depends_on(template: Template) -> str:
@@ -195,7 +194,7 @@ def test_the_machine_waits_for_the_quota_and_the_way_out(settings: dict[str, Any
 
 
 def test_nothing_that_an_update_changes_is_touched_before_the_choice() -> None:
-    resources = DEFAULT.to_json()["Resources"]
+    resources = synthesize().to_json()["Resources"]
     for logical_id, found in resources.items():
         if found["Type"] in ("AWS::SSM::Parameter", "AWS::EC2::SecurityGroup") or (
             logical_id.startswith("Generation1MachineRoleDefaultPolicy")
@@ -204,12 +203,12 @@ def test_nothing_that_an_update_changes_is_touched_before_the_choice() -> None:
 
 
 def test_nothing_that_costs_comes_before_the_quota_check() -> None:
-    choice = resource(DEFAULT, "Custom::ImageChoice")
+    choice = resource(synthesize(), "Custom::ImageChoice")
     assert any(name.startswith("QuotaCheck") for name in choice["DependsOn"])
 
 
 def test_each_step_waits_for_the_machine_with_a_handle_of_its_own() -> None:
-    conditions = DEFAULT.find_resources("AWS::CloudFormation::WaitCondition")
+    conditions = synthesize().find_resources("AWS::CloudFormation::WaitCondition")
     assert len(conditions) == 3
     handles = {c["Properties"]["Handle"]["Ref"] for c in conditions.values()}
     assert len(handles) == 3
@@ -222,19 +221,19 @@ def test_each_step_waits_for_the_machine_with_a_handle_of_its_own() -> None:
 def test_image_subnet_and_zone_come_from_the_choice() -> None:
     properties = instance()["Properties"]
     assert properties["ImageId"]["Fn::GetAtt"][1] == "ImageId"
-    subnet = resource(DEFAULT, "AWS::EC2::Subnet")["Properties"]
+    subnet = resource(synthesize(), "AWS::EC2::Subnet")["Properties"]
     assert subnet["AvailabilityZone"]["Fn::GetAtt"][1] == "AvailabilityZone"
     assert subnet["MapPublicIpOnLaunch"] is True
-    assert "SsmParameterValue" not in json.dumps(DEFAULT.to_json()["Parameters"])
+    assert "SsmParameterValue" not in json.dumps(synthesize().to_json()["Parameters"])
 
 
 def test_there_is_no_nat_and_no_second_lambda_for_the_default_group() -> None:
-    DEFAULT.resource_count_is("AWS::EC2::NatGateway", 0)
-    DEFAULT.resource_count_is("AWS::Lambda::Function", 2)
+    synthesize().resource_count_is("AWS::EC2::NatGateway", 0)
+    synthesize().resource_count_is("AWS::Lambda::Function", 2)
 
 
 def test_outputs_are_those_of_the_contract() -> None:
-    assert set(DEFAULT.to_json()["Outputs"]) == {
+    assert set(synthesize().to_json()["Outputs"]) == {
         "InstanceId",
         "AvailabilityZone",
         "ImageId",

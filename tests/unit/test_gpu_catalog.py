@@ -1,5 +1,6 @@
 """The catalog against an independent source, and its answers."""
 
+import functools
 import gzip
 import json
 import re
@@ -11,13 +12,13 @@ import pytest
 from gpustation.handlers import gpu_catalog
 
 
+@functools.cache
 def moto_types() -> dict[str, dict]:
     packed = resources.files("moto.ec2.resources").joinpath("instance_types.json.gz")
     return json.loads(gzip.decompress(packed.read_bytes()))
 
 
 TYPES = gpu_catalog.gpu_types()
-MOTO = moto_types()
 NVIDIA = [t for t in TYPES.values() if t.driver != "amd"]
 
 
@@ -28,7 +29,7 @@ def test_has_every_gpu_type_on_sale() -> None:
 
 @pytest.mark.parametrize("name", [t.name for t in NVIDIA])
 def test_agrees_with_what_ec2_describes(name: str) -> None:
-    mine, theirs = TYPES[name], MOTO[name]
+    mine, theirs = TYPES[name], moto_types()[name]
     assert mine.vcpus == theirs["VCpuInfo"]["DefaultVCpus"]
     architectures = theirs["ProcessorInfo"]["SupportedArchitectures"]
     assert ("arm64" in architectures) == (mine.cpu_architecture == "arm64")

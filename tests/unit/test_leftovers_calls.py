@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,7 @@ def calls() -> list[tuple[str, str, str]]:
     text = "\n".join(path.read_text() for path in sorted(LIBRARY.glob("*.py")))
     for operation in re.findall(r'"((?:list|describe)_[a-z_]+)"', text):
         for service in SERVICES:
-            if hasattr(client(service), operation):
+            if hasattr(known(service), operation):
                 member = re.search(rf'"{operation}",[^"]*("[a-z]+VersionArn", )?"(\w+)"', text)
                 assert member is not None, operation
                 found.add((service, operation, member[2]))
@@ -57,6 +58,10 @@ def client(service: str) -> Any:
     return make(service, "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
 
 
+known = functools.cache(client)
+"""A client to look at, not to stub."""
+
+
 def least(shape: Shape) -> Any:
     """The least that an answer of this shape may hold."""
     if shape.type_name == "structure":
@@ -69,7 +74,7 @@ def least(shape: Shape) -> Any:
     return {"boolean": False, "integer": 1, "long": 1}.get(shape.type_name, "x" * 40)
 
 
-PAGINATED = [call for call in calls() if client(call[0]).can_paginate(call[1])]
+PAGINATED = [call for call in calls() if known(call[0]).can_paginate(call[1])]
 
 
 def test_the_table_of_calls_is_not_empty() -> None:
