@@ -59,7 +59,7 @@ class Control:
         self._url = url
 
     def reset(self) -> None:
-        """Every knob as it is in a new account; what exists stays, and what happened."""
+        """Every knob as it is in a new account; what exists stays, and what happened to it."""
         self._call("reset")
 
     def set_quota(self, code: str, value: float | None) -> None:
@@ -228,6 +228,16 @@ class Control:
                 machines that are launched from now on. Default in a new account: it has.
         """
         self._call("machine_module", available=available)
+
+    def image_disk(self, image_id: str, folder: str) -> None:
+        """What booted machines find on their disk that are launched from another account's image.
+
+        Args:
+            image_id: The image, which `add_image` makes.
+            folder: What a machine wrote over the root, as `image_root` shows it. Any number of
+                machines may have it below their own disk; none writes into it.
+        """
+        self._call("image_disk", image_id=image_id, folder=folder)
 
     def machine_reaches(self, port: int | None) -> None:
         """A port of this computer's loopback that booted machines find on their own; None: none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 from localaws.boots.fleet import BootedMachines
@@ -45,6 +46,11 @@ def machine_module(machines: BootedMachines, available: bool) -> None:
 def machine_reaches(machines: BootedMachines, port: int | None) -> None:
     """Carry a port of this computer's loopback into machines that boot from now on."""
     machines.reachable = [] if port is None else [*machines.reachable, port]
+
+
+def image_disk(machines: BootedMachines, image_id: str, folder: str) -> None:
+    """Say what machines that are launched from an image find on their disk."""
+    machines.lend(image_id, Path(folder))
 
 
 def silence_network(machines: BootedMachines, instance_id: str, on: bool) -> None:

@@ -50,10 +50,18 @@ class BootedMachines:
         self._root = root
         self._layers = ImageLayers(self._folder / "images")
         self._machines: dict[str, BootedMachine] = {}
-        self.environment: dict[str, str] = {}
+        self.environment: dict[str, str]
+        self.gpu: bool
+        self.module: bool
+        self.reachable: list[int]
+        self.reset()
+
+    def reset(self) -> None:
+        """What machines that are launched from now on are told, as in a new account."""
+        self.environment = {}
         self.gpu = False
         self.module = True
-        self.reachable: list[int] = []
+        self.reachable = []
 
     def boot(self, facts: MachineFacts, faults: Mapping[str, Any], silent: bool) -> None:
         """Boot, first or again, on the same disk."""
@@ -130,6 +138,10 @@ class BootedMachines:
         if not layers:
             raise ValueError(f"image {image_id} is not one of this account's instances")
         return layers[0]
+
+    def lend(self, image_id: str, folder: Path) -> None:
+        """Launch machines of an image from a disk that lies outside of the account."""
+        self._layers.lend(image_id, folder)
 
     def drop_image(self, image_id: str) -> None:
         """The end of an image; machines that were launched from it keep what they need."""

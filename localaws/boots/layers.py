@@ -52,6 +52,10 @@ class ImageLayers:
         upper.mkdir()
         self._images[image_id] = (layer, *below)
 
+    def lend(self, image_id: str, layer: Path) -> None:
+        """Take a folder of somebody else's for an image's only layer; it is never removed here."""
+        self._images[image_id] = (layer,)
+
     def drop(self, image_id: str) -> None:
         """Forget an image."""
         self._images.pop(image_id, None)

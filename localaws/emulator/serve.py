@@ -40,7 +40,7 @@ AnyMachines = Machines | BootedMachines
 BOOTED_ONLY = (
     *("forward", "machine_run", "cut_power"),
     *("machine_environment", "machine_gpu", "machine_module"),
-    *("machine_reaches", "silence_network"),
+    *("machine_reaches", "silence_network", "image_disk"),
 )
 
 
@@ -85,6 +85,8 @@ class Commands:
         """Carry out one command."""
         if command == "ready":
             return True
+        if command == "reset" and isinstance(self._machines, BootedMachines):
+            self._machines.reset()
         if command == "calls":
             return self._world.calls
         if command == "signals":

@@ -1,15 +1,18 @@
-"""Machines that boot, each file with an embedded AWS of its own."""
+"""Machines that boot, on one embedded AWS for each worker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from localaws import LocalAws
 from localaws.boots.support import why_not
-from tests.e2e.cdk_cli import CDK, Cdk
+from tests.boot.installed import INSTALLED, installed_disk
+from tests.e2e.bootstrap import bootstrap
+from tests.e2e.cdk_cli import CDK, STACK, Cdk, delete_stack
 
 G_QUOTA = "L-DB2E81BA"
 
@@ -21,33 +24,55 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"NO MACHINE WAS BOOTED: {reason}"))
 
 
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[LocalAws]:
-    """An account whose instances boot, with room for two of the default type."""
+@pytest.fixture(scope="session")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    """An account whose instances boot."""
     if not CDK.exists():
         pytest.fail("the CDK CLI is not installed: run `make setup` first")
     with LocalAws(booted=True) as aws:
-        aws.control.set_quota(G_QUOTA, 8)
+        bootstrap(aws, tmp_path_factory)
         yield aws
 
 
 @pytest.fixture(scope="module")
+def cloud(account: LocalAws) -> Iterator[LocalAws]:
+    """The account, untouched at first, with room for two of the default type; nothing stays."""
+    _as_new(account)
+    yield account
+    _leave_nothing(account)
+
+
+@pytest.fixture(scope="module")
 def cdk(cloud: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> Cdk:
-    made = Cdk(cloud, tmp_path_factory.mktemp("cdk"))
-    assert made.run("bootstrap", f"aws://{cloud.account}/{cloud.region}").status == 0
-    return made
+    return Cdk(cloud, tmp_path_factory.mktemp("cdk"))
 
 
 @pytest.fixture
-def nothing_left(cloud: LocalAws, cdk: Cdk) -> Iterator[None]:
+def nothing_left(cloud: LocalAws) -> Iterator[None]:
     """A test that begins with an untouched account, and leaves nothing in it."""
-    cloud.control.reset()
-    cloud.control.set_quota(G_QUOTA, 8)
+    _as_new(cloud)
     cloud.control.machine_environment({"GPUSTATION_RETRY_SECONDS": "120"})
-    cloud.control.machine_gpu(False)
-    cloud.control.machine_module(True)
-    cloud.control.machine_reaches(None)
     yield
-    cloud.control.fault("Signal", None)
-    assert cdk.destroy().status == 0
-    assert cloud.leftovers() == []
+    _leave_nothing(cloud)
+
+
+@pytest.fixture
+def installed(
+    cloud: LocalAws, nothing_left: None, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """Settings of a machine whose disk another one has set up: for what comes after that."""
+    disk = installed_disk(tmp_path_factory)
+    cloud.control.add_image(INSTALLED)
+    cloud.control.image_disk(INSTALLED, str(disk))
+    return {"image": INSTALLED, "notebooks": False}
+
+
+def _as_new(aws: LocalAws) -> None:
+    aws.control.reset()
+    aws.control.set_quota(G_QUOTA, 8)
+
+
+def _leave_nothing(aws: LocalAws) -> None:
+    aws.control.fault("Signal", None)
+    delete_stack(aws, STACK)
+    assert aws.leftovers() == []

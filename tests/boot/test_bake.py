@@ -12,7 +12,7 @@ import pytest
 
 from localaws import LocalAws
 from tests.boot.workstation import Workstation
-from tests.e2e.cdk_cli import Account, Cdk, Run
+from tests.e2e.cdk_cli import STACK, Account, Cdk, Run, delete_stack
 from tests.synthesis import ROOT, make_app
 
 PARAMETER = "/gpustation/image/mxnet"
@@ -73,8 +73,8 @@ def image(cloud: LocalAws, cdk: Cdk, bakery: Bakery) -> Iterator[str]:
     assert run.status == 0
     (made,) = bakery.images()
     yield made
-    assert cdk.destroy().status == 0
-    assert bakery.destroy().status == 0
+    delete_stack(cloud, STACK)
+    delete_stack(cloud, "GpuImage")
     assert cloud.leftovers() == []
 
 
@@ -112,6 +112,7 @@ def test_failing_phase_publishes_nothing_and_leaves_nothing(
     assert bakery.aws.leftovers() == []
 
 
+@pytest.mark.tier("test")
 def test_bake_was_tested_on_a_fresh_machine_before_it_was_published(
     bakery: Bakery, image: str
 ) -> None:
@@ -134,6 +135,7 @@ def test_unchanged_it_builds_nothing(bakery: Bakery, image: str) -> None:
     assert bakery.aws.control.history() == before
 
 
+@pytest.mark.tier("test")
 def test_baked_root_holds_no_secret(bakery: Bakery, image: str) -> None:
     root = Path(bakery.aws.control.image_root(image))
     files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -149,6 +151,7 @@ def test_baked_root_holds_no_secret(bakery: Bakery, image: str) -> None:
     assert not (root / "var/lib/gpustation/settings.json").exists()
 
 
+@pytest.mark.tier("test")
 def test_machine_of_the_image_reads_first_what_computing_loads(station: Workstation) -> None:
     listed = station.sh("cat /var/lib/gpustation/loaded-files").splitlines()
     assert any(path.endswith("/mxnet/libmxnet.so") for path in listed)
@@ -159,6 +162,7 @@ def test_machine_of_the_image_reads_first_what_computing_loads(station: Workstat
     )
 
 
+@pytest.mark.tier("test")
 def test_machines_of_one_image_share_nothing(
     cloud: LocalAws, bakery: Bakery, station: Workstation, image: str
 ) -> None:

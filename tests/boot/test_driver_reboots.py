@@ -11,6 +11,7 @@ from tests.e2e.cdk_cli import Cdk
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
+@pytest.mark.tier("test")
 def test_kernel_without_a_module_is_replaced_by_one_reboot(cloud: LocalAws, cdk: Cdk) -> None:
     cloud.control.machine_module(False)
     deploy = Deploy(cloud, cdk, notebooks=False)

@@ -16,6 +16,8 @@ from localaws.boots.fleet import BootedMachine, BootedMachines
 from localaws.boots.root import machine_root
 from localaws.metadata import MachineFacts
 
+pytestmark = pytest.mark.tier("test")
+
 NAME = "i-standalone"
 USERDATA = Path(__file__).resolve().parents[2] / "userdata"
 INSTALL = "sudo -u ada sudo /home/ada/gpustation/userdata/install.sh"

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,17 +78,19 @@ def test_network_silent_in_the_middle_of_the_environment(cloud: LocalAws, cdk: C
     assert station.starts("environment") == 1
 
 
+@pytest.mark.tier("test")
 def test_changed_settings_are_applied_by_a_reboot_without_installing(
-    cloud: LocalAws, cdk: Cdk
+    cloud: LocalAws, cdk: Cdk, installed: dict[str, Any]
 ) -> None:
-    assert cdk.deploy(notebooks=False).status == 0
+    assert cdk.deploy(**installed).status == 0
     station = Workstation(cloud, cloud.control.history()[-1].instance_id)
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N me"
     before, signaled = station.boot_id(), len(station.signals())
-    assert cdk.deploy(notebooks=False, public_key=key).status == 0
+    assert cdk.deploy(**installed, public_key=key).status == 0
     assert station.boot_id() == before
     station.reboot()
     assert key in station.sh("cat /home/ubuntu/.ssh/authorized_keys")
-    for phase in ("system", "driver", "environment", "jupyter", "verify"):
+    for phase in ("driver", "jupyter", "verify"):
         assert station.starts(phase) == 1
+    assert station.starts("environment") == 0
     assert len(station.signals()) == signaled

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from localaws import LocalAws
 from tests.boot.workstation import Workstation
 from tests.e2e.cdk_cli import Account, Cdk
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 LIBRARY = "/opt/gpustation/env/lib/python3.11/site-packages/mxnet/libmxnet.so"
 # Whether the compiler, which takes longer to import than to compute, came along
@@ -27,8 +31,6 @@ def test_nothing_but_the_drivers_library_is_missing(cloud: LocalAws, cdk: Cdk) -
     ]
     missing = station.sh(f"ldd {LIBRARY} | grep 'not found'")
     assert missing.split() == ["libcuda.so.1", "=>", "not", "found"]
-    assert cdk.destroy().status == 0
-    assert cloud.leftovers() == []
 
 
 def test_pytorchs_build_computes_on_the_cpu_where_it_is_told_to(cloud: LocalAws, cdk: Cdk) -> None:
@@ -41,5 +43,3 @@ def test_pytorchs_build_computes_on_the_cpu_where_it_is_told_to(cloud: LocalAws,
     assert '"pytorch"' in kernels
     assert station.jupyter(station.token()) == 200
     assert station.sh(f"cd /opt/gpustation/scripts && ../env/bin/python -c '{COMPUTES}'") == "False"
-    assert cdk.destroy().status == 0
-    assert cloud.leftovers() == []

@@ -11,7 +11,9 @@ from gpustation import save_image
 from localaws import LocalAws
 from tests.boot.conftest import G_QUOTA
 from tests.boot.workstation import SUCCESS, Workstation
-from tests.e2e.cdk_cli import STACK, Account, Cdk
+from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
+
+pytestmark = pytest.mark.tier("test")
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N me"
 HOST_KEYS = "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $2}'"
@@ -62,7 +64,7 @@ def image(cloud: LocalAws, cdk: Cdk, original: Workstation, identity: Identity) 
     made = save_image.save(ec2, found, "saved", tell=print, poll_seconds=0.2)
     original.await_boot_after(before)
     yield made
-    assert cdk.destroy().status == 0
+    delete_stack(cloud, STACK)
     save_image.remove(ec2, made)
     assert cloud.leftovers() == []
 

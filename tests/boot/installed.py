@@ -1,0 +1,46 @@
+"""A disk that a machine set up once for all workers of a run.
+
+What comes after the set-up is shown on machines that are launched from it, as from an image that a
+person saved; the set-up itself is shown on empty disks.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from localaws import LocalAws
+from tests.faults.templates import assemble, bootstrap
+from tests.localaws.probe_stack import G_QUOTA, Stack
+from tests.shared import made_once
+
+INSTALLED = "ami-0123456789abcdef0"
+SETTINGS = {"notebooks": False}
+PATIENCE = 240
+
+
+def installed_disk(folders: pytest.TempPathFactory) -> Path:
+    """What a default workstation wrote over the root until it was ready."""
+    return made_once(folders, "installed", _install)
+
+
+def _install(target: Path) -> None:
+    with LocalAws(booted=True) as aws:
+        aws.control.set_quota(G_QUOTA, 8)
+        bootstrap(aws)
+        assembly = assemble(**SETTINGS)
+        assembly.publish(aws)
+        stack = Stack(aws, "GpuWorkstation", patience=PATIENCE)
+        status = stack.deploy("create_stack", assembly.template)
+        assert status == "CREATE_COMPLETE", stack.events()
+        ec2 = aws.client("ec2")
+        machine = stack.outputs()["InstanceId"]
+        image = ec2.create_image(InstanceId=machine, Name="installed")["ImageId"]
+        ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
+        # Not copied: the account ends here, and its folder with it
+        subprocess.run(["mv", aws.control.image_root(image), target], check=True)
+    # What its machines will be asked for is what they did themselves
+    shutil.rmtree(target / "var/log/gpustation")
