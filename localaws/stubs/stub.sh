@@ -197,6 +197,9 @@ python3_() {
   if [[ ${1:-} == -m && ${2:-} == venv ]]; then
     note "$@"
     make_environment "$3"
+  elif [[ ${1:-} == -c && ${2:-} == *version_info* ]]; then
+    # The machine's own Python, not that of whoever runs the tests: 3.10 on Ubuntu 22.04.
+    echo "${LOCALAWS_PYTHON:-3.10}"
   else
     real python3 "$@"
   fi

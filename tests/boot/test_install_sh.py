@@ -21,6 +21,7 @@ pytestmark = pytest.mark.tier("test")
 NAME = "i-standalone"
 USERDATA = Path(__file__).resolve().parents[2] / "userdata"
 INSTALL = "sudo -u ada sudo /home/ada/gpustation/userdata/install.sh"
+COMMAND = f"{INSTALL} --framework mxnet --no-notebooks"
 
 
 UNTIL_JUPYTER_ANSWERS = (
@@ -88,20 +89,33 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
         machines.close()
 
 
-def test_wrong_calls_are_refused_in_one_line_and_leave_nothing(station: Standalone) -> None:
-    said = station.sh(f"{INSTALL} --framework mxnet --user nobody-here", status=1)
-    assert said == "install.sh: --user nobody-here: there is no such user; name one that exists"
-    said = station.sh(f"{INSTALL} --framework tensorflow", status=2)
-    assert said.endswith("invalid choice: 'tensorflow' (choose from 'mxnet', 'pytorch')")
-    said = station.sh(
-        "sudo -u ada /home/ada/gpustation/userdata/install.sh --framework mxnet", status=1
-    )
-    assert said.startswith("install.sh: run it as root: sudo ")
+@pytest.fixture(scope="module")
+def refusals(station: Standalone) -> list[str]:
+    """What wrong calls say, on a machine where nothing has been installed yet."""
+    alone = "sudo -u ada /home/ada/gpustation/userdata/install.sh --framework mxnet"
+    said = [
+        station.sh(f"{INSTALL} --framework mxnet --user nobody-here", status=1),
+        station.sh(f"{INSTALL} --framework tensorflow", status=2),
+        station.sh(alone, status=1),
+    ]
     station.sh("! ls /opt/gpustation /var/lib/gpustation /etc/systemd/system/gpustation.service")
+    return said
 
 
-def test_one_command_makes_the_workstation(station: Standalone) -> None:
-    said = station.sh(f"{INSTALL} --framework mxnet --no-notebooks")
+@pytest.fixture(scope="module")
+def said(station: Standalone, refusals: list[str]) -> str:
+    """What the one command says that makes the workstation."""
+    return station.sh(COMMAND)
+
+
+def test_wrong_calls_are_refused_in_one_line_and_leave_nothing(refusals: list[str]) -> None:
+    nobody, framework, user = refusals
+    assert nobody == "install.sh: --user nobody-here: there is no such user; name one that exists"
+    assert framework.endswith("invalid choice: 'tensorflow' (choose from 'mxnet', 'pytorch')")
+    assert user.startswith("install.sh: run it as root: sudo ")
+
+
+def test_one_command_makes_the_workstation(station: Standalone, said: str) -> None:
     assert "phase environment finished after" in said
     assert "install.sh: no GPU: computed on the CPU: 1 x CPU ready: MXNet 1.9.1" in said
     url = station.sh("sudo -u ada gpustation-jupyter-url")
@@ -114,33 +128,41 @@ def test_one_command_makes_the_workstation(station: Standalone) -> None:
     assert station.sh("systemd-analyze verify gpustation.service 2>&1") == ""
 
 
-def test_run_again_it_installs_nothing_and_survives_a_power_cut(station: Standalone) -> None:
+def test_run_again_it_installs_nothing_and_survives_a_power_cut(
+    station: Standalone, said: str
+) -> None:
     url = station.sh("sudo -u ada gpustation-jupyter-url")
-    said = station.sh(f"{INSTALL} --framework mxnet --no-notebooks")
-    assert "phase environment started" not in said
-    assert "MXNet 1.9.1" in said
+    again = station.sh(COMMAND)
+    assert "phase environment started" not in again
+    assert "MXNet 1.9.1" in again
     station.reboot()
     assert station.sh("sudo -u ada gpustation-jupyter-url") == url
     assert station.jupyter(url.rpartition("=")[2]) == 200
 
 
-def test_kernel_without_a_module_asks_for_a_reboot_and_takes_none(station: Standalone) -> None:
+def test_kernel_without_a_module_asks_for_a_reboot_and_takes_none(
+    station: Standalone, said: str
+) -> None:
     module = 'linux-modules-nvidia-580-server-open-"$(uname -r)"'
     station.sh(f"apt-get -qy --allow-change-held-packages purge nvidia-utils-580-server {module}")
     station.sh(f"echo '{packages.source(packages.WITHOUT_MODULE).strip()}' >/{packages.SOURCES}")
     station.sh("rm /run/localaws-nvidia /var/lib/gpustation/done/driver")
     before = station.sh("cat /proc/sys/kernel/random/boot_id")
     for _ in range(2):
-        said = station.sh(f"{INSTALL} --framework mxnet --no-notebooks", status=3)
-        assert "run sudo reboot, the rest follows by itself" in said
+        asked = station.sh(COMMAND, status=3)
+        assert "run sudo reboot, the rest follows by itself" in asked
     assert station.sh("cat /proc/sys/kernel/random/boot_id") == before
     station.reboot()
-    assert "install.sh: no GPU" in station.sh(f"{INSTALL} --framework mxnet --no-notebooks")
+    assert "install.sh: no GPU" in station.sh(COMMAND)
 
 
-def test_failure_is_told_with_its_reason(station: Standalone) -> None:
-    station.sh("rm /var/lib/gpustation/done/jupyter /usr/local/bin/gpustation-jupyter-url")
-    station.sh("mkdir /usr/local/bin/gpustation-jupyter-url")
-    said = station.sh(f"{INSTALL} --framework mxnet --no-notebooks", status=1)
-    assert "install.sh: phase jupyter failed: command" in said
-    assert "Is a directory" in said
+def test_failure_is_told_with_its_reason(station: Standalone, said: str) -> None:
+    tool = "/usr/local/bin/gpustation-jupyter-url"
+    station.sh(f"rm /var/lib/gpustation/done/jupyter {tool}; mkdir {tool}")
+    try:
+        failed = station.sh(COMMAND, status=1)
+    finally:
+        station.sh(f"rmdir {tool}")
+    assert "install.sh: phase jupyter failed: command" in failed
+    assert "Is a directory" in failed
+    assert "MXNet 1.9.1" in station.sh(COMMAND)

@@ -67,13 +67,23 @@ class Cdk:
             scripts: Other scripts for the machine than those of ``userdata/``.
             **settings: The context.
         """
-        return self.deploy_app("--app", self.assembly(scripts=scripts, **settings))
+        assembly = self.assembly(scripts=scripts, with_stages=False, **settings)
+        return self.deploy_app("--app", assembly)
 
-    def assembly(self, *, scripts: Path | None = None, **settings: Any) -> str:
-        """Folder of a new cloud assembly with these settings, for ``--app``."""
+    def assembly(
+        self, *, scripts: Path | None = None, with_stages: bool = True, **settings: Any
+    ) -> str:
+        """Folder of a new cloud assembly with these settings, for ``--app``.
+
+        Args:
+            scripts: Other scripts for the machine than those of ``userdata/``.
+            with_stages: With the image and the deploy role, as ``app.py`` makes it.
+            **settings: The context.
+        """
         self._count += 1
         assembly = self._folder / f"assembly-{self._count}"
-        make_app(outdir=str(assembly), scripts=scripts, **settings).synth()
+        app = make_app(outdir=str(assembly), scripts=scripts, with_stages=with_stages, **settings)
+        app.synth()
         return str(assembly)
 
     def deploy_app(self, *arguments: str) -> Run:
@@ -97,7 +107,7 @@ class Cdk:
         """Destroys the workstation; any of its assemblies will do, they name the same stack."""
         assembly = self._folder / "assembly-1"
         if not assembly.exists():
-            make_app(outdir=str(assembly)).synth()
+            make_app(outdir=str(assembly), with_stages=False).synth()
         return self.run("destroy", "--force", "--app", str(assembly))
 
     def destroy_app(self, *arguments: str) -> Run:
@@ -164,7 +174,7 @@ def delete_stack(aws: LocalAws, name: str) -> None:
     deadline = time.monotonic() + COMMAND_SECONDS
     while (status := stack_status(aws, name)) is not None:
         assert time.monotonic() < deadline, f"{name} is still {status}"
-        if status == "DELETE_FAILED" or not status.endswith("_IN_PROGRESS"):
+        if status == "REVIEW_IN_PROGRESS" or not status.endswith("_IN_PROGRESS"):
             cloudformation.delete_stack(StackName=name)
         time.sleep(0.05)
 

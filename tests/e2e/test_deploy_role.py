@@ -72,6 +72,7 @@ def test_created_moved_to_another_environment_and_destroyed(aws: LocalAws, role:
     assert aws.leftovers() == []
 
 
+@pytest.mark.tier("all")
 def test_fails_without_a_repository_and_leaves_what_is_there(
     aws: LocalAws, role: RoleStack
 ) -> None:
@@ -83,6 +84,7 @@ def test_fails_without_a_repository_and_leaves_what_is_there(
     assume(aws, arn)
 
 
+@pytest.mark.tier("all")
 def test_the_accounts_own_provider_is_used_and_stays(aws: LocalAws, role: RoleStack) -> None:
     iam = aws.client("iam")
     provider = iam.create_open_id_connect_provider(Url=ISSUER, ClientIDList=["sts.amazonaws.com"])[

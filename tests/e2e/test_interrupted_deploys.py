@@ -40,7 +40,11 @@ def begun(account: Account, logical_id: str) -> Callable[[], bool]:
     return has_begun
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.tier("all"))],
+    ids=lambda one: one.name,
+)
 def test_creation_goes_on_without_the_cli_and_the_next_deploy_tells_the_outputs(
     aws: LocalAws, cdk: Cdk, account: Account, how: signal.Signals
 ) -> None:
@@ -54,6 +58,7 @@ def test_creation_goes_on_without_the_cli_and_the_next_deploy_tells_the_outputs(
     assert account.events(again.outputs["InstanceId"]) == ["launched"]
 
 
+@pytest.mark.tier("all")
 def test_a_creation_that_nobody_watches_is_destroyed(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:
@@ -72,6 +77,7 @@ def test_a_creation_that_nobody_watches_is_destroyed(
     assert aws.leftovers() == []
 
 
+@pytest.mark.tier("all")
 def test_an_update_goes_on_without_the_cli(aws: LocalAws, cdk: Cdk, account: Account) -> None:
     instance = cdk.deploy().outputs["InstanceId"]
     assembly = cdk.assembly(instance_type="g4dn.2xlarge")
@@ -85,6 +91,7 @@ def test_an_update_goes_on_without_the_cli(aws: LocalAws, cdk: Cdk, account: Acc
     assert account.instance()["InstanceType"] == "g4dn.2xlarge"
 
 
+@pytest.mark.tier("all")
 def test_a_deletion_goes_on_without_the_cli(aws: LocalAws, cdk: Cdk, account: Account) -> None:
     assert cdk.deploy().status == 0
     assembly = cdk.assembly()
@@ -114,6 +121,7 @@ def test_without_rollback_the_machine_stays_until_it_is_rolled_back(
     assert cdk.deploy_app("--app", assembly).status == 0
 
 
+@pytest.mark.tier("all")
 def test_without_rollback_the_next_deploy_makes_what_is_missing(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:
@@ -149,6 +157,7 @@ def test_a_deletion_that_fails_is_repeated_when_the_reason_is_gone(
     assert aws.leftovers() == []
 
 
+@pytest.mark.tier("all")
 def test_a_machine_terminated_by_hand_is_replaced_by_a_new_generation(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:

@@ -89,6 +89,7 @@ def letting_go(folder: Path, **settings: Any) -> str:
     return str(folder)
 
 
+@pytest.mark.tier("all")
 def test_whatever_stacks_leave_behind_is_found_and_can_be_removed(
     aws: LocalAws, cdk: Cdk, session: boto3.session.Session, tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def main_tables(aws: LocalAws) -> set[tuple[str, str]]:
     return {("route table", one["RouteTableId"]) for one in main}
 
 
+@pytest.mark.tier("all")
 def test_stack_that_was_refused_is_a_leftover_until_it_is_deleted(
     aws: LocalAws, cdk: Cdk, account: Account, session: boto3.session.Session
 ) -> None:
@@ -132,7 +134,7 @@ def test_stack_that_was_refused_is_a_leftover_until_it_is_deleted(
     assert only_bootstrap(find_leftovers(session))
 
 
-@pytest.mark.parametrize("quota", [8, 3])
+@pytest.mark.parametrize("quota", [8, pytest.param(3, marks=pytest.mark.tier("all"))])
 def test_no_log_group_comes_back_with_a_line_that_comes_late(
     aws: LocalAws, cdk: Cdk, session: boto3.session.Session, quota: int
 ) -> None:
@@ -147,6 +149,7 @@ def test_no_log_group_comes_back_with_a_line_that_comes_late(
     assert only_bootstrap(find_leftovers(session))
 
 
+@pytest.mark.tier("all")
 def test_saved_image_stays_and_does_not_count(
     aws: LocalAws, cdk: Cdk, session: boto3.session.Session
 ) -> None:
@@ -167,6 +170,7 @@ def test_saved_image_stays_and_does_not_count(
     assert only_bootstrap(find_leftovers(session))
 
 
+@pytest.mark.tier("all")
 def test_image_that_was_to_be_retained_stays_after_its_stack(
     aws: LocalAws, cdk: Cdk, session: boto3.session.Session
 ) -> None:

@@ -73,16 +73,14 @@ def test_no_output_tag_or_log_holds_the_token(aws: LocalAws, cdk: Cdk, account: 
         assert token not in log.read_text()
 
 
-@pytest.mark.parametrize(
-    "broken",
-    [
-        ["-c", "instance_type=p5.48xlarge", "-c", "disk_gib=abc"],
-        ["-c", "public_key=/gone/id.pub", "-c", "spot=true", "-c", "ssh_cidr=0.0.0.0/0"],
-    ],
-)
 def test_destroy_works_whatever_the_settings_have_become(
-    aws: LocalAws, cdk: Cdk, account: Account, broken: list[str]
+    aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:
+    wrong = (
+        *("instance_type=p5.48xlarge", "disk_gib=abc", "public_key=/gone/id.pub"),
+        *("spot=true", "ssh_cidr=0.0.0.0/0"),
+    )
+    broken = [word for setting in wrong for word in ("-c", setting)]
     assert cdk.deploy().status == 0
     refused = cdk.deploy_app(*broken)
     assert refused.status != 0
@@ -92,6 +90,7 @@ def test_destroy_works_whatever_the_settings_have_become(
     assert account.instances() == []
 
 
+@pytest.mark.tier("all")
 def test_exactly_enough_quota_is_enough(aws: LocalAws, cdk: Cdk, account: Account) -> None:
     aws.control.set_quota(G_QUOTA, 4)
     assert cdk.deploy().status == 0

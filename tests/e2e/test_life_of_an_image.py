@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from botocore.exceptions import ClientError
 
 from localaws import LocalAws
@@ -43,6 +44,7 @@ def test_an_image_from_first_to_last(aws: LocalAws, cdk: Cdk) -> None:
     assert aws.leftovers() == []
 
 
+@pytest.mark.tier("all")
 def test_a_build_that_nobody_watches_is_destroyed(aws: LocalAws, cdk: Cdk) -> None:
     assembly = cdk.assembly()
 
@@ -59,6 +61,7 @@ def test_a_build_that_nobody_watches_is_destroyed(aws: LocalAws, cdk: Cdk) -> No
     assert aws.leftovers() == []
 
 
+@pytest.mark.tier("all")
 def test_a_build_that_fails_says_where_and_leaves_nothing(aws: LocalAws, cdk: Cdk) -> None:
     aws.control.machine_fault({"bash": {"exit": 1, "stderr": "no space left on device"}})
     assembly = cdk.assembly()

@@ -62,6 +62,7 @@ def test_fails_when_the_quota_has_no_room_for_two_until_the_old_one_is_stopped(
     assert account.instance()["InstanceId"] == deployed.outputs["InstanceId"] != old
 
 
+@pytest.mark.tier("all")
 @pytest.mark.parametrize("instance_type", ["g4dn.2xlarge", "g5.2xlarge"])
 def test_a_type_too_large_for_the_quota_leaves_the_machine_alone(
     aws: LocalAws, cdk: Cdk, account: Account, instance_type: str
@@ -76,6 +77,7 @@ def test_a_type_too_large_for_the_quota_leaves_the_machine_alone(
     assert account.instance()["InstanceType"] == "g4dn.xlarge"
 
 
+@pytest.mark.tier("all")
 def test_fails_when_the_machines_zone_does_not_offer_the_new_type(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from gpustation.stack_plan import Effect
 from localaws import LocalAws
 from tests.e2e.cdk_cli import STACK, Account, Cdk
@@ -24,6 +26,7 @@ def test_a_stack_that_does_not_exist_is_new_and_is_not_begun(aws: LocalAws, tmp_
     assert_nothing_left(aws, stacks=[])
 
 
+@pytest.mark.tier("all")
 def test_a_stack_whose_creation_failed_is_begun_anew(
     aws: LocalAws, cdk: Cdk, account: Account, tmp_path: Path
 ) -> None:
@@ -37,6 +40,7 @@ def test_a_stack_whose_creation_failed_is_begun_anew(
     assert account.stack_status() == status, "the question deletes nothing"
 
 
+@pytest.mark.tier("all")
 def test_a_stack_that_waits_for_review_stays_so(aws: LocalAws, cdk: Cdk, tmp_path: Path) -> None:
     assembly = tmp_path / "reviewed"
     make_app(outdir=str(assembly)).synth()

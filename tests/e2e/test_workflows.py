@@ -159,7 +159,7 @@ def assert_harmless(run: JobRun, tree: Path) -> None:
     assert not [*tree.rglob("PWNED")]
 
 
-@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("first", [0, pytest.param(1, marks=pytest.mark.tier("all"))])
 def test_fails_when_settings_hold_something_else_than_a_value(
     aws: LocalAws, runner: Runner, tree: Path, account: Account, first: int
 ) -> None:
@@ -171,7 +171,10 @@ def test_fails_when_settings_hold_something_else_than_a_value(
     assert account.instances() == []
 
 
-@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize(
+    "value",
+    [*HOSTILE[:1], *(pytest.param(one, marks=pytest.mark.tier("all")) for one in HOSTILE[1:])],
+)
 def test_fails_when_other_inputs_hold_it(
     aws: LocalAws, runner: Runner, tree: Path, value: str
 ) -> None:
@@ -179,7 +182,16 @@ def test_fails_when_other_inputs_hold_it(
     assert_harmless(runner.run("destroy", confirm=value), tree)
 
 
-@pytest.mark.parametrize("words", ["aws:cdk:x=1", "@aws-cdk/core:y=true", "A=1", "=", "framework"])
+NO_SETTINGS = ["aws:cdk:x=1", "@aws-cdk/core:y=true", "A=1", "=", "framework"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *NO_SETTINGS[:1],
+        *(pytest.param(one, marks=pytest.mark.tier("all")) for one in NO_SETTINGS[1:]),
+    ],
+)
 def test_fails_when_more_holds_what_is_no_setting(
     aws: LocalAws, runner: Runner, words: str
 ) -> None:

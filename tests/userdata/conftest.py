@@ -26,15 +26,26 @@ def machine(tmp_path: Path, cloud: Cloud) -> Machine:
     return Machine(tmp_path, cloud)
 
 
+def _set_up(root: Path, running: Cloud, scripts: bytes) -> Machine:
+    running.settings = dict(SETTINGS)
+    running.serve_scripts(scripts)
+    machine = Machine(root, running)
+    authorized = machine.root / "home/ubuntu/.ssh/authorized_keys"
+    authorized.parent.mkdir(parents=True)
+    authorized.write_text("ssh-rsa AAAA of-the-person\n")
+    machine.boot()
+    return machine
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, scripts: bytes) -> Iterator[Machine]:
-    """A machine after its first boot, which the tests of a module boot again."""
+def first_boot(tmp_path_factory: pytest.TempPathFactory, scripts: bytes) -> Iterator[Machine]:
+    """A machine after its first boot, for tests that only look at it."""
     with running_cloud() as running:
-        running.settings = dict(SETTINGS)
-        running.serve_scripts(scripts)
-        machine = Machine(tmp_path_factory.mktemp("finished"), running)
-        authorized = machine.root / "home/ubuntu/.ssh/authorized_keys"
-        authorized.parent.mkdir(parents=True)
-        authorized.write_text("ssh-rsa AAAA of-the-person\n")
-        machine.boot()
-        yield machine
+        yield _set_up(tmp_path_factory.mktemp("first"), running, scripts)
+
+
+@pytest.fixture
+def finished(tmp_path: Path, scripts: bytes) -> Iterator[Machine]:
+    """A machine after its first boot, which a test boots again."""
+    with running_cloud() as running:
+        yield _set_up(tmp_path, running, scripts)

@@ -4,6 +4,7 @@ import json
 import re
 import stat
 
+import pytest
 from cloud_bench import archive_of
 from machine_bench import SETTINGS, STEPS, USERDATA, Machine
 
@@ -21,13 +22,13 @@ def boot_again(machine: Machine, **changed: object) -> list[str]:
     return [call for call in machine.calls() if not call.startswith(harmless)]
 
 
-def test_what_was_just_written_is_not_warmed(finished: Machine) -> None:
-    assert finished.calls("uv")
-    assert not finished.calls("systemd-run")
+def test_what_was_just_written_is_not_warmed(first_boot: Machine) -> None:
+    assert first_boot.calls("uv")
+    assert not first_boot.calls("systemd-run")
 
 
-def test_each_step_is_signaled_once_and_in_order(finished: Machine) -> None:
-    sent = finished.cloud.signals
+def test_each_step_is_signaled_once_and_in_order(first_boot: Machine) -> None:
+    sent = first_boot.cloud.signals
     assert [(step, one["Status"], one["UniqueId"]) for step, one in sent] == [
         ("driver", "SUCCESS", "driver"),
         ("environment", "SUCCESS", "jupyter"),
@@ -35,8 +36,8 @@ def test_each_step_is_signaled_once_and_in_order(finished: Machine) -> None:
     ]
 
 
-def test_ready_says_what_was_computed_and_that_it_is_simulated(finished: Machine) -> None:
-    data = finished.cloud.signals[2][1]["Data"]
+def test_ready_says_what_was_computed_and_that_it_is_simulated(first_boot: Machine) -> None:
+    data = first_boot.cloud.signals[2][1]["Data"]
     assert re.fullmatch(
         r"simulated, no machine was booted: 1 x Tesla T4 ready: driver 580\.178\.04, CUDA 11\.8, "
         r"MXNet 1\.9\.1 computed on every GPU \(system \d+ s, driver \d+ s, environment \d+ s, "
@@ -46,34 +47,56 @@ def test_ready_says_what_was_computed_and_that_it_is_simulated(finished: Machine
     )
 
 
-def test_unit_waits_for_cloud_init_and_reports_failure(finished: Machine) -> None:
-    unit = finished.read("etc/systemd/system/gpustation.service")
+def test_unit_waits_for_cloud_init_and_reports_failure(first_boot: Machine) -> None:
+    unit = first_boot.read("etc/systemd/system/gpustation.service")
     assert "WantedBy=cloud-init.target" in unit
     assert "After=cloud-final.service network-online.target" in unit
     assert "OnFailure=gpustation-failure.service" in unit
     assert "RestartPreventExitStatus=78" in unit
-    assert f'python3 "{finished.root}/opt/gpustation/agent.py" fetch' in unit
+    assert f'python3 "{first_boot.root}/opt/gpustation/agent.py" fetch' in unit
 
 
-def test_driver_comes_for_the_running_kernel_and_is_held(finished: Machine) -> None:
-    installs = [call for call in finished.calls("apt-get") if " install " in call]
+def test_driver_comes_for_the_running_kernel_and_is_held(first_boot: Machine) -> None:
+    installs = [call for call in first_boot.calls("apt-get") if " install " in call]
     assert "linux-modules-nvidia-580-server-open-6.8.0-1070-aws" in installs[1]
     assert "DPkg::Lock::Timeout=300" in installs[1]
-    assert any("--error-on=any update" in call for call in finished.calls("apt-get"))
-    assert "libnvidia-compute-580-server" in finished.calls("apt-mark")[0]
+    assert any("--error-on=any update" in call for call in first_boot.calls("apt-get"))
+    assert "libnvidia-compute-580-server" in first_boot.calls("apt-mark")[0]
 
 
-def test_environment_is_installed_from_the_hashed_lock(finished: Machine) -> None:
-    (install,) = [call for call in finished.calls("uv") if call.startswith("uv pip install")]
+def test_environment_is_installed_from_the_hashed_lock(first_boot: Machine) -> None:
+    (install,) = [call for call in first_boot.calls("uv") if call.startswith("uv pip install")]
     assert "--require-hashes" in install
     assert re.search(r"/locks/mxnet-3\.1[01]\.lock$", install)
-    folder = finished.read("etc/ld.so.conf.d/gpustation.conf").strip()
-    assert folder.startswith(str(finished.root / "opt/gpustation/env/lib/python3."))
+    folder = first_boot.read("etc/ld.so.conf.d/gpustation.conf").strip()
+    assert folder.startswith(str(first_boot.root / "opt/gpustation/env/lib/python3."))
     assert folder.endswith("/site-packages/nvidia/cublas/lib")
 
 
-def test_jupyter_starts_while_the_gpu_is_verified(finished: Machine) -> None:
-    calls = finished.calls()
+@pytest.mark.parametrize(
+    ("python", "lock", "brought"),
+    [
+        ("3.10", "mxnet-3.10.lock", False),
+        ("3.11", "mxnet-3.11.lock", False),
+        ("3.12", "mxnet-3.11.lock", True),
+        ("3.13", "mxnet-3.11.lock", True),
+    ],
+)
+def test_the_lock_follows_the_machines_python(
+    machine: Machine, python: str, lock: str, brought: bool
+) -> None:
+    """Where no lock is for it, uv brings one that has; whatever Python runs the tests."""
+    machine.environment["LOCALAWS_PYTHON"] = python
+    machine.boot()
+    (install,) = [call for call in machine.calls("uv") if call.startswith("uv pip install")]
+    assert install.endswith(f"/locks/{lock}")
+    (venv,) = [call for call in machine.calls("uv") if call.startswith("uv venv")]
+    assert ("/opt/gpustation/python/cpython-3.11" in venv) == brought
+    assert any(call.startswith("uv python install") for call in machine.calls("uv")) == brought
+
+
+def test_jupyter_starts_while_the_gpu_is_verified(first_boot: Machine) -> None:
+    calls = first_boot.calls()
     begun, verified, answered = (
         next(index for index, call in enumerate(calls) if part in call)
         for part in ("restart gpustation-jupyter", "verify.py", "await_jupyter.py")
@@ -81,21 +104,21 @@ def test_jupyter_starts_while_the_gpu_is_verified(finished: Machine) -> None:
     assert begun < verified < answered
 
 
-def test_secrets_are_readable_by_their_owner_alone(finished: Machine) -> None:
-    token = finished.root / "home/ubuntu/.config/gpustation/jupyter-token"
-    for path in (token, finished.root / "etc/gpustation/bootstrap.json"):
+def test_secrets_are_readable_by_their_owner_alone(first_boot: Machine) -> None:
+    token = first_boot.root / "home/ubuntu/.config/gpustation/jupyter-token"
+    for path in (token, first_boot.root / "etc/gpustation/bootstrap.json"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert re.fullmatch(r"[0-9a-f]{48}", token.read_text())
-    logs = (finished.root / "var/log").rglob("*")
-    everything = finished.output + "".join(path.read_text() for path in logs if path.is_file())
+    logs = (first_boot.root / "var/log").rglob("*")
+    everything = first_boot.output + "".join(path.read_text() for path in logs if path.is_file())
     assert token.read_text() not in everything
     assert "X-Amz-Signature" not in everything
 
 
-def test_notebooks_are_those_of_the_framework(finished: Machine) -> None:
-    starter = json.loads(finished.read("home/ubuntu/gpu-starter.ipynb"))
+def test_notebooks_are_those_of_the_framework(first_boot: Machine) -> None:
+    starter = json.loads(first_boot.read("home/ubuntu/gpu-starter.ipynb"))
     assert starter["metadata"]["kernelspec"]["name"] == "mxnet"
-    section = finished.read("home/ubuntu/d2l/chapter_preliminaries/ndarray.ipynb")
+    section = first_boot.read("home/ubuntu/d2l/chapter_preliminaries/ndarray.ipynb")
     assert json.loads(section)["cells"][1]["source"] == ["1 + 1"]
 
 
