@@ -156,6 +156,7 @@ def test_kernel_without_a_module_asks_for_a_reboot_and_takes_none(
     assert "install.sh: no GPU" in station.sh(COMMAND)
 
 
+@pytest.mark.tier("all")
 def test_failure_is_told_with_its_reason(station: Standalone, said: str) -> None:
     tool = "/usr/local/bin/gpustation-jupyter-url"
     station.sh(f"rm /var/lib/gpustation/done/jupyter {tool}; mkdir {tool}")
