@@ -26,6 +26,7 @@ PACKAGES = (
     *("ca-certificates", "curl", "git", "python3-venv"),
 )
 UBUNTU_ARCHIVE = "http://archive.ubuntu.com/ubuntu"
+DEBIAN_SUITES = ("bookworm", "trixie")
 UBUNTU_KEYRING = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
 
 
@@ -47,11 +48,11 @@ class Distribution:
         Raises:
             RootError: They cannot be had here.
         """
-        if self.suite == "bookworm":
+        if self.suite in DEBIAN_SUITES:
             found = debian_sources()
             if found is None:
                 raise RootError("no apt source of this computer names Debian 12 (bookworm)")
-            return found.read_text()
+            return found.read_text().replace("bookworm", self.suite)
         if not UBUNTU_KEYRING.exists():
             raise RootError("a root of Ubuntu needs Debian's package ubuntu-keyring")
         suites = (self.suite, f"{self.suite}-updates", f"{self.suite}-security")
@@ -61,10 +62,11 @@ class Distribution:
 
 DISTRIBUTIONS = {
     "debian-12": Distribution("bookworm", ("debian-archive-keyring",)),
+    "debian-13": Distribution("trixie", ("debian-archive-keyring", "make")),
     "ubuntu-22.04": Distribution("jammy", ("ubuntu-keyring",)),
 }
-"""The first is what machines boot unless told otherwise; Ubuntu's archive is not reached from
-everywhere."""
+"""The first is what machines boot unless told otherwise. In the second, whose Python is 3.13, the
+quick tests run. Ubuntu's archive is not reached from everywhere."""
 OPTIONS = (
     '--aptopt=Acquire::Languages "none"',
     '--aptopt=APT::Install-Recommends "false"',

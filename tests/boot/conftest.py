@@ -61,9 +61,13 @@ def installed(
     cloud: LocalAws, nothing_left: None, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     """Settings of a machine whose disk another one has set up: for what comes after that."""
-    disk = installed_disk(tmp_path_factory)
-    cloud.control.add_image(INSTALLED)
-    cloud.control.image_disk(INSTALLED, str(disk))
+    return launched_from(cloud, installed_disk(tmp_path_factory))
+
+
+def launched_from(aws: LocalAws, disk: Path) -> dict[str, Any]:
+    """Settings of a machine that starts from a disk."""
+    aws.control.add_image(INSTALLED)
+    aws.control.image_disk(INSTALLED, str(disk))
     return {"image": INSTALLED, "notebooks": False}
 
 

@@ -72,6 +72,8 @@ def image(cloud: LocalAws, cdk: Cdk, bakery: Bakery) -> Iterator[str]:
     run = bakery.bake()
     assert run.status == 0
     (made,) = bakery.images()
+    assert bakery.published() == made
+    assert Account(cloud).instances() == [], "the machines of build and test are gone"
     yield made
     delete_stack(cloud, STACK)
     delete_stack(cloud, "GpuImage")
@@ -116,8 +118,6 @@ def test_failing_phase_publishes_nothing_and_leaves_nothing(
 def test_bake_was_tested_on_a_fresh_machine_before_it_was_published(
     bakery: Bakery, image: str
 ) -> None:
-    assert bakery.published() == image
-    assert Account(bakery.aws).instances() == []
     log = "\n".join(bakery.aws.log_lines(LOGS))
     assert "nothing is left that an image must not hold" in log
     assert "no GPU: computed on the CPU: 1 x CPU ready: MXNet 1.9.1" in log

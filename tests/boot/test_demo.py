@@ -124,7 +124,6 @@ def test_machine_boots_reports_its_steps_and_answers_as_jupyter(demo: Demo) -> N
     assert demo.left() == []
 
 
-@pytest.mark.tier("test")
 def test_nothing_is_left_after_ctrl_c_in_the_middle(demo: Demo) -> None:
     demo.await_text("Generation1/DriverReady ")
     assert [*Path(cgroups.mount_point() or "").glob(f"localaws-{min(demo.emulators)}-i-*")]

@@ -140,6 +140,7 @@ def test_run_again_it_installs_nothing_and_survives_a_power_cut(
     assert station.jupyter(url.rpartition("=")[2]) == 200
 
 
+@pytest.mark.tier("all")
 def test_kernel_without_a_module_asks_for_a_reboot_and_takes_none(
     station: Standalone, said: str
 ) -> None:

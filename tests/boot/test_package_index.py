@@ -38,7 +38,6 @@ def test_503_three_times_and_connections_cut_half_way(
     assert re.search(r"gpustation: exited \d; trying again in 5 s", cloud.console(station.box))
 
 
-@pytest.mark.tier("test")
 def test_wheel_with_another_hash_is_refused_and_named(
     cloud: LocalAws, cdk: Cdk, index: IndexProxy
 ) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from gpustation import save_image
 from localaws import LocalAws
-from tests.boot.conftest import G_QUOTA
+from tests.boot.conftest import G_QUOTA, launched_from
+from tests.boot.installed import installed_disk
 from tests.boot.workstation import SUCCESS, Workstation
 from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
 
@@ -42,9 +43,10 @@ class Identity:
 
 
 @pytest.fixture(scope="module")
-def original(cloud: LocalAws, cdk: Cdk) -> Workstation:
+def original(cloud: LocalAws, cdk: Cdk, tmp_path_factory: pytest.TempPathFactory) -> Workstation:
     cloud.control.set_quota(G_QUOTA, 12)  # two of a stack for a while, and one by hand
-    run = cdk.deploy(notebooks=False, public_key=KEY)
+    settings = launched_from(cloud, installed_disk(tmp_path_factory))
+    run = cdk.deploy(**settings, public_key=KEY)
     assert run.status == 0
     station = Workstation(cloud, run.outputs["InstanceId"])
     station.sh("echo mine >/home/ubuntu/work.txt; chown ubuntu: /home/ubuntu/work.txt")
@@ -58,11 +60,16 @@ def identity(original: Workstation) -> Identity:
 
 @pytest.fixture(scope="module")
 def image(cloud: LocalAws, cdk: Cdk, original: Workstation, identity: Identity) -> Iterator[str]:
+    """The image; its original goes on as it was."""
     ec2 = cloud.client("ec2")
     found = save_image.find_workstation(cloud.client("cloudformation"), cloud.client("ssm"), STACK)
     before = original.boot_id()
     made = save_image.save(ec2, found, "saved", tell=print, poll_seconds=0.2)
     original.await_boot_after(before)
+    # Here, for a new generation takes its place
+    assert Identity.of(original) == identity
+    assert original.starts("environment") == 0
+    assert original.sh("cat /home/ubuntu/work.txt") == "mine"
     yield made
     delete_stack(cloud, STACK)
     save_image.remove(ec2, made)
@@ -80,12 +87,6 @@ def by_hand(cloud: LocalAws, original: Workstation, image: str) -> Iterator[Work
     station.await_jupyter()
     yield station
     ec2.terminate_instances(InstanceIds=[station.box])
-
-
-def test_original_goes_on_as_it_was(original: Workstation, identity: Identity, image: str) -> None:
-    assert Identity.of(original) == identity
-    assert original.starts("environment") == 1
-    assert original.sh("cat /home/ubuntu/work.txt") == "mine"
 
 
 def test_machine_started_by_hand_is_nobody_elses(

@@ -25,7 +25,9 @@ def paste(command: str, aws: LocalAws) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_workstation_from_first_to_last(aws: LocalAws, cdk: Cdk, account: Account) -> None:
+def test_a_workstation_from_first_to_last(aws: LocalAws, tmp_path: Path, account: Account) -> None:
+    """At the CLI's own pace, which all other tests shorten."""
+    cdk = Cdk(aws, tmp_path, own_pace=True)
     created = cdk.deploy_app("-c", "ssh_cidr=203.0.113.7/32", "-c", "disk_gib=80")
     assert created.status == 0
     outputs = created.outputs

@@ -13,6 +13,8 @@ from gpustation import save_image
 from gpustation.save_image import SaveImageError
 from localaws import LocalAws
 from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack, run_module
+from tests.faults.templates import assemble
+from tests.localaws.probe_stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,8 +24,12 @@ def run(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def machine(aws: LocalAws, cdk: Cdk, account: Account) -> Iterator[str]:
-    assert cdk.deploy().status == 0
+def machine(aws: LocalAws, account: Account) -> Iterator[str]:
+    """Made by the plain API: the CLI has no part in saving an image."""
+    assembly = assemble()
+    assembly.publish(aws)
+    stack = Stack(aws, STACK)
+    assert stack.deploy("create_stack", assembly.template) == "CREATE_COMPLETE"
     yield str(account.instance()["InstanceId"])
     delete_stack(aws, STACK)
     for image in images(aws):
