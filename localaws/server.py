@@ -180,6 +180,8 @@ class LocalAws:
     def _start(self) -> None:
         arguments = ["--region", self.region, "--account", ACCOUNT, "--state", str(self._state)]
         environment = {**self.environment, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        # Else ministack keeps a signing key in /tmp, for all that ever run on the computer
+        environment["STATE_DIR"] = str(self._state / "ministack")
         del environment["AWS_ENDPOINT_URL"]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -9,6 +11,10 @@ import pytest
 from probe_stack import G_QUOTA, Stack
 
 from localaws import LocalAws
+
+# Some tests import ministack here, which keeps a signing key where this says, else in /tmp for good
+STATE = tempfile.TemporaryDirectory(prefix="ministack-")
+os.environ["STATE_DIR"] = STATE.name
 
 
 @pytest.fixture(scope="session")

@@ -54,6 +54,10 @@ def test_listens_on_loopback_only(server: LocalAws) -> None:
     assert int(server.url.rpartition(":")[2]) in {port for _, port in listening}
 
 
+def test_keeps_its_keys_in_its_own_folder(server: LocalAws) -> None:
+    assert (server.log.parent / "ministack" / "cognito-rsa-key.pem").exists()
+
+
 def addresses(pid: int) -> list[tuple[str, int]]:
     """Listening or bound addresses of every process in the child's session."""
     inodes = set()
