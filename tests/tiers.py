@@ -1,6 +1,7 @@
 """Which tests run in which tier, and what a run cost: the one place that says so.
 
-A tier holds the tiers before it. Each suite (a folder here) belongs to one; a test that costs more
+A tier holds the tiers before it. Each suite (a folder here) belongs to one, ``test`` unless it is
+named below; a test that costs more
 than its suite, or that proves a promise which only a costly suite can show, is marked::
 
     @pytest.mark.tier("all")
@@ -72,14 +73,17 @@ def tier_of(item: pytest.Item) -> str:
     """The tier of a test: its mark's, else its suite's."""
     mark = item.get_closest_marker("tier")
     if mark is None:
-        return SUITES[suite_of(item.path)]
+        return SUITES.get(suite_of(item.nodeid), "test")
     (name,) = mark.args
+    if name not in TIERS:
+        raise pytest.UsageError(f"{item.nodeid}: tier({name!r}): take one of {', '.join(TIERS)}")
     return str(name)
 
 
-def suite_of(path: Path) -> str:
-    """The folder of a test."""
-    return path.relative_to(FOLDER).parts[0]
+def suite_of(node: str) -> str:
+    """The folder of a test in here, by its id; empty for one that lies elsewhere."""
+    parts = node.partition("::")[0].split("/")
+    return parts[1] if parts[0] == FOLDER.name and len(parts) > 2 else ""
 
 
 def within(name: str, wanted: str) -> bool:
@@ -127,7 +131,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def _unit(node: str) -> str:
     """What runs on one worker: a module whose tests share something, else the test alone."""
     path = node.partition("::")[0]
-    return path if _suite_of_node(node) not in TEST_BY_TEST or _shares(path) else node
+    return path if suite_of(node) not in TEST_BY_TEST or _shares(path) else node
 
 
 @functools.cache
@@ -151,8 +155,8 @@ def pytest_collection_modifyitems(
             items[:] = [item for item in items if within(tier_of(item), wanted)]
             config.hook.pytest_deselected(items=dropped)
     yield
-    suites = [*SUITES]
-    items.sort(key=lambda item: suites.index(suite_of(item.path)))
+    suites = [*SUITES, *{suite_of(item.nodeid) for item in items}]
+    items.sort(key=lambda item: suites.index(suite_of(item.nodeid)))
 
 
 class Account:
@@ -165,7 +169,7 @@ class Account:
         self._tests: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._suites[_suite_of_node(report.nodeid)] += report.duration
+        self._suites[suite_of(report.nodeid)] += report.duration
         self._tests[report.nodeid] += report.duration
 
     @pytest.hookimpl(trylast=True)
@@ -176,8 +180,8 @@ class Account:
         reporter, seconds = terminalreporter, time.monotonic() - self._began
         reporter.section("seconds per suite, set-up and tear-down included")
         for suite, spent in self._suites.most_common():
-            count = sum(_suite_of_node(node) == suite for node in self._tests)
-            reporter.write_line(f"{spent:8.1f}  {suite} ({count} tests)")
+            count = sum(suite_of(node) == suite for node in self._tests)
+            reporter.write_line(f"{spent:8.1f}  {suite or 'elsewhere'} ({count} tests)")
         reporter.section(f"the {SLOWEST} slowest tests")
         for node, spent in self._tests.most_common(SLOWEST):
             reporter.write_line(f"{spent:8.1f}  {node}")
@@ -187,10 +191,6 @@ class Account:
             f"{name or 'as asked'}: {seconds:.0f} s {budget}, "
             f"{_cpu_seconds() - self._cpu:.0f} CPU seconds on this computer"
         )
-
-
-def _suite_of_node(node: str) -> str:
-    return node.split("/")[1]
 
 
 def _cpu_seconds() -> float:
