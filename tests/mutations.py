@@ -24,13 +24,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("constructs", "stacks", "userdata", "ci")
 STAGES = (
-    # Cheap ones first: most mutations end there
-    ("unit", "infra", "snapshot"),
-    ("userdata", "leftovers"),
-    ("faults",),
-    ("e2e",),
-    ("boot",),
+    ("quick", ("unit", "infra", "snapshot")),
+    ("test", ("userdata", "leftovers")),
+    ("test", ("faults",)),
+    ("test", ("e2e", "infra", "unit")),
+    ("test", ("boot",)),
 )
+"""Tier and suites, the cheap ones first, where most mutations end; together they are `make test`."""
 COMPARISONS = {
     ast.Eq: "!=",
     ast.NotEq: "==",
@@ -204,8 +204,8 @@ def _caught_by(tree: Path, stages: int) -> str | None:
         "PYTHONDONTWRITEBYTECODE": "1",
         "CDK_DISABLE_CLI_TELEMETRY": "true",
     }
-    for suites in STAGES[:stages]:
-        command = [sys.executable, "-m", "pytest", "-n", "auto", "-x", "-q", "--tier", "test"]
+    for tier, suites in STAGES[:stages]:
+        command = [sys.executable, "-m", "pytest", "-n", "auto", "-x", "-q", "--tier", tier]
         done = subprocess.run(
             [*command, "-p", "no:cacheprovider", *(f"tests/{suite}" for suite in suites)],
             cwd=tree,
