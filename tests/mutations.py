@@ -30,7 +30,7 @@ STAGES = (
     ("test", ("e2e", "infra", "unit")),
     ("test", ("boot",)),
 )
-"""Tier and suites, the cheap ones first, where most mutations end; together they are `make test`."""
+"""Tier and suites, cheap ones first, where most mutations end; together they are `make test`."""
 COMPARISONS = {
     ast.Eq: "!=",
     ast.NotEq: "==",

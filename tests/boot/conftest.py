@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+def booted_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
     """An account whose instances boot."""
     if not CDK.exists():
         pytest.fail("the CDK CLI is not installed: run `make setup` first")
@@ -35,11 +35,11 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
 
 
 @pytest.fixture(scope="module")
-def cloud(account: LocalAws) -> Iterator[LocalAws]:
+def cloud(booted_account: LocalAws) -> Iterator[LocalAws]:
     """The account, untouched at first, with room for two of the default type; nothing stays."""
-    _as_new(account)
-    yield account
-    _leave_nothing(account)
+    _as_new(booted_account)
+    yield booted_account
+    _leave_nothing(booted_account)
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
-"""An image from bake to end: built and tested on booted machines, started from, and gone."""
+"""An image that was built and tested on booted machines, and the machines that start from it."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,55 +10,15 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
+from tests.boot.bakery import Bakery
 from tests.boot.workstation import Workstation
-from tests.e2e.cdk_cli import STACK, Account, Cdk, Run, delete_stack
-from tests.synthesis import ROOT, make_app
+from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
 
-PARAMETER = "/gpustation/image/mxnet"
+pytestmark = pytest.mark.tier("test")
+
 LOGS = "/aws/imagebuilder/gpuimage-mxnet"
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\r?\n[A-Za-z0-9+/]{40}")
 SECRETS = ("ssh_host_", "authorized_keys", "jupyter-token", "_history", "bootstrap.json")
-
-
-class Bakery:
-    """Deploys of Image/GpuImage, and what they leave."""
-
-    def __init__(self, aws: LocalAws, cdk: Cdk, folder: Path) -> None:
-        self.aws, self._cdk, self._folder, self._count = aws, cdk, folder, 0
-
-    def bake(self, scripts: Path | None = None) -> Run:
-        self._count += 1
-        assembly = str(self._folder / f"image-{self._count}")
-        make_app(outdir=assembly, scripts=scripts, notebooks=False).synth()
-        words = ("--app", assembly, "--require-approval", "never", "--progress", "events")
-        return self._cdk.run("deploy", "Image/GpuImage", *words)
-
-    def destroy(self) -> Run:
-        return self._cdk.run("destroy", "Image/GpuImage", "--force")
-
-    def changed(self, file: str, old: str, new: str) -> Path:
-        """The machine's scripts with a change."""
-        scripts = self._folder / f"scripts-{self._count}"
-        shutil.copytree(ROOT / "userdata", scripts)
-        text = (scripts / file).read_text()
-        assert old in text
-        (scripts / file).write_text(text.replace(old, new))
-        return scripts
-
-    def images(self) -> list[str]:
-        shown = self.aws.client("ec2").describe_images(Owners=["self"])["Images"]
-        return [row["ImageId"] for row in shown]
-
-    def snapshots(self) -> list[str]:
-        shown = self.aws.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]
-        return [row["SnapshotId"] for row in shown]
-
-    def published(self) -> str | None:
-        ssm = self.aws.client("ssm")
-        try:
-            return str(ssm.get_parameter(Name=PARAMETER)["Parameter"]["Value"])
-        except ssm.exceptions.ParameterNotFound:
-            return None
 
 
 @pytest.fixture(scope="module")
@@ -93,28 +52,6 @@ def station(cloud: LocalAws, cdk: Cdk, image: str) -> Workstation:
     return Workstation(cloud, run.outputs["InstanceId"])
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new", "said"),
-    [
-        ("image.sh", "check() {", "check() {\n  die 'this image is not good'", "not good"),
-        ("verify.py", "def main() -> int:\n", "def main() -> int:\n    sys.exit(7)\n", "exited 7"),
-    ],
-    ids=["validate", "test"],
-)
-def test_failing_phase_publishes_nothing_and_leaves_nothing(
-    bakery: Bakery, file: str, old: str, new: str, said: str
-) -> None:
-    run = bakery.bake(bakery.changed(file, old, new))
-    assert run.status != 0
-    assert said in " ".join(run.output.split())
-    assert bakery.published() is None
-    assert bakery.images() == bakery.snapshots() == []
-    assert Account(bakery.aws).instances() == []
-    assert bakery.destroy().status == 0
-    assert bakery.aws.leftovers() == []
-
-
-@pytest.mark.tier("test")
 def test_bake_was_tested_on_a_fresh_machine_before_it_was_published(
     bakery: Bakery, image: str
 ) -> None:
@@ -127,15 +64,6 @@ def test_bake_was_tested_on_a_fresh_machine_before_it_was_published(
     assert tags["gpustation:framework"] == "mxnet"
 
 
-def test_unchanged_it_builds_nothing(bakery: Bakery, image: str) -> None:
-    before = bakery.aws.control.history()
-    run = bakery.bake()
-    assert run.status == 0
-    assert "no changes" in run.output
-    assert bakery.aws.control.history() == before
-
-
-@pytest.mark.tier("test")
 def test_baked_root_holds_no_secret(bakery: Bakery, image: str) -> None:
     root = Path(bakery.aws.control.image_root(image))
     files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -151,7 +79,6 @@ def test_baked_root_holds_no_secret(bakery: Bakery, image: str) -> None:
     assert not (root / "var/lib/gpustation/settings.json").exists()
 
 
-@pytest.mark.tier("test")
 def test_machine_of_the_image_reads_first_what_computing_loads(station: Workstation) -> None:
     listed = station.sh("cat /var/lib/gpustation/loaded-files").splitlines()
     assert any(path.endswith("/mxnet/libmxnet.so") for path in listed)
@@ -162,7 +89,6 @@ def test_machine_of_the_image_reads_first_what_computing_loads(station: Workstat
     )
 
 
-@pytest.mark.tier("test")
 def test_machines_of_one_image_share_nothing(
     cloud: LocalAws, bakery: Bakery, station: Workstation, image: str
 ) -> None:
@@ -178,20 +104,3 @@ def test_machines_of_one_image_share_nothing(
     assert len(ids[0]) == 32
     assert ids[0] != ids[1]
     ec2.terminate_instances(InstanceIds=[other.box])
-
-
-def test_changed_script_builds_one_new_image_and_leaves_the_machine_alone(
-    cloud: LocalAws, cdk: Cdk, bakery: Bakery, station: Workstation, image: str
-) -> None:
-    boot = station.boot_id()
-    run = bakery.bake(bakery.changed("run.sh", "#!/usr/bin/env bash", "#!/usr/bin/env bash\n#"))
-    assert run.status == 0
-    (newer,) = bakery.images()
-    assert newer != image
-    assert bakery.published() == newer
-    assert len(bakery.snapshots()) == 1
-    assert station.boot_id() == boot
-    again = cdk.deploy(notebooks=False, image="baked")
-    assert again.status == 0
-    assert again.outputs["InstanceId"] == station.box
-    assert station.boot_id() == boot
