@@ -195,8 +195,8 @@ def _copy(tree: Path) -> None:
         (tree / name).symlink_to(ROOT / name)
 
 
-def _caught_by(tree: Path, stages: int) -> str | None:
-    """The first test that fails, or None."""
+def _caught_by(tree: Path, path: str, stages: int) -> str | None:
+    """The first test that fails for a change of a file, or None."""
     environment = {
         **os.environ,
         "PATH": f"{ROOT}/.venv/bin:{ROOT}/node_modules/.bin:{os.environ['PATH']}",
@@ -204,7 +204,8 @@ def _caught_by(tree: Path, stages: int) -> str | None:
         "PYTHONDONTWRITEBYTECODE": "1",
         "CDK_DISABLE_CLI_TELEMETRY": "true",
     }
-    for tier, suites in STAGES[:stages]:
+    first = int(path.startswith("userdata/"))
+    for tier, suites in (STAGES[first], *STAGES[:first], *STAGES[first + 1 :])[:stages]:
         command = [sys.executable, "-m", "pytest", "-n", "auto", "-x", "-q", "--tier", tier]
         done = subprocess.run(
             [*command, "-p", "no:cacheprovider", *(f"tests/{suite}" for suite in suites)],
@@ -249,7 +250,7 @@ def main() -> int:
                 continue
             began = time.monotonic()
             before = mutation.apply(tree)
-            caught = _caught_by(tree, told.stages)
+            caught = _caught_by(tree, mutation.path, told.stages)
             (tree / mutation.path).write_text(before)
             survived += caught is None
             seconds = time.monotonic() - began

@@ -71,7 +71,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ministack.services.lambda_svc": ("_emit_lambda_logs",),
     "ministack.services.ssm": ("_parameters", "_public_parameter"),
     "ministack.services.sts": ("register_session",),
-    _CLOUDFORMATION: ("_stack_events", "_stacks"),
+    _CLOUDFORMATION: ("_change_sets", "_stack_events", "_stacks"),
     f"{_CLOUDFORMATION}.custom_resource": ("_pending", "deliver_response", "register_token"),
     f"{_CLOUDFORMATION}.changesets": ("_add_event", "_deploy_stack_async"),
     f"{_CLOUDFORMATION}.handlers": (

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any
 
 from ministack.services import cloudformation
@@ -217,15 +218,29 @@ def _refusing_deletion(handler: Callable[..., Answer]) -> Callable[..., Answer]:
         stack = _stack(params)
         status = stack.get("StackStatus", "")
         if status == "DELETE_IN_PROGRESS":
-            answer: Answer = handlers._xml(200, "DeleteStackResponse", "")
-            return answer
+            done: Answer = handlers._xml(200, "DeleteStackResponse", "")
+            return done
         if status.startswith("UPDATE_") and _in_progress(status):
             return _refusal(
                 f"Stack [{stack['StackId']}] cannot be deleted while in status {status}"
             )
-        return handler(params)
+        answer = handler(params)
+        if answer[0] == HTTPStatus.OK:
+            _forget_change_sets(stack.get("StackName", ""))
+        return answer
 
     return delete
+
+
+def _forget_change_sets(stack_name: str) -> None:
+    """All of a deleted stack's.
+
+    ministack gives a stack under review another id with each change set that would create it, and
+    forgets those of the last id alone; the next stack of the name would inherit the others.
+    """
+    change_sets = cloudformation._change_sets
+    for key in [key for key, one in change_sets.items() if one["StackName"] == stack_name]:
+        change_sets.pop(key)
 
 
 def _skipping_nothing(handler: Callable[..., Answer]) -> Callable[..., Answer]:

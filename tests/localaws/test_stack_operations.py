@@ -54,6 +54,19 @@ def test_deletion_cancels_a_creation_that_waits(stack: Stack, aws: LocalAws) -> 
     assert not [row for row in aws.leftovers() if row.kind in ("instance", "vpc", "subnet")]
 
 
+def test_deletion_takes_every_change_set_along(aws: LocalAws, stack: Stack) -> None:
+    """Also those of a stack that only waits for its review, which takes more than one."""
+    cloudformation = aws.client("cloudformation")
+    body = json.dumps({"Resources": {"Note": note()}})
+    for name in ("theirs", "ours"):
+        cloudformation.create_change_set(
+            StackName=stack.name, ChangeSetName=name, ChangeSetType="CREATE", TemplateBody=body
+        )
+    cloudformation.delete_stack(StackName=stack.name)
+    assert stack.create({"Note": note()}) == "CREATE_COMPLETE"
+    assert cloudformation.list_change_sets(StackName=stack.name)["Summaries"] == []
+
+
 def test_second_deletion_changes_nothing(stack: Stack, aws: LocalAws) -> None:
     begin(stack, "create_stack", waiting())
     until(stack, "Wait", "CREATE_IN_PROGRESS")
