@@ -3,6 +3,7 @@
 # checkov, the longest, runs beside the others.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH="$PWD/.venv/bin:$PWD/node_modules/.bin:$PATH"
 python=.venv/bin/python
 beside=$(mktemp)
 trap 'wait; rm -f "$beside"' EXIT # nothing runs on after a failure
