@@ -1,8 +1,8 @@
 """Which tests run in which tier, and what a run cost: the one place that says so.
 
 A tier holds the tiers before it. Each suite (a folder here) belongs to one, ``test`` unless it is
-named below; a test that costs more
-than its suite, or that proves a promise which only a costly suite can show, is marked::
+named below; a test that costs more than its suite, or that proves a promise which only a costly
+suite can show, is marked::
 
     @pytest.mark.tier("all")
 

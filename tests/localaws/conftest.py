@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -12,9 +11,9 @@ from probe_stack import G_QUOTA, Stack
 
 from localaws import LocalAws
 
-# Some tests import ministack here, which keeps a signing key where this says, else in /tmp for good
-STATE = tempfile.TemporaryDirectory(prefix="ministack-")
-os.environ["STATE_DIR"] = STATE.name
+# Some tests import ministack here, which would keep a signing key in /tmp for good. No folder can
+# be made below a file, and then it keeps the key in memory.
+os.environ["STATE_DIR"] = os.path.join(os.devnull, "ministack")  # noqa: PTH118
 
 
 @pytest.fixture(scope="session")
