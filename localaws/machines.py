@@ -28,6 +28,8 @@ from localaws.processes import group_lives
 
 STUBS = Path(__file__).parent / "stubs"
 BOOTHOOK = "#cloud-boothook"
+UBUNTU = 1000
+"""User and group id of the user ``ubuntu`` in Ubuntu's images."""
 BOOT_SECONDS = 120
 """A boot that takes longer is ended: with stubs everything takes seconds."""
 
@@ -84,7 +86,7 @@ class Machines:
         image = self._images / facts.image_id
         if image.exists() and not machine.root.exists():
             shutil.copytree(image, machine.root, symlinks=True)
-        machine.root.mkdir(parents=True, exist_ok=True)
+        give_home(machine.root)
         machine.idle.clear()
         machine.metadata = MetadataServer(facts)
         script = _script(facts.user_data)
@@ -185,6 +187,19 @@ class Machines:
             "LOCALAWS_INSTANCE_TYPE": facts.instance_type,
             "LOCALAWS_FAULTS": json.dumps(faults),
         }
+
+
+def give_home(root: Path) -> None:
+    """Make the home folder of Ubuntu's images, and its user the owner of all that is in it.
+
+    Root's scripts do what is to be done in a home with its owner's rights. Where not root runs
+    them there is only one user anyway.
+    """
+    home = root / "home/ubuntu"
+    home.mkdir(parents=True, exist_ok=True)
+    if os.geteuid() == 0:
+        for path in (home, *home.rglob("*")):
+            os.lchown(path, UBUNTU, UBUNTU)
 
 
 def _script(user_data: str) -> bytes | None:

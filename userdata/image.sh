@@ -10,6 +10,7 @@
 #                                        something was installed again
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib/home.sh"
 shopt -s nullglob dotglob
 
 units="$root/etc/systemd/system"
@@ -44,7 +45,7 @@ secrets() {
 # The units of this machine's own set-up; a stack's machine brings or makes its own.
 remove_units() {
   local unit
-  for unit in gpustation-{jupyter,identity,failure}.service gpustation.service; do
+  for unit in gpustation-{jupyter,identity,metadata,failure}.service gpustation.service; do
     if [[ -e "$units/$unit" ]]; then
       run systemctl disable --now "$unit"
       rm -f "$units/$unit"
@@ -62,10 +63,10 @@ install() {
   ((status == 0)) || exit "$status"
   # Once for all machines of the image. Jupyter's user cannot write there, so it would compile at
   # every start. What is not for this Python does not compile.
-  attempt "$env/bin/python" -m compileall -qq -j 0 "$env/lib" || true
+  attempt "$env/bin/python" -I -m compileall -qq -j 0 "$env/lib" || true
   # For the list of what that loads; whether it computes is asked on a machine of the image.
   device=$(compute_device)
-  attempt "$env/bin/python" "$scripts/verify.py" "$device" >/dev/null || true
+  attempt "$env/bin/python" -I "$scripts/verify.py" "$device" >/dev/null || true
 }
 
 clean() {
@@ -76,6 +77,9 @@ clean() {
     if [[ $path == "$root/etc/machine-id" ]]; then
       # Empty, not absent: systemd makes a new one and takes no first boot for another.
       : >"$path"
+    elif [[ $path =~ ^("$root"/(root|home/[^/]+))/(.+)$ ]]; then
+      # What its owner may not remove, check names
+      as_owner "${BASH_REMATCH[1]}" rm -rf -- "${BASH_REMATCH[3]}" || log "$path: $owner_said"
     elif [[ -n $path ]]; then
       rm -rf "$path"
     fi
@@ -98,7 +102,7 @@ check() {
     [[ -s "$state/done/$phase" ]] || die "phase $phase left no mark that it is done"
   done
   framework=$(<"$state/environment-complete")
-  described=$("$env/bin/python" "$scripts/lib/describe_environment.py" "$framework")
+  described=$("$env/bin/python" -I "$scripts/lib/describe_environment.py" "$framework")
   log "the image holds $described"
 }
 

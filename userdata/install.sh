@@ -6,6 +6,8 @@
 # The set-up runs as a systemd unit: it survives a lost connection, and goes on after a reboot.
 # Exit status: 0 ready, 1 refused or failed, 2 wrong usage, 3 wants a reboot.
 set -euo pipefail
+# What is installed is for everybody, whatever this shell keeps for itself.
+umask 022
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 root=${GPUSTATION_ROOT:-}
@@ -72,10 +74,11 @@ follow() {
 
 # conclude SETTINGS: say how it ended.
 conclude() {
-  local boot marker
+  local boot marker port
+  port=$(sed -n 's/.*"jupyter_port": \([0-9]*\).*/\1/p' <<<"$1")
   boot=$(</proc/sys/kernel/random/boot_id)
   if [[ -e "$state/failure.json" ]]; then
-    python3 -c 'import json, sys; print("install.sh:", json.load(open(sys.argv[1]))["reason"])' \
+    python3 -I -c 'import json, sys; print("install.sh:", json.load(open(sys.argv[1]))["reason"])' \
       "$state/failure.json" >&2
     echo "install.sh: all of it: journalctl -u $unit, and /var/log/gpustation/" >&2
     exit 1
@@ -88,13 +91,13 @@ conclude() {
   systemctl is-active --quiet "$unit" ||
     refuse "the set-up stopped without a word; see journalctl -u $unit"
   if [[ $1 == *'"for_image": true'* ]]; then
-    echo "install.sh: all but the GPU's verification is done: $(python3 "$here/lib/describe_step.py" environment)"
+    echo "install.sh: all but the GPU's verification is done: $(python3 -I "$here/lib/describe_step.py" environment)"
     return
   fi
-  echo "install.sh: $(python3 "$here/lib/describe_step.py" gpu)"
+  echo "install.sh: $(python3 -I "$here/lib/describe_step.py" gpu)"
   # cat keeps the tunnel open until Ctrl-C
   echo "install.sh: Jupyter, from your own computer, until Ctrl-C:" \
-    "ssh -L 8889:localhost:8888 THIS-MACHINE 'gpustation-jupyter-url; cat'"
+    "ssh -L 8889:localhost:$port THIS-MACHINE 'gpustation-jupyter-url; cat'"
 }
 
 main() {
@@ -102,7 +105,7 @@ main() {
   # Help is for everyone.
   for word in "$@"; do
     if [[ $word == -h || $word == --help ]]; then
-      python3 "$here/lib/standalone.py" "$@"
+      python3 -I "$here/lib/standalone.py" "$@"
       exit
     fi
   done
@@ -110,7 +113,7 @@ main() {
   for word in apt-get systemctl python3; do
     command -v "$word" >/dev/null || refuse "there is no $word; this is for Ubuntu 22.04 and 24.04"
   done
-  settings=$(python3 "$here/lib/standalone.py" "$@")
+  settings=$(python3 -I "$here/lib/standalone.py" "$@")
   # First the settings: older scripts pass over what they do not know.
   place_settings "$settings"
   place_scripts

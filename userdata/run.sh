@@ -2,7 +2,7 @@
 # Runs the phases that make this machine a GPU workstation, and reports them to CloudFormation.
 #
 # Started at every boot. A phase that finished with today's settings is not run again, one that
-# was interrupted is: each is safe to repeat. Newer scripts alone repeat nothing.
+# was interrupted is: each is safe to repeat.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
@@ -10,19 +10,22 @@ logs="$root/var/log/gpustation"
 record="$state/failed-command"
 tries_file="$root/run/gpustation/tries"
 
-# Each phase: the step that it reports to, its file, and the settings that it depends on.
+# Each phase: the step that it reports to, its file, its revision, and the settings that it depends
+# on. Newer scripts alone repeat nothing; a higher revision repeats a phase on machines that exist.
+# It is raised for phases of seconds, never for driver or environment.
 phase_rows=(
-  'warm          driver       04-warm-files.sh         every-boot'
-  'access        driver       05-authorize-key.sh      every-boot'
-  'identity      driver       07-keep-identity.sh      every-boot'
-  'system        driver       10-prepare-system.sh     framework'
-  'driver        driver       20-install-driver.sh     machine driver_kind driver_branch fabric_manager'
-  'driver-check  driver       25-check-driver.sh       every-boot'
-  'environment   environment  30-build-environment.sh  framework cuda_toolkit'
-  'notebooks     environment  40-fetch-notebooks.sh    framework notebooks'
-  'jupyter       environment  50-start-jupyter.sh      framework machine'
-  'verify        gpu          60-verify-gpu.sh         framework machine instance_type gpus'
-  'jupyter-check gpu          70-check-jupyter.sh      framework machine'
+  'warm          driver       04-warm-files.sh         1  every-boot'
+  'access        driver       05-authorize-key.sh      1  every-boot'
+  'identity      driver       07-keep-identity.sh      1  every-boot'
+  'system        driver       10-prepare-system.sh     2  framework'
+  'metadata      driver       12-limit-metadata.sh     1  every-boot'
+  'driver        driver       20-install-driver.sh     1  machine driver_kind driver_branch fabric_manager'
+  'driver-check  driver       25-check-driver.sh       1  every-boot'
+  'environment   environment  30-build-environment.sh  1  framework cuda_toolkit'
+  'notebooks     environment  40-fetch-notebooks.sh    1  framework notebooks'
+  'jupyter       environment  50-start-jupyter.sh      2  framework machine jupyter_port'
+  'verify        gpu          60-verify-gpu.sh         1  framework machine instance_type gpus'
+  'jupyter-check gpu          70-check-jupyter.sh      2  framework machine jupyter_port'
 )
 
 # is_done PHASE DIGEST
@@ -94,7 +97,7 @@ fail_phase() {
     tee -a "$logs/$phase.log"
   # The line just written says nothing that the report does not say better.
   head -n -1 "$logs/$phase.log" >"$state/failed-log"
-  python3 "$scripts/lib/write_failure.py" "$state/failure.json" \
+  python3 -I "$scripts/lib/write_failure.py" "$state/failure.json" \
     "$phase" "$step" "$status" "$seconds" "$record" "$state/failed-log"
   end_try "$status"
 }
@@ -125,13 +128,13 @@ end_try() {
 signal_step() {
   local step=$1 phase=$2 data
   [[ ! -e "$state/signaled/$step" ]] || return 0
-  data=$(python3 "$scripts/lib/describe_step.py" "$step")
+  data=$(python3 -I "$scripts/lib/describe_step.py" "$step")
   if ! of_a_stack; then
     log "step $step: $data" | tee -a "$logs/report.log"
     return
   fi
   # Without its signal the machine is as good; the next start or boot tries again.
-  python3 "$opt/agent.py" signal "$step" --status SUCCESS --unique-id "$phase" \
+  python3 -I "$opt/agent.py" signal "$step" --status SUCCESS --unique-id "$phase" \
     --reason "phase $phase finished" --data "$data" 2>&1 |
     tee -a "$logs/report.log" || undelivered=1
 }
@@ -139,15 +142,15 @@ signal_step() {
 # Fills the settings for the phases, each phase's digest of those that it depends on, and the phase
 # to leave out.
 read_settings() {
-  local row keys lines
+  local row revision keys lines
   local -a lists=()
   for row in "${phase_rows[@]}"; do
-    read -r _ _ _ keys <<<"$row"
-    lists+=("${keys/every-boot/}")
+    read -r _ _ _ revision keys <<<"$row"
+    lists+=("$revision ${keys/every-boot/}")
   done
-  GPUSTATION_SETTINGS=$(python3 "$scripts/lib/settings.py" list)
+  GPUSTATION_SETTINGS=$(python3 -I "$scripts/lib/settings.py" list)
   export GPUSTATION_SETTINGS
-  lines=$(python3 "$scripts/lib/settings.py" digest "${lists[@]}")
+  lines=$(python3 -I "$scripts/lib/settings.py" digest "${lists[@]}")
   mapfile -t digests <<<"$lines"
   if ! of_a_stack; then
     GPUSTATION_USER=$(setting user) GPUSTATION_HOME=$(setting home) left_out=$(setting left_out)
@@ -160,6 +163,8 @@ main() {
   local undelivered=0 left_out=
   local -a digests
   mkdir -p "$logs" "$state"/{done,facts,seconds,warnings,rebooted-for}
+  # A set-up under another umask left them closed for the person
+  chmod 0755 "$opt" "$state"
   exec 9>"$state/lock"
   flock -n 9 || {
     log 'another run is under way; waiting for it to end'
@@ -170,7 +175,7 @@ main() {
   rm -f "$state/failure.json" "$state/undelivered"
   read_settings
   for row in "${phase_rows[@]}"; do
-    read -r phase step file keys <<<"$row"
+    read -r phase step file _ keys <<<"$row"
     digest=${digests[index++]}
     [[ $phase != "$left_out" ]] || continue
     if [[ $keys == every-boot ]] || ! is_done "$phase" "$digest"; then

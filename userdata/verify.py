@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+# Python's isolated mode leaves out the folder of the program
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 STATE = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation")
 SETTINGS = STATE / "settings.json"
 #: For the machines of an image, which read these files first (lib/warm-files.sh).

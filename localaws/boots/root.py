@@ -23,7 +23,7 @@ PACKAGES = (
     *("apt", "lsb-release", "procps", "systemd-sysv", "dbus", "udev"),
     *("cloud-init", "isc-dhcp-client", "iproute2", "kmod", "sudo", "openssh-server"),
     # What Ubuntu's cloud image brings as well
-    *("ca-certificates", "curl", "git", "python3-venv"),
+    *("ca-certificates", "curl", "git", "nftables", "python3-venv"),
 )
 UBUNTU_ARCHIVE = "http://archive.ubuntu.com/ubuntu"
 DEBIAN_SUITES = ("bookworm", "trixie")

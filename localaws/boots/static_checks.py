@@ -39,16 +39,16 @@ cd /root/files
 SYSTEMD_OFFLINE=1 bash user-data >bootstrap.log 2>&1 || { cat bootstrap.log; exit 1; }
 units=/etc/systemd/system
 mkdir -p /opt/gpustation/scripts/lib /opt/gpustation/env/bin check
-cp userdata/lib/gpustation-identity.service "$units"
+cp userdata/lib/gpustation-{identity,metadata}.service "$units"
 touch /opt/gpustation/scripts/run.sh /opt/gpustation/env/bin/jupyter
 chmod +x /opt/gpustation/env/bin/jupyter
 useradd --create-home ubuntu
-blanks='s|@OPT@|/opt/gpustation|g;s|@HOME@|/home/ubuntu|g;s|@USER@|ubuntu|g;s|@FRAMEWORK@|mxnet|g'
+blanks='s|@OPT@|/opt/gpustation|g;s|@HOME@|/home/ubuntu|g;s|@USER@|ubuntu|g;s|@FRAMEWORK@|mxnet|g;s|@PORT@|8888|g;s|@STATE@|/var/lib/gpustation|g'
 sed "$blanks" userdata/lib/gpustation-jupyter.service >"$units/gpustation-jupyter.service"
 # install.sh's unit has the name of the bootstrap's, and takes its place
 sed "$blanks" userdata/lib/gpustation.service >check/gpustation.service
 said=$(systemd-analyze verify --man=no gpustation.service gpustation-failure.service \
-  gpustation-jupyter.service gpustation-identity.service ./check/gpustation.service 2>&1) ||
+  gpustation-jupyter.service gpustation-{identity,metadata}.service ./check/gpustation.service 2>&1) ||
   { echo "$said"; exit 1; }
 if [[ -n $said ]]; then
   echo "$said"

@@ -194,6 +194,7 @@ make_environment() {
 
 python3_() {
   fail_if_told "$@"
+  [[ ${1:-} != -I ]] || shift
   if [[ ${1:-} == -m && ${2:-} == venv ]]; then
     note "$@"
     make_environment "$3"
@@ -201,7 +202,7 @@ python3_() {
     # The machine's own Python, not that of whoever runs the tests: 3.10 on Ubuntu 22.04.
     echo "${LOCALAWS_PYTHON:-3.10}"
   else
-    real python3 "$@"
+    real python3 -I "$@"
   fi
 }
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from cloud_bench import PARAMETER, REGION, Cloud
 
+from localaws.machines import give_home
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 USERDATA = REPOSITORY / "userdata"
 STUBS = REPOSITORY / "localaws" / "stubs"
@@ -68,6 +70,7 @@ class Machine:
 
     def boot(self, faults: dict[str, dict[str, Any]] | None = None) -> str:
         """Run the user data as cloud-init does at every boot; returns what was printed."""
+        give_home(self.root)
         signals = {step: self.cloud.signal_address(step) + self.suffix for step in STEPS}
         signals.update(self.addresses)
         script = self.root / "user-data"

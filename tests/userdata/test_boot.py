@@ -105,7 +105,7 @@ def test_jupyter_starts_while_the_gpu_is_verified(first_boot: Machine) -> None:
 
 
 def test_secrets_are_readable_by_their_owner_alone(first_boot: Machine) -> None:
-    token = first_boot.root / "home/ubuntu/.config/gpustation/jupyter-token"
+    token = first_boot.root / "var/lib/gpustation/jupyter-token"
     for path in (token, first_boot.root / "etc/gpustation/bootstrap.json"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert re.fullmatch(r"[0-9a-f]{48}", token.read_text())
@@ -205,13 +205,13 @@ def test_offline_boot_goes_on_with_what_there_is(finished: Machine) -> None:
 def test_copied_disk_in_another_machine_reports_and_gets_a_token_of_its_own(
     finished: Machine,
 ) -> None:
-    token = finished.read("home/ubuntu/.config/gpustation/jupyter-token")
+    token = finished.read("var/lib/gpustation/jupyter-token")
     finished.cloud.signals.clear()
     finished.suffix = "&machine=2"
     calls = boot_again(finished)
     assert [step for step, _ in finished.cloud.signals] == list(STEPS)
     assert not any(call.startswith(("uv", "apt-get")) for call in calls)
-    assert finished.read("home/ubuntu/.config/gpustation/jupyter-token") != token
+    assert finished.read("var/lib/gpustation/jupyter-token") != token
 
 
 def test_notebooks_are_left_out_until_asked_for(machine: Machine) -> None:

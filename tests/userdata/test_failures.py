@@ -17,7 +17,6 @@ def fault(when: str = "", text: str = "it broke", status: int = 42) -> dict[str,
 @pytest.mark.parametrize(
     ("phase", "step", "command", "when"),
     [
-        ("access", "driver", "chown", ".ssh"),
         ("system", "driver", "apt-get", "libgomp1"),
         ("driver", "driver", "modprobe", "nvidia_uvm"),
         ("environment", "environment", "uv", "pip install"),

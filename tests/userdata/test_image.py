@@ -14,6 +14,8 @@ import pytest
 from cloud_bench import Cloud, running_cloud
 from machine_bench import SETTINGS, USERDATA, Machine
 
+from localaws.machines import give_home
+
 PERSON = "nobody"
 SECRETS = {
     "etc/ssh/ssh_host_ed25519_key": "host key",
@@ -64,7 +66,7 @@ class Bake:
         device.mkdir(parents=True)
         for name, value in (("vendor", "0x10de"), ("class", "0x030200"), ("device", "0x1eb8")):
             (device / name).write_text(value)
-        (root / "home/ubuntu").mkdir(parents=True, exist_ok=True)
+        give_home(root)
 
     def run(self, *command: str | Path, status: int = 0) -> str:
         done = subprocess.run(
@@ -136,7 +138,7 @@ def test_without_it_all_phases_run_and_ec2s_package_stays_away(bake: Bake) -> No
 
 def test_a_clean_image_holds_no_secret(bake: Bake) -> None:
     bake.install("--for-image")
-    token = bake.machine.read("home/ubuntu/.config/gpustation/jupyter-token")
+    token = bake.machine.read("var/lib/gpustation/jupyter-token")
     bake.image("clean")
     files = bake.files()
     assert [path for path in SECRETS | TRACES if path in files] == ["etc/machine-id"]
@@ -236,6 +238,7 @@ def test_fails_when_a_secret_is_left(checked: Bake, path: str) -> None:
     file = checked.root / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("left")
+    give_home(checked.root)
     assert "the image would hold " in checked.image("check", status=78)
     checked.image("clean")
     checked.image("check")
@@ -284,8 +287,8 @@ def test_digests_of_an_image_are_those_of_a_stack(bake: Bake) -> None:
             sys.executable,
             USERDATA / "lib/settings.py",
             "digest",
-            "framework",
-            "framework notebooks",
+            "2 framework",
+            "1 framework notebooks",
         ],
         env=bake.machine._environment({}),
         capture_output=True,

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from machine_bench import SETTINGS, STUBS, USERDATA
 
+from localaws.machines import give_home
+
 BLOCK = """\
 # gpustation: set by the stack, replaced at every boot
 ssh-ed25519 AAAA old-launch
@@ -27,7 +29,8 @@ FILES = {
     "var/lib/gpustation/done/verify": "digest\n",
     "var/lib/gpustation/done/jupyter-check": "digest\n",
     "etc/machine-id": "old\n",
-    "home/ubuntu/.config/gpustation/jupyter-token": "old",
+    "var/lib/gpustation/jupyter-token": "old",
+    "home/ubuntu/.config/gpustation/jupyter-token": "of an earlier release",
     "home/ubuntu/.ssh/authorized_keys": f"ssh-rsa AAAA of-the-person\n{BLOCK}",
     "home/ubuntu/.bash_history": "secret\n",
     "home/ubuntu/work.txt": "mine",
@@ -40,6 +43,7 @@ def disk(tmp_path: Path) -> Path:
         file = tmp_path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    give_home(tmp_path)
     return tmp_path
 
 
@@ -75,13 +79,14 @@ def bootstrap(disk: Path, age: float) -> Path:
 def test_what_was_the_old_machines_goes_and_the_rest_stays(disk: Path) -> None:
     become(disk)
     assert re.fullmatch(r"[0-9a-f]{32}\n", (disk / "etc/machine-id").read_text())
-    token = disk / "home/ubuntu/.config/gpustation/jupyter-token"
+    token = disk / "var/lib/gpustation/jupyter-token"
     assert re.fullmatch(r"[0-9a-f]{48}", token.read_text())
     assert token.stat().st_mode & 0o777 == 0o600
     keys = (disk / "home/ubuntu/.ssh/authorized_keys").read_text()
     assert keys == "ssh-rsa AAAA of-the-person\n"
     for gone in (
         "home/ubuntu/.bash_history",
+        "home/ubuntu/.config/gpustation/jupyter-token",
         "var/lib/cloud/instances/i-old",
         "var/lib/gpustation/signaled",
         "var/lib/gpustation/done/verify",
@@ -95,9 +100,9 @@ def test_what_was_the_old_machines_goes_and_the_rest_stays(disk: Path) -> None:
 
 def test_once_per_machine(disk: Path) -> None:
     become(disk)
-    token = (disk / "home/ubuntu/.config/gpustation/jupyter-token").read_text()
+    token = (disk / "var/lib/gpustation/jupyter-token").read_text()
     become(disk)
-    assert (disk / "home/ubuntu/.config/gpustation/jupyter-token").read_text() == token
+    assert (disk / "var/lib/gpustation/jupyter-token").read_text() == token
 
 
 def test_old_stacks_addresses_go_and_its_set_up_does_not_start(disk: Path) -> None:

@@ -1,22 +1,27 @@
 """Keeps the public key of the settings in a marked block of authorized_keys.
 
-Runs at every boot, so that a changed key is applied and a removed one disappears. What
-people wrote around the block stays as it is.
+Runs at every boot as the owner of the home folder, so that a changed key is applied and a removed
+one disappears. The lines around the block are kept byte for byte: they may be in any encoding.
 
-Usage: authorize_key.py FILE [--remove]
+Usage: authorize_key.py KEY, in the home folder; an empty KEY removes the block
 """
 
-import json
 import os
+import secrets
+import stat
 import sys
 from pathlib import Path
 
-SETTINGS = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation/settings.json")
-BEGIN = "# gpustation: set by the stack, replaced at every boot"
-END = "# gpustation: end"
+#: Relative: the caller has entered the home folder.
+FOLDER = Path(".ssh")
+FILE = FOLDER / "authorized_keys"
+BEGIN = b"# gpustation: set by the stack, replaced at every boot"
+END = b"# gpustation: end"
+#: Bytes; more than anybody's keys, and less than what fills the memory.
+LIMIT = 1 << 20
 
 
-def without_block(lines: list[str]) -> list[str]:
+def without_block(lines: list[bytes]) -> list[bytes]:
     """Return the lines outside of the marked block; one without an end is only its mark."""
     if BEGIN not in lines:
         return lines
@@ -25,26 +30,69 @@ def without_block(lines: list[str]) -> list[str]:
     return without_block(lines[:begin] + lines[end + 1 :])
 
 
-def main() -> None:
-    """Rewrite the file in one step, if anything changes."""
-    path = Path(sys.argv[1])
-    removes = sys.argv[2:] == ["--remove"]
-    key = "" if removes else json.loads(SETTINGS.read_text())["public_key"].strip()
-    old = path.read_text() if path.exists() else None
-    lines = without_block((old or "").splitlines())
+def read(path: Path) -> bytes:
+    """Return the file's bytes; without waiting for a writer, as a FIFO would.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        OSError: It is no regular file, too large, or not readable.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise OSError("it is no regular file")
+        data = stream.read(LIMIT + 1)
+    if len(data) > LIMIT:
+        raise OSError(f"it is larger than {LIMIT} bytes")
+    return data
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write the file in one step, for its owner alone."""
+    draft = path.with_name(f".gpustation-{secrets.token_hex(8)}")
+    try:
+        with draft.open("xb") as stream:
+            draft.chmod(0o600)
+            stream.write(data)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def authorize(key: bytes) -> str:
+    """Bring the block up to date; returns what changed, empty if nothing did."""
+    # A link to a file elsewhere in the home stays a link
+    path = FILE.resolve() if FILE.is_symlink() else FILE
+    try:
+        old = read(path)
+    except FileNotFoundError:
+        if not key:
+            return ""
+        FOLDER.mkdir(mode=0o700, exist_ok=True)
+        old = b""
+    lines = old.split(b"\n")
+    if not lines[-1]:
+        del lines[-1]
+    lines = without_block(lines)
     if key:
         lines += [BEGIN, key, END]
-    new = "".join(line + "\n" for line in lines)
+    new = b"".join(line + b"\n" for line in lines)
     if new == old:
-        return
-    draft = path.with_name(path.name + ".gpustation")
-    draft.write_text(new)
-    draft.chmod(0o600)
-    if path.exists():
-        owner = path.stat()
-        os.chown(draft, owner.st_uid, owner.st_gid)
-    draft.replace(path)
-    print("the public key is " + ("in place" if key else "not set"))
+        return ""
+    replace(path, new)
+    return "the public key is " + ("in place" if key else "not set")
+
+
+def main() -> None:
+    """Authorize the key of the command line, and close the folder for others, as sshd wants it."""
+    try:
+        said = authorize(os.fsencode(sys.argv[1].strip()))
+        for path, mode in ((FOLDER, 0o700), (FILE, 0o600)):
+            if path.exists() and not path.is_symlink():
+                path.chmod(mode)
+    except (OSError, RuntimeError) as error:  # Python before 3.13 calls a loop of links the latter
+        sys.exit(f"~/{FILE}: {getattr(error, 'strerror', '') or error}")
+    if said:
+        print(said)
 
 
 if __name__ == "__main__":

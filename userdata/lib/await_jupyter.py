@@ -1,44 +1,135 @@
 """Waits until Jupyter answers to its token, and makes sure that it refuses without.
 
-Usage: await_jupyter.py TOKEN_FILE
+The token is sent only to the unit's own processes: any user of the machine can listen on a port.
+
+Usage: await_jupyter.py UNIT PORT TOKEN_FILE
 """
 
+import http.client
+import os
+import pwd
+import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 #: /api/contents needs authorization; /api alone answers to everyone.
-ADDRESS = "http://127.0.0.1:8888/api/contents?content=0"
+PAGE = "/api/contents?content=0"
 #: Seconds; the first start of a cold disk imports hundreds of modules.
-PATIENCE = 120
+PATIENCE = float(os.environ.get("GPUSTATION_JUPYTER_SECONDS", "120"))
+#: A socket's state in /proc/net/tcp (include/net/tcp_states.h).
+LISTEN = "0A"
 
 
-def status_of(headers: dict[str, str]) -> int:
-    """Return the HTTP status of the address, 0 where nothing answers."""
+def listening(port: int) -> set[str]:
+    """Return the inodes of the sockets that listen on the port, at whatever address."""
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            rows = Path(table).read_text().splitlines()[1:]
+        except OSError:  # no IPv6
+            continue
+        for row in map(str.split, rows):
+            if row[3] == LISTEN and int(row[1].rpartition(":")[2], 16) == port:
+                found.add(row[9])
+    return found
+
+
+def holders(inodes: set[str]) -> list[int]:
+    """Return the processes that have one of these sockets open."""
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(str(entry.readlink()) in wanted for entry in (process / "fd").iterdir()):
+                found.append(int(process.name))
+        except OSError:  # it has ended, or closed one meanwhile
+            continue
+    return sorted(found)
+
+
+def control_group(unit: str) -> str:
+    """Return the unit's control group, empty while it does not run."""
+    command = ["systemctl", "show", "--property=ControlGroup", "--value", unit]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=30, check=True
+    ).stdout.strip()
+
+
+def is_of(process: int, group: str) -> bool:
+    """Tell whether a process runs in a control group or below it."""
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(ADDRESS, headers=headers), timeout=10
-        ) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
+        rows = Path(f"/proc/{process}/cgroup").read_text().splitlines()
     except OSError:
-        return 0
+        return False
+    paths = [row.split(":", 2)[2] for row in rows]
+    return bool(group) and any(path == group or path.startswith(f"{group}/") for path in paths)
+
+
+def describe(process: int) -> str:
+    """Return a process's name, number and user, in plain characters."""
+    try:
+        name = Path(f"/proc/{process}/comm").read_bytes().decode("ascii", "replace").strip()
+        uid = Path(f"/proc/{process}").stat().st_uid
+    except OSError:
+        return f"process {process}"
+    try:
+        user = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        user = str(uid)
+    plain = "".join(letter if " " <= letter <= "~" else "?" for letter in name)
+    return f"{plain} (process {process} of user {user})"
+
+
+def strangers(unit: str, port: int) -> tuple[set[str], list[int]]:
+    """Return the sockets on the port, and the processes holding them that are not the unit's."""
+    group, inodes = control_group(unit), listening(port)
+    return inodes, [process for process in holders(inodes) if not is_of(process, group)]
+
+
+def ask(unit: str, port: int, token: str) -> tuple[int, str]:
+    """Return the HTTP status, 0 where nothing answers, and who else holds the port."""
+    before, others = strangers(unit, port)
+    if others or not before:
+        return 0, ", ".join(map(describe, others))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.connect()
+        # Whoever listens now got this connection only if it listened before
+        after, others = strangers(unit, port)
+        if others or after != before:
+            return 0, ", ".join(map(describe, others))
+        headers = {"Authorization": f"token {token}"} if token else {}
+        connection.request("GET", PAGE, headers=headers)
+        return connection.getresponse().status, ""
+    except (OSError, http.client.HTTPException):
+        return 0, ""
+    finally:
+        connection.close()
 
 
 def main() -> None:
     """Wait, then try without the token."""
-    token = {"Authorization": "token " + Path(sys.argv[1]).read_text().strip()}
+    unit, port, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    token = file.read_text().strip()
     end = time.monotonic() + PATIENCE
-    while (status := status_of(token)) != 200:
+    while (answer := ask(unit, port, token))[0] != 200:
+        status, others = answer
         if time.monotonic() > end:
-            sys.exit(f"{ADDRESS} answered {status or 'nothing'} to its token for {PATIENCE} s")
+            if others:
+                sys.exit(
+                    f"port {port} is taken by {others}, so Jupyter cannot listen there; end that "
+                    f"program, or set up with another --jupyter-port, then: "
+                    f"systemctl restart gpustation.service"
+                )
+            sys.exit(
+                f"http://127.0.0.1:{port}{PAGE} answered {status or 'nothing'} to its token for "
+                f"{PATIENCE:g} s; see journalctl -u {unit}"
+            )
         time.sleep(0.5)
-    refused = status_of({})
-    if refused != 403:
-        sys.exit(f"{ADDRESS} answered {refused} without a token, not 403")
+    status, others = ask(unit, port, "")
+    if status != 403:
+        sys.exit(f"http://127.0.0.1:{port}{PAGE} answered {status} without a token, not 403")
     print("Jupyter answers to its token and to nothing else")
 
 

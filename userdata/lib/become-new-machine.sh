@@ -4,6 +4,7 @@
 # New SSH host keys are cloud-init's work. Once per machine; interrupted, it begins again.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/home.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/token.sh"
 
 known="$state/instance-id"
@@ -25,16 +26,17 @@ if of_a_stack; then
 fi
 rm -rf "$state"/{signaled,rebooted-for,seconds,warnings,token-of,failure.json,undelivered,warmed} \
   "$state"/{verify.json,done/{verify,jupyter-check},facts/verify}
+if [[ -e $token_file ]]; then
+  make_token
+fi
+# shellcheck disable=SC2016  # for the owner's shell
+forget='rm -f .*_history .config/gpustation/jupyter-token && exec python3 -I -c "$1" ""'
 for folder in "$root"/{root,home/*}; do
-  if [[ -e $folder/.ssh/authorized_keys ]]; then
-    python3 "$scripts/lib/authorize_key.py" "$folder/.ssh/authorized_keys" --remove
-  fi
-  if [[ -e $folder/.config/gpustation/jupyter-token ]]; then
-    make_token "$folder/.config/gpustation/jupyter-token"
-  fi
+  [[ -d $folder ]] || continue
+  as_owner "$folder" sh -c "$forget" sh "$(<"$scripts/lib/authorize_key.py")" ||
+    log "warning: $folder keeps the old machine's key and histories: $owner_said"
 done
 # As systemd makes one: 32 hexadecimal digits. What runs already keeps the old one until a reboot.
 tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
-rm -f "$root"/{root,home/*}/.*_history
 cp "$instance_file" "$known"
 sync

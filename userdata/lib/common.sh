@@ -173,7 +173,7 @@ setting() {
 # compute_device: gpu; cpu on a machine of the embedded AWS that was told so.
 compute_device() {
   local device
-  device=$(python3 "$scripts/lib/compute_device.py" 2>&1) || die "$device"
+  device=$(python3 -I "$scripts/lib/compute_device.py" 2>&1) || die "$device"
   printf '%s\n' "$device"
 }
 

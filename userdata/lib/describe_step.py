@@ -7,6 +7,8 @@ from pathlib import Path
 STATE = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation")
 #: In the order in which they run.
 PHASES = ("system", "driver", "environment", "notebooks", "jupyter", "verify", "jupyter-check")
+#: Phases of no time that may end with a warning.
+ONLY_WARN = ("access", "metadata")
 #: Which phases' facts each step tells.
 FACTS = {"driver": ("driver",), "environment": ("environment",), "gpu": ("verify",)}
 
@@ -26,7 +28,7 @@ def main() -> None:
         ran = [phase for phase in PHASES if read("seconds", phase)]
         seconds = [f"{phase} {read('seconds', phase)} s" for phase in ran]
         text += f" ({', '.join(seconds)})"
-        for phase in PHASES:
+        for phase in (*ONLY_WARN, *PHASES):
             warning = read("warnings", phase)
             text += f"; warning: {warning}" if warning else ""
     print(text)

@@ -27,12 +27,23 @@ SWITCH_CLASS = "0x0680"
 FIRST_TURING = 0x1E00
 
 
+def port(text: str) -> int:
+    """Return the number of a port that an ordinary user may listen on.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none.
+    """
+    if not (text.isascii() and text.isdigit() and 1024 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1024 to 65535")
+    return int(text)
+
+
 def options(words: list[str]) -> argparse.Namespace:
     """Parse the command line of install.sh."""
     parser = argparse.ArgumentParser(
         prog="install.sh",
         description="Makes this Ubuntu machine with NVIDIA GPUs a deep-learning workstation: "
-        "driver, framework with its CUDA libraries, notebooks, and Jupyter on 127.0.0.1:8888. "
+        "driver, framework with its CUDA libraries, notebooks, and Jupyter on the loopback. "
         "Run again, it changes what the options say and installs nothing twice.",
     )
     parser.add_argument(
@@ -55,6 +66,13 @@ def options(words: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--cuda-toolkit", action=flags, default=False, help="also install the toolkit with nvcc"
+    )
+    parser.add_argument(
+        "--jupyter-port",
+        type=port,
+        default=8888,
+        metavar="PORT",
+        help="where Jupyter listens on 127.0.0.1 (default: 8888)",
     )
     parser.add_argument(
         "--for-image",
@@ -139,6 +157,7 @@ def main() -> None:
         "public_key": "",
         "notebooks": told.notebooks,
         "cuda_toolkit": told.cuda_toolkit,
+        "jupyter_port": told.jupyter_port,
         "user": account.pw_name,
         "home": account.pw_dir,
         "for_image": told.for_image,

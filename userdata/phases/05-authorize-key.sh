@@ -1,11 +1,13 @@
 # Puts the public key of the settings into authorized_keys, or takes it out again.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/home.sh"
 
-# Elsewhere the person has a way in already, and the folder is theirs.
+# Without a stack the person has a way in already.
 of_a_stack || exit 0
-mkdir -p "$home/.ssh"
-python3 "$scripts/lib/authorize_key.py" "$home/.ssh/authorized_keys"
-chmod 0700 "$home/.ssh"
-chmod 0600 "$home/.ssh/authorized_keys"
-run chown -R "$user:" "$home/.ssh"
+key=$(setting public_key)
+if as_owner "$home" python3 -I -c "$(<"$scripts/lib/authorize_key.py")" "$key"; then
+  [[ -z $owner_said ]] || log "$owner_said"
+else
+  warn "authorized_keys of $user is not up to date: $owner_said"
+fi

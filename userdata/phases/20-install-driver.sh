@@ -53,7 +53,7 @@ require_capability() {
   local framework rows obstacle
   framework=$(setting framework)
   rows=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null) || return 0
-  obstacle=$(python3 "$scripts/lib/check_capability.py" "$framework" 2>&1 <<<"$rows") ||
+  obstacle=$(python3 -I "$scripts/lib/check_capability.py" "$framework" 2>&1 <<<"$rows") ||
     die "$obstacle"
 }
 

@@ -14,13 +14,13 @@ standalone_python=cpython-3.11.18-linux-x86_64-gnu
 
 install_uv() {
   rm -rf "$opt/uv"
-  run python3 -m venv "$opt/uv"
-  retry "$opt/uv/bin/python" -m pip install --quiet --disable-pip-version-check \
+  run python3 -I -m venv "$opt/uv"
+  retry "$opt/uv/bin/python" -I -m pip install --quiet --disable-pip-version-check \
     --no-deps --require-hashes --only-binary :all: -r "$scripts/locks/uv.lock"
 }
 
 install_python() {
-  minor=$(python3 -c 'import sys; print("{}.{}".format(*sys.version_info))')
+  minor=$(python3 -I -c 'import sys; print("{}.{}".format(*sys.version_info))')
   python=$(command -v python3)
   case $minor in
     3.10 | 3.11) ;;
@@ -65,7 +65,7 @@ install_environment() {
     --only-binary :all: -r "$lock"
   register_libraries
   chmod -R a+rX "$env"
-  described=$("$env/bin/python" "$scripts/lib/describe_environment.py" "$framework")
+  described=$("$env/bin/python" -I "$scripts/lib/describe_environment.py" "$framework")
   fact "$described"
   rm -rf "$UV_CACHE_DIR"
   sync

@@ -4,18 +4,25 @@
 # Nothing that is there already is touched: it belongs to the person by then.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/home.sh"
 
 # The last commit of the book's master branch, of 2024-03-16; its notebooks are release 1.0.3.
 d2l_repository=https://github.com/d2l-ai/d2l-en.git
 d2l_commit=23d7a5aecceee57d1292c56e90cce307f183bb0a
 framework=$(setting framework)
 
+# unless_there NAME SCRIPT: run a script in the home folder as its owner, unless it holds a file or
+# folder of that name.
+unless_there() {
+  # shellcheck disable=SC2016  # for the owner's shell
+  as_owner "$home" sh -c '[ -e "$1" ] || [ -L "$1" ] || eval "$2"' sh "$1" "$2"
+}
+
 place_starter() {
-  local target="$home/gpu-starter.ipynb"
-  if [[ ! -e $target ]]; then
-    cp "$scripts/notebooks/starter-$framework.ipynb" "$target"
-    run chown "$user:" "$target"
-  fi
+  # shellcheck disable=SC2016  # for the owner's shell
+  unless_there gpu-starter.ipynb 'cat >.gpu-starter.draft && mv .gpu-starter.draft "$1"' \
+    <"$scripts/notebooks/starter-$framework.ipynb" ||
+    warn "the starter notebook is missing in $home: $owner_said"
 }
 
 # Only the one commit comes over, and git checks its name against what came.
@@ -28,8 +35,8 @@ fetch_book() {
 }
 
 place_book() {
-  local work="$opt/d2l-source" draft="$home/.d2l-draft"
-  if [[ -e $home/d2l ]]; then
+  local work="$opt/d2l-source" made="$opt/d2l-notebooks"
+  if as_owner "$home" test -e d2l; then
     return
   fi
   # In a subshell, so that even what is hopeless is only a warning.
@@ -37,11 +44,13 @@ place_book() {
     warn "the D2L notebooks are missing, because $d2l_repository did not give commit $d2l_commit"
     return
   fi
-  rm -rf "$draft"
-  run python3 "$scripts/lib/convert_book.py" "$framework" "$work" "$draft"
-  run chown -R "$user:" "$draft"
-  mv "$draft" "$home/d2l"
-  rm -rf "$work"
+  rm -rf "$made"
+  run python3 -I "$scripts/lib/convert_book.py" "$framework" "$work" "$made"
+  # shellcheck disable=SC2016  # for the owner's shell
+  tar -C "$made" -c . | unless_there d2l \
+    'rm -rf .d2l-draft && mkdir .d2l-draft && tar -C .d2l-draft -x && mv .d2l-draft "$1"' ||
+    warn "the D2L notebooks are missing in $home: $owner_said"
+  rm -rf "$work" "$made"
 }
 
 place_starter

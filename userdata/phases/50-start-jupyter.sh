@@ -1,8 +1,9 @@
-# Runs Jupyter as the ordinary user on 127.0.0.1:8888, behind a token that never leaves the
-# machine but through the person's own connection. It is not waited for here: the GPU is verified
+# Runs Jupyter as the ordinary user on the loopback, behind a token that never leaves the machine
+# but through the person's own connection. It is not waited for here: the GPU is verified
 # while it starts.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/home.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/token.sh"
 
 framework=$(setting framework)
@@ -11,13 +12,13 @@ unit=gpustation-jupyter.service
 # One token per machine: a copied disk in another machine gets a new one.
 place_token() {
   local machine
-  machine=$(python3 "$scripts/lib/settings.py" digest machine)
+  machine=$(python3 -I "$scripts/lib/settings.py" digest "1 machine")
   if [[ -s $token_file && -e "$state/token-of" && $(<"$state/token-of") == "$machine" ]]; then
     return
   fi
-  mkdir -p "${token_file%/*}"
-  make_token "$token_file"
-  run chown -R "$user:" "$home/.config"
+  make_token
+  # Where releases before this one kept it
+  as_owner "$home" rm -f .config/gpustation/jupyter-token || log "warning: $owner_said"
   printf '%s\n' "$machine" >"$state/token-of"
 }
 
@@ -25,7 +26,7 @@ place_token() {
 install_kernel() {
   local -A titles=([mxnet]=MXNet [pytorch]=PyTorch)
   if [[ ! -e "$env/share/jupyter/kernels/$framework/kernel.json" ]]; then
-    run "$env/bin/python" -m ipykernel install --prefix "$env" \
+    run "$env/bin/python" -I -m ipykernel install --prefix "$env" \
       --name "$framework" --display-name "${titles[$framework]}"
   fi
 }
@@ -33,7 +34,7 @@ install_kernel() {
 install_unit() {
   mkdir -p "$root/etc/systemd/system" "$root/usr/local/bin"
   local blanks=(-e "s|@OPT@|$opt|g" -e "s|@HOME@|$home|g" -e "s|@USER@|$user|g"
-    -e "s|@FRAMEWORK@|$framework|g")
+    -e "s|@FRAMEWORK@|$framework|g" -e "s|@PORT@|$(setting jupyter_port)|g" -e "s|@STATE@|$state|g")
   sed "${blanks[@]}" "$scripts/lib/$unit" >"$root/etc/systemd/system/$unit"
   sed "${blanks[@]}" "$scripts/lib/gpustation-jupyter-url" \
     >"$root/usr/local/bin/gpustation-jupyter-url"

@@ -3,4 +3,5 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/token.sh"
 
-run "$env/bin/python" "$scripts/lib/await_jupyter.py" "$token_file"
+run "$env/bin/python" -I "$scripts/lib/await_jupyter.py" gpustation-jupyter.service \
+  "$(setting jupyter_port)" "$token_file"
