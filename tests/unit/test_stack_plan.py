@@ -153,9 +153,12 @@ def test_a_certain_reference_to_what_stays_replaces_nothing() -> None:
     assert plan([choice, certain], new).effect is Effect.STOPS
 
 
-def test_other_user_data_stops_the_machine() -> None:
-    new = template(Machine={"UserData": "2"})
-    found = plan([modify("Machine", direct("UserData", "Conditionally"))], new)
+@pytest.mark.parametrize(
+    "name", ["EbsOptimized", "InstanceType", "KernelId", "RamdiskId", "UserData"]
+)
+def test_what_aws_calls_some_interruptions_stops_the_machine(name: str) -> None:
+    """The list is that of the user guide, AWS::EC2::Instance."""
+    found = plan([modify("Machine", direct(name, "Conditionally"))], template(Machine={name: "2"}))
     assert found.effect is Effect.STOPS
 
 

@@ -36,6 +36,12 @@ def test_each_step_is_signaled_once_and_in_order(first_boot: Machine) -> None:
     ]
 
 
+def test_each_signal_tells_the_facts_of_its_step(first_boot: Machine) -> None:
+    driver, environment = (sent["Data"] for _, sent in first_boot.cloud.signals[:2])
+    assert driver == "driver 580.178.04 with kernel 6.8.0-1070-aws"
+    assert environment == "MXNet 1.9.1, CUDA 11.8 libraries (simulated)"
+
+
 def test_ready_says_what_was_computed_and_that_it_is_simulated(first_boot: Machine) -> None:
     data = first_boot.cloud.signals[2][1]["Data"]
     assert re.fullmatch(
