@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import time
 
 import pytest
 from cloud_bench import BUCKET, PARAMETER
@@ -68,6 +69,15 @@ def test_passing_faults_are_tried_again(
     done = machine.run_agent("fetch")
     assert done.returncode == 0, done.stdout
     assert "trying again in 0.5 s" in done.stdout
+
+
+def test_waits_before_it_tries_again(machine: Machine) -> None:
+    """Only a lower bound of time: a sleep cannot be shorter."""
+    machine.environment["GPUSTATION_RETRY_SECONDS"] = "2"
+    machine.cloud.faults["^/$"] = [99, 503, ""]
+    begun = time.monotonic()
+    assert machine.run_agent("fetch").returncode == 1
+    assert time.monotonic() - begun >= 0.5 + 1
 
 
 def test_fails_at_once_when_the_parameter_does_not_exist(machine: Machine) -> None:

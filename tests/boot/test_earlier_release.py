@@ -1,0 +1,67 @@
+"""A machine that release 0.1.0 set up, at its first boot with the scripts of today."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from localaws import LocalAws
+from tests.boot.conftest import launched_from
+from tests.boot.installed import installed_disk
+from tests.boot.workstation import SUCCESS, Workstation
+from tests.e2e.cdk_cli import Cdk
+
+pytestmark = pytest.mark.tier("test")
+
+FIXTURE = Path(__file__).resolve().parents[1] / "fixtures/release-0.1.0/scripts.tar.gz"
+"""userdata/ of that release, without locks and notebooks, which only a first set-up needs."""
+SET_UP_AGAIN = """
+rm -f /var/lib/gpustation/jupyter-token /var/lib/gpustation/token-of
+systemctl disable --now gpustation-metadata.service
+rm -f /etc/systemd/system/gpustation-metadata.service
+nft delete table inet gpustation
+base64 -d /root/scripts | tar -xz -C /
+ln -sfn scripts-0.1.0 /opt/gpustation/scripts
+bash /opt/gpustation/scripts/run.sh
+"""
+OLD_TOKEN = "/home/ubuntu/.config/gpustation/jupyter-token"
+
+
+@pytest.fixture(scope="module")
+def station(cloud: LocalAws, cdk: Cdk, tmp_path_factory: pytest.TempPathFactory) -> Workstation:
+    """Its disk as that release's own scripts leave it."""
+    run = cdk.deploy(**launched_from(cloud, installed_disk(tmp_path_factory)))
+    assert run.status == 0
+    station = Workstation(cloud, run.outputs["InstanceId"])
+    encoded = base64.b64encode(FIXTURE.read_bytes()).decode()
+    for start in range(0, len(encoded), 50_000):
+        station.sh(f"printf %s '{encoded[start : start + 50_000]}' >>/root/scripts")
+    said = station.sh(SET_UP_AGAIN)
+    assert "phase jupyter finished" in said
+    assert "phase environment started" not in said
+    assert OLD_TOKEN in station.sh("cat /etc/systemd/system/gpustation-jupyter.service")
+    return station
+
+
+def test_cures_arrive_and_nothing_large_is_repeated(station: Workstation) -> None:
+    asked = "curl -s -m 5 -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/"
+    assert station.sh(f"sudo -u ubuntu {asked}") == "401"
+    station.reboot()
+    console = station.aws.console(station.box).rpartition("phase warm started")[2]
+    assert "the set-up is complete" in console
+    repeated = {
+        word for word in ("system", "jupyter", "jupyter-check") if f"{word} started" in console
+    }
+    assert repeated == {"system", "jupyter", "jupyter-check"}
+    for phase in ("driver", "environment", "notebooks", "verify"):
+        assert f"phase {phase} started" not in console
+    assert "apt-get" not in console, "something was downloaded"
+    assert "warning" not in console
+    # The cures: rights, token, sandbox, metadata
+    assert station.sh(f"sudo -u ubuntu {asked} || true") == "000"
+    station.sh(f"! ls {OLD_TOKEN}")
+    assert station.jupyter(station.token()) == 200
+    assert station.sh("systemctl --failed --no-legend") == ""
+    assert station.signals() == SUCCESS
