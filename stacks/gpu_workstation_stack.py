@@ -125,6 +125,7 @@ class GpuWorkstationStack(Stack):
             public_key=settings.public_key,
             notebooks=settings.notebooks,
             cuda_toolkit=settings.cuda_toolkit,
+            role_credentials_for_users=settings.role_credentials_for_users,
         )
         machine.instance.node.add_dependency(check)
         self._annotate(report)

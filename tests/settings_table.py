@@ -12,7 +12,12 @@ IN_PLACE: dict[str, Any] = {
     "allow_world_ssh": True,
     "quota": "request",
 }
-NEXT_BOOT: dict[str, Any] = {"public_key": PUBLIC_KEY, "notebooks": False, "cuda_toolkit": True}
+NEXT_BOOT: dict[str, Any] = {
+    "public_key": PUBLIC_KEY,
+    "notebooks": False,
+    "cuda_toolkit": True,
+    "role_credentials_for_users": True,
+}
 NEW_GENERATION: dict[str, Any] = {
     "framework": "pytorch",
     "image": "ubuntu-24.04",

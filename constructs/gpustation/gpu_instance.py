@@ -49,6 +49,8 @@ class GpuInstance(Construct):
         public_key: OpenSSH public key line for the user ``ubuntu``. Default: none.
         notebooks: Fetch D2L's notebooks. Default: true.
         cuda_toolkit: Install the CUDA toolkit with nvcc as well. Default: false.
+        role_credentials_for_users: Leave the instance metadata service open for every user of the
+            machine, who may then act as its role. Default: false.
 
     Raises:
         ValueError: The type is not in the catalog or cannot run the framework, or a signal of a
@@ -72,6 +74,7 @@ class GpuInstance(Construct):
         public_key: str = "",
         notebooks: bool = True,
         cuda_toolkit: bool = False,
+        role_credentials_for_users: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         gpu_type = gpu_catalog.require_fitting(instance_type, framework)
@@ -98,6 +101,7 @@ class GpuInstance(Construct):
                     "public_key": public_key,
                     "notebooks": notebooks,
                     "cuda_toolkit": cuda_toolkit,
+                    "role_credentials_for_users": role_credentials_for_users,
                     "scripts": {
                         "bucket": asset.bucket_name,
                         "key": asset.object_key,

@@ -77,6 +77,8 @@ class Settings(pydantic.BaseModel):
         ready_timeout_minutes: Minutes that the deploy waits for the machine. Default: 30.
         notebooks: D2L's notebooks in the home folder. Default: true.
         cuda_toolkit: Also install nvcc and the toolkit. Default: false.
+        role_credentials_for_users: Every user of the machine may ask the instance metadata service
+            for the role's credentials. Default: false, only root may.
         image_instance_type: EC2 type that builds and tests images; empty (the default) means
             ``instance_type``.
         image_retain: Images that are no longer the stack's stay in the account. Default: false.
@@ -102,6 +104,7 @@ class Settings(pydantic.BaseModel):
     ready_timeout_minutes: Annotated[int, _timeout] = 30
     notebooks: Annotated[bool, _boolean] = True
     cuda_toolkit: Annotated[bool, _boolean] = False
+    role_credentials_for_users: Annotated[bool, _boolean] = False
     image_instance_type: Annotated[str, _optional(values.instance_type)] = ""
     image_retain: Annotated[bool, _boolean] = False
     github_repository: Annotated[str, _optional(github.repository)] = ""

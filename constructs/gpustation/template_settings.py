@@ -35,6 +35,7 @@ EFFECTS = {
     "public_key": "from the machine's next boot on",
     "notebooks": "from the machine's next boot on",
     "cuda_toolkit": "from the machine's next boot on",
+    "role_credentials_for_users": "from the machine's next boot on",
     "scripts": "from the machine's next boot on",
 }
 """When a change of each row takes effect, as the README's table says; in the order shown."""
@@ -61,6 +62,8 @@ def settings_of(template: Template) -> dict[str, str]:
         "public_key": _fingerprint(str(told["public_key"])),
         "notebooks": json.dumps(told["notebooks"]),
         "cuda_toolkit": json.dumps(told["cuda_toolkit"]),
+        # Templates of release 0.1.0 have none
+        "role_credentials_for_users": json.dumps(told.get("role_credentials_for_users", False)),
         "scripts": str(told["scripts"]["sha256"])[:12],
     }
     return {name: found[name] for name in EFFECTS}

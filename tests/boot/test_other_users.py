@@ -201,3 +201,13 @@ def test_the_metadata_service_is_for_root_and_instance_connect(station: Workstat
     before = station.sh("systemctl show -p Before --value gpustation-metadata").split()
     for unit in ("ssh.service", "ssh.socket", "gpustation-jupyter.service"):
         assert unit in before
+
+
+def test_the_setting_opens_it_for_everybody_at_the_next_boot(station: Workstation) -> None:
+    asked = "curl -s -m 5 -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/"
+    settings = "/var/lib/gpustation/settings.json"
+    change = "s/\"role_credentials_for_users\": false/\"role_credentials_for_users\": true/"
+    station.sh(f"sed -i '{change}' {settings}; grep -q 'users\": true' {settings}")
+    station.sh("systemctl restart gpustation-metadata")
+    assert station.sh(f"sudo -u mallory {asked}") == "401"
+    assert "daddr" not in station.sh("nft list ruleset")

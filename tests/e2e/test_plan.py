@@ -34,6 +34,7 @@ ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
             r"public_key: none -> ssh-ed25519 SHA256:\S{43} \(from the machine's next boot on\)",
             r"notebooks: true -> false \(from the machine's next boot on\)",
             r"cuda_toolkit: false -> true \(from the machine's next boot on\)",
+            r"role_credentials_for_users: false -> true \(from the machine's next boot on\)",
         ],
     ),
     (
