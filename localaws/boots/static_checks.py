@@ -48,7 +48,7 @@ sed "$blanks" userdata/lib/gpustation-jupyter.service >"$units/gpustation-jupyte
 # install.sh's unit has the name of the bootstrap's, and takes its place
 sed "$blanks" userdata/lib/gpustation.service >check/gpustation.service
 said=$(systemd-analyze verify --man=no gpustation.service gpustation-failure.service \
-  gpustation-jupyter.service gpustation-{identity,metadata}.service ./check/gpustation.service 2>&1) ||
+  gpustation-{jupyter,identity,metadata}.service ./check/gpustation.service 2>&1) ||
   { echo "$said"; exit 1; }
 if [[ -n $said ]]; then
   echo "$said"

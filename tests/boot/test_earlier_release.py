@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from pathlib import Path
 
 import pytest
@@ -49,8 +50,12 @@ def test_cures_arrive_and_nothing_large_is_repeated(station: Workstation) -> Non
     asked = "curl -s -m 5 -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/"
     assert station.sh(f"sudo -u ubuntu {asked}") == "401"
     station.reboot()
-    console = station.aws.console(station.box).rpartition("phase warm started")[2]
-    assert "the set-up is complete" in console
+    deadline = time.monotonic() + 60
+    console = ""
+    while "the set-up is complete" not in console:
+        assert time.monotonic() < deadline, console
+        time.sleep(0.2)
+        console = station.aws.console(station.box).rpartition("phase warm started")[2]
     repeated = {
         word for word in ("system", "jupyter", "jupyter-check") if f"{word} started" in console
     }
