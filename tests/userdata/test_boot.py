@@ -53,7 +53,7 @@ def test_unit_waits_for_cloud_init_and_reports_failure(first_boot: Machine) -> N
     assert "After=cloud-final.service network-online.target" in unit
     assert "OnFailure=gpustation-failure.service" in unit
     assert "RestartPreventExitStatus=78" in unit
-    assert f'python3 "{first_boot.root}/opt/gpustation/agent.py" fetch' in unit
+    assert f'python3 -I "{first_boot.root}/opt/gpustation/agent.py" fetch' in unit
 
 
 def test_driver_comes_for_the_running_kernel_and_is_held(first_boot: Machine) -> None:

@@ -109,6 +109,7 @@ retry() {
       run "$@" 2>&1 | tee -a /dev/stderr
     ) || status=$?
     if ((status == 0)); then
+      failed_command=
       return
     fi
     # The line after it names pip's package.

@@ -7,7 +7,6 @@
 
 # Gone with the next boot.
 notice="$root/run/motd.d/gpustation"
-kernel=$(uname -r)
 
 # one_line TEXT: it in one line.
 one_line() {
@@ -36,7 +35,7 @@ notify() {
 }
 
 check_driver() {
-  local said line failed fact="$state/facts/driver" status=0
+  local said kernel line failed fact="$state/facts/driver" status=0
   said=$(nvidia_smi_with_timeout --query-gpu=driver_version --format=csv,noheader) || status=$?
   if ((status == 0)); then
     rm -f "$notice"
@@ -45,6 +44,7 @@ check_driver() {
     notify "no GPU: $said; stop and start the machine, which moves it to another host"
     return
   fi
+  kernel=$(uname -r)
   line="no GPU: kernel $kernel and the NVIDIA driver do not fit together ($(one_line "$said"));"
   if [[ -e $fact && $(<"$fact") != *" with kernel $kernel" ]]; then
     log "$line installing the driver for this kernel"
