@@ -65,6 +65,12 @@ def test_driver_comes_for_the_running_kernel_and_is_held(first_boot: Machine) ->
     assert "libnvidia-compute-580-server" in first_boot.calls("apt-mark")[0]
 
 
+def test_ssm_agent_is_looked_at_after_the_driver(first_boot: Machine) -> None:
+    calls = first_boot.calls()
+    looked = [i for i, call in enumerate(calls) if call.startswith("journalctl --unit=snap.amazon")]
+    assert looked and calls.index("modprobe -a nvidia nvidia_uvm") < looked[0]
+
+
 def test_environment_is_installed_from_the_hashed_lock(first_boot: Machine) -> None:
     (install,) = [call for call in first_boot.calls("uv") if call.startswith("uv pip install")]
     assert "--require-hashes" in install

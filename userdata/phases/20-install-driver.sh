@@ -89,7 +89,7 @@ kernel_of() {
   local installed
   # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
   installed=$(dpkg-query -W -f '${Depends}' "$1" 2>/dev/null) || true
-  grep -oE "$modules-[0-9][^ ,]*" <<<"$2"$'\n'"$installed" | sort -V | tail -n 1 |
+  { grep -oE "$modules-[0-9][^ ,]*" <<<"$2"$'\n'"$installed" || true; } | sort -V | tail -n 1 |
     sed "s/^$modules-//"
 }
 
