@@ -22,6 +22,8 @@ STATE = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation")
 SETTINGS = STATE / "settings.json"
 #: For the machines of an image, which read these files first (lib/warm-files.sh).
 LOADED = STATE / "loaded-files"
+#: Seconds for nvidia-smi's answer; see lib/nvidia_smi.sh.
+SMI_SECONDS = 120
 
 
 class MissingGpuError(Exception):
@@ -32,13 +34,19 @@ def seen_by_driver() -> tuple[list[str], str]:
     """Return the names of the GPUs and the driver's version, as nvidia-smi tells them."""
     command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=SMI_SECONDS, check=False
+        )
     except FileNotFoundError as error:
         raise MissingGpuError("there is no nvidia-smi, so no driver is installed") from error
-    if done.returncode:
+    except subprocess.TimeoutExpired as error:
+        raise MissingGpuError(f"nvidia-smi did not answer within {SMI_SECONDS} s") from error
+    # 14: the answer is right, but the infoROM, which only keeps statistics, is damaged.
+    if done.returncode not in (0, 14):
         said = " ".join((done.stdout + done.stderr).split())
         raise MissingGpuError(f"nvidia-smi exited {done.returncode}: {said}")
-    rows = [line.rsplit(", ", 1) for line in done.stdout.splitlines() if line]
+    lines = [line for line in done.stdout.splitlines() if line and not line.startswith("WARNING: ")]
+    rows = [line.rsplit(", ", 1) for line in lines]
     return [name for name, _ in rows], rows[0][1] if rows else ""
 
 

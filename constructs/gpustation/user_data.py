@@ -1,4 +1,4 @@
-"""Renders the user data: a few variables, then files of ``userdata/bootstrap`` verbatim.
+"""Renders the user data: a few variables, then the files of ``userdata/bootstrap``, stripped.
 
 It is a boothook, so cloud-init runs it at every boot: a machine that lost power before the set-up
 unit was enabled gets it at the next one. A test pins the bytes: a change of user data stops and
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from aws_cdk import Token
+from gpustation.stripped_source import strip_bash, strip_python
 
 MAX_BYTES = 16_384
 """EC2's limit on user data, before base64 (EC2 user guide, "Run commands at launch")."""
@@ -24,17 +24,18 @@ def render_user_data(bootstrap: Path, variables: Mapping[str, str]) -> str:
     Args:
         bootstrap: Folder with ``bootstrap.sh`` and ``agent.py``.
         variables: What the bootstrap knows, by name without the prefix ``GPUSTATION_``; values
-            may be tokens, whose text must not hold a single quote (names and addresses do not).
+            may be tokens, whose text holds no single quote.
 
     Raises:
-        ValueError: A value holds a single quote, or a file holds the line that ends it.
+        ValueError: A value holds a single quote, or a file holds the line that ends it or cannot
+            be stripped.
     """
-    agent = (bootstrap / "agent.py").read_text(encoding="utf-8")
-    script = (bootstrap / "bootstrap.sh").read_text(encoding="utf-8")
+    agent = strip_python((bootstrap / "agent.py").read_text(encoding="utf-8"))
+    script = strip_bash((bootstrap / "bootstrap.sh").read_text(encoding="utf-8"))
     if _END in agent:
         raise ValueError(f"agent.py must not hold {_END}; name it otherwise")
     for name, value in variables.items():
-        if not Token.is_unresolved(value) and "'" in value:
+        if "'" in value:
             raise ValueError(f"GPUSTATION_{name} must not hold a single quote, got {value}")
     exports = [f"export GPUSTATION_{name}='{value}'" for name, value in variables.items()]
     lines = [

@@ -1,4 +1,8 @@
-"""Dummy packages named like those that only Ubuntu and NVIDIA have, in an apt repository."""
+"""Dummy packages named like those that only Ubuntu and NVIDIA have, in an apt repository.
+
+A module package depends on one exact version of ``nvidia-kernel-common``, as Canonical's do: for
+580.178.04 on ``(>= 580.178.04)`` and ``(<= 580.178.04-1)``.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,16 @@ import hashlib
 import platform
 import subprocess
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DRIVER = "580.178.04"
+OLDER_DRIVER = "580.159.03"
 BRANCH = "580-server"
 REPOSITORY = "opt/localaws/packages"
 WITHOUT_MODULE = "opt/localaws/packages-without-module"
-"""An archive that has no module for the running kernel any more, only the newest kernel's."""
+"""An archive whose module for the running kernel is for the driver before: apt knows it and cannot
+install it. The meta package brings a newer kernel with its module."""
 PREFERENCE = 'Package: *\nPin: origin ""\nPin-Priority: 1001\n'
 """Ubuntu's archive has the real ones, for other kernels than this computer's."""
 SOURCES = "etc/apt/sources.list.d/localaws.list"
@@ -34,32 +41,61 @@ esac
 MODPROBE = "install nvidia /usr/bin/touch /run/localaws-nvidia\ninstall nvidia_uvm /bin/true\n"
 
 
-def contents() -> dict[str, dict[str, tuple[str, int]]]:
-    """Package names, each with its files: text and mode by path."""
-    kernel = platform.release()
-    flavor = kernel.rpartition("-")[2]
-    module = {
-        "etc/modprobe.d/localaws-nvidia.conf": (MODPROBE, 0o644),
-        # Stands for udev, which loads the module at boot because the card is there
-        "etc/modules-load.d/localaws-nvidia.conf": ("nvidia\n", 0o644),
-    }
-    made: dict[str, dict[str, tuple[str, int]]] = {
-        "ec2-instance-connect": {},
-        f"libnvidia-compute-{BRANCH}": {},
-        f"nvidia-utils-{BRANCH}": {"usr/bin/nvidia-smi": (SMI, 0o755)},
+@dataclass(frozen=True)
+class Dummy:
+    """One package.
+
+    Attributes:
+        files: Text and mode by path.
+        depends: As in the control file.
+    """
+
+    files: dict[str, tuple[str, int]] = field(default_factory=dict)
+    depends: str = ""
+
+
+def contents(*, fitting: bool) -> dict[str, Dummy]:
+    """Packages by name.
+
+    Args:
+        fitting: Whether the running kernel's module fits the driver; else only that of a newer
+            kernel does, which the meta package brings.
+    """
+    running = platform.release()
+    flavor = running.rpartition("-")[2]
+    newest = running if fitting else f"99.0.0-1-{flavor}"
+    made = {
+        "ec2-instance-connect": Dummy(),
+        f"nvidia-kernel-common-{BRANCH}": Dummy(),
+        f"libnvidia-compute-{BRANCH}": Dummy(),
+        f"nvidia-utils-{BRANCH}": Dummy(
+            {"usr/bin/nvidia-smi": (SMI, 0o755)}, f"libnvidia-compute-{BRANCH}"
+        ),
+        **{f"linux-image-{kernel}": Dummy() for kernel in (running, newest)},
     }
     for kind in ("", "-open"):
-        for suffix in {kernel, flavor}:
-            made[f"linux-modules-nvidia-{BRANCH}{kind}-{suffix}"] = module
+        name = f"linux-modules-nvidia-{BRANCH}{kind}"
+        made[f"{name}-{running}"] = _module(running, DRIVER if fitting else OLDER_DRIVER)
+        made[f"{name}-{newest}"] = _module(newest, DRIVER)
+        made[f"{name}-{flavor}"] = Dummy(depends=f"{name}-{newest}")
     return made
+
+
+def _module(kernel: str, driver: str) -> Dummy:
+    common = f"nvidia-kernel-common-{BRANCH}"
+    files = {
+        f"etc/modprobe.d/localaws-nvidia-{kernel}.conf": (MODPROBE, 0o644),
+        # Stands for udev, which loads the module at boot because the card is there
+        f"etc/modules-load.d/localaws-nvidia-{kernel}.conf": ("nvidia\n", 0o644),
+    }
+    pins = f"{common} (>= {driver}), {common} (<= {driver}-1)"
+    return Dummy(files, f"linux-image-{kernel}, {pins}")
 
 
 def add_repositories(root: Path) -> None:
     """Put both repositories into a root, and name the first in its apt sources."""
-    everything = contents()
-    without = {n: f for n, f in everything.items() if not n.endswith(f"-{platform.release()}")}
-    _add_repository(root / REPOSITORY, everything)
-    _add_repository(root / WITHOUT_MODULE, without)
+    _add_repository(root / REPOSITORY, contents(fitting=True))
+    _add_repository(root / WITHOUT_MODULE, contents(fitting=False))
     (root / SOURCES).write_text(source(REPOSITORY))
     (root / "etc/apt/preferences.d/localaws").write_text(PREFERENCE)
 
@@ -69,24 +105,26 @@ def source(repository: str) -> str:
     return f"deb [trusted=yes] file:/{repository} ./\n"
 
 
-def _add_repository(folder: Path, packages: dict[str, dict[str, tuple[str, int]]]) -> None:
+def _add_repository(folder: Path, packages: dict[str, Dummy]) -> None:
     folder.mkdir(parents=True)
-    index = "\n".join(_build(folder, name, files) for name, files in packages.items())
+    index = "\n".join(_build(folder, name, dummy) for name, dummy in packages.items())
     (folder / "Packages").write_text(index)
     digest = hashlib.sha256(index.encode()).hexdigest()
     release = f"Suite: localaws\nSHA256:\n {digest} {len(index.encode())} Packages\n"
     (folder / "Release").write_text(release)
 
 
-def _build(folder: Path, name: str, files: dict[str, tuple[str, int]]) -> str:
+def _build(folder: Path, name: str, dummy: Dummy) -> str:
     """Build one package; returns its entry in the index."""
     control = (
         f"Package: {name}\nVersion: {DRIVER}-0localaws1\nArchitecture: amd64\n"
         "Maintainer: gpustation <gpustation@localhost>\nDescription: dummy of localaws\n"
     )
+    if dummy.depends:
+        control += f"Depends: {dummy.depends}\n"
     with tempfile.TemporaryDirectory() as draft:
         tree = Path(draft, "tree")
-        entries = {"DEBIAN/control": (control, 0o644), **files}
+        entries = {"DEBIAN/control": (control, 0o644), **dummy.files}
         for path, (text, mode) in entries.items():
             file = tree / path
             file.parent.mkdir(parents=True, exist_ok=True)

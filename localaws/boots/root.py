@@ -133,6 +133,9 @@ def _build(wanted: Distribution, sources: str, target: Path) -> None:
         if done.returncode:
             tail = "\n  ".join((done.stdout + done.stderr).splitlines()[-15:])
             raise RootError(f"mmdebstrap exited {done.returncode}; its last words:\n  {tail}")
+        # Where the distribution's own sources are: mmdebstrap gives them another name
+        own = {"sources": "sources.list.d/debian.sources", "list": "sources.list"}[ending]
+        (root / f"etc/apt/sources.list.d/0000apt.{ending}").rename(root / "etc/apt" / own)
         packages.add_repositories(root)
         root.rename(target)
     finally:

@@ -20,7 +20,12 @@ fi
 packages="$root/var/lib/localaws/packages"
 settings="$root/var/lib/gpustation/settings.json"
 driver_version=580.178.04
-kernel=6.8.0-1070-aws
+# The newest kernels of the archive, by the ending of their meta packages. Only for these and one
+# older one there are modules that fit the driver. LOCALAWS_KERNEL boots another kernel.
+declare -A newest=(['aws']=6.8.0-1070-aws ['generic']=5.15.0-130-generic
+  ['generic-hwe-22.04']=6.8.0-60-generic)
+kernel=${newest[aws]}
+fitting=("${newest[@]}" 6.8.0-1069-aws)
 
 # real NAME ARGUMENT...: the command of that name behind the stubs on PATH.
 real() {
@@ -56,27 +61,68 @@ has_package() {
   [[ -e $packages ]] && grep -qxF -- "$1" "$packages"
 }
 
+# With -s it prints its plan, without it carries it out.
 apt_get() {
-  local word installing=
+  local plan names
+  [[ " $* " == *' install '* ]] || return 0
+  plan=$(plan_install "$@") || exit
+  mapfile -t names <<<"$plan"
+  if [[ " $* " == *' -s '* ]]; then
+    printf 'Inst %s (1 stub [amd64])\n' "${names[@]}"
+  else
+    printf '%s\n' "${names[@]}" >>"$packages"
+  fi
+}
+
+# plan_install ARGUMENT...: the packages that would be installed. A module is for one version of the
+# driver: those of older kernels can no longer be installed.
+plan_install() {
+  local word name wanted='' module='^(linux-modules-nvidia-[0-9]+-server(-open)?)-(.+)$'
   for word in "$@"; do
-    case $word in
-      install) installing=1 ;;
-      -* | *::*) ;;
-      *) [[ -z $installing ]] || printf '%s\n' "${word%%=*}" >>"$packages" ;;
-    esac
+    name=${word%%=*}
+    if [[ $word == install ]]; then
+      wanted=1
+    elif [[ -z $wanted || $word == -* || $word == *::* ]]; then
+      continue
+    elif [[ ! $name =~ $module || " ${fitting[*]} " == *" ${BASH_REMATCH[3]} "* ]]; then
+      echo "$name"
+    elif [[ ${BASH_REMATCH[3]} == [0-9]* ]]; then
+      echo "The following packages have unmet dependencies:" >&2
+      echo " $name : Depends: nvidia-kernel-common-580-server (<= 580.159.03-1)" \
+        "but $driver_version-0ubuntu0.22.04.1 is to be installed" >&2
+      echo 'E: Unable to correct problems, you have held broken packages.' >&2
+      return 100
+    elif [[ -z ${newest[${BASH_REMATCH[3]}]:-} ]]; then
+      echo "E: Unable to locate package $name" >&2
+      return 100
+    else
+      printf '%s\n' "$name" "${BASH_REMATCH[1]}-${newest[${BASH_REMATCH[3]}]}" \
+        "linux-image-${newest[${BASH_REMATCH[3]}]}"
+    fi
   done
+}
+
+apt_config() {
+  printf "%s='%s'\n" list "$root/etc/apt/sources.list" parts "$root/etc/apt/sources.list.d/"
 }
 
 apt_cache() {
   case $1 in
-    show) has_module "${@: -1}" ;;
     madison) printf ' %s | %s-0ubuntu0.22.04.1 | stub\n' "$2" "$driver_version" ;;
   esac
 }
 
-# The archive has modules for one kernel only; LOCALAWS_KERNEL boots an older one.
+# A module is loaded for one kernel; udev loads it at a boot because the card is there.
 has_module() {
-  [[ $1 == *-"$kernel" ]]
+  [[ -e $packages ]] && grep -qE "^linux-modules-nvidia-.*-$(running_kernel)\$" "$packages"
+}
+
+load_module() {
+  if [[ " $* " == *nvidia* ]] && ! has_module; then
+    echo "modprobe: FATAL: Module nvidia not found in directory /lib/modules/$(running_kernel)" >&2
+    exit 1
+  fi
+  touch "$root/var/lib/localaws/module-loaded"
 }
 
 running_kernel() {
@@ -123,7 +169,7 @@ capability() {
 
 nvidia_smi() {
   local count index query=
-  if [[ ! -e "$root/var/lib/localaws/module-loaded" ]]; then
+  if [[ ! -e "$root/var/lib/localaws/module-loaded" ]] || ! has_module; then
     echo 'NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.'
     exit 9
   fi
@@ -193,6 +239,7 @@ make_environment() {
 }
 
 python3_() {
+  local words=("$@")
   fail_if_told "$@"
   [[ ${1:-} != -I ]] || shift
   if [[ ${1:-} == -m && ${2:-} == venv ]]; then
@@ -202,7 +249,7 @@ python3_() {
     # The machine's own Python, not that of whoever runs the tests: 3.10 on Ubuntu 22.04.
     echo "${LOCALAWS_PYTHON:-3.10}"
   else
-    real python3 -I "$@"
+    real python3 "${words[@]}"
   fi
 }
 
@@ -246,13 +293,14 @@ note "$@"
 fail_if_told "$@"
 case $name in
   apt-cache) apt_cache "$@" ;;
+  apt-config) apt_config ;;
   apt-get) apt_get "$@" ;;
   apt-mark | chown | ldconfig | systemd-run) ;;
   df) printf '%s\n' Avail "${LOCALAWS_FREE_MIB:-40000}" ;;
   dpkg-query) dpkg_query "$@" ;;
   git) git_ "$@" ;;
   journalctl) echo '(simulated: there is no journal)' ;;
-  modprobe) touch "$root/var/lib/localaws/module-loaded" ;;
+  modprobe) load_module "$@" ;;
   nvcc) echo 'Cuda compilation tools (simulated)' ;;
   nvidia-smi) nvidia_smi "$@" ;;
   python) environment_python "$@" ;;

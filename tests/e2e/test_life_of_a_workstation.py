@@ -64,9 +64,7 @@ def test_a_workstation_from_first_to_last(aws: LocalAws, tmp_path: Path, account
 
 def test_no_output_tag_or_log_holds_the_token(aws: LocalAws, cdk: Cdk, account: Account) -> None:
     outputs = cdk.deploy().outputs
-    token_file = account.machine_file(
-        outputs["InstanceId"], "/var/lib/gpustation/jupyter-token"
-    )
+    token_file = account.machine_file(outputs["InstanceId"], "/var/lib/gpustation/jupyter-token")
     token = token_file.read_text().strip()
     assert len(token) >= 32
     assert token not in str(outputs)

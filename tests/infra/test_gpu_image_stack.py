@@ -256,7 +256,7 @@ def changed(tmp_path: Path) -> Path:
     scripts = tmp_path / "userdata"
     shutil.copytree(USERDATA, scripts, ignore=shutil.ignore_patterns("__pycache__"))
     with (scripts / "phases/10-prepare-system.sh").open("a") as file:
-        file.write("# another line\n")
+        file.write("true\n")
     return scripts
 
 
@@ -289,7 +289,7 @@ def test_a_change_of_the_bootstrap_alone_makes_no_new_image(tmp_path: Path) -> N
     copy = tmp_path / "userdata"
     shutil.copytree(USERDATA, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with (copy / "bootstrap/bootstrap.sh").open("a") as file:
-        file.write("# another line\n")
+        file.write("true\n")
     assert synthesize_image(scripts=copy).to_json() == synthesize_image().to_json()
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from cloud_bench import PARAMETER, REGION, Cloud
 
+from gpustation.stripped_source import strip_python
+from gpustation.user_data import render_user_data
 from localaws.machines import give_home
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,21 +36,11 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def render_user_data(signals: dict[str, str], parameter: str = PARAMETER) -> str:
+def user_data(signals: dict[str, str], parameter: str = PARAMETER) -> str:
     """The user data as the stack renders it."""
-    agent = (USERDATA / "bootstrap" / "agent.py").read_text()
-    lines = ["#cloud-boothook", "#!/bin/bash"]
-    lines.append(f"export GPUSTATION_REGION='{REGION}'")
-    lines.append(f"export GPUSTATION_SETTINGS_PARAMETER='{parameter}'")
-    lines += [f"export GPUSTATION_SIGNAL_{step.upper()}='{signals[step]}'" for step in STEPS]
-    lines += [
-        "GPUSTATION_AGENT=$(cat <<'GPUSTATION_EOF'",
-        agent.rstrip("\n"),
-        "GPUSTATION_EOF",
-        ")",
-    ]
-    lines += ["export GPUSTATION_AGENT", (USERDATA / "bootstrap" / "bootstrap.sh").read_text()]
-    return "\n".join(lines)
+    named = {f"SIGNAL_{step.upper()}": signals[step] for step in STEPS}
+    variables = {"REGION": REGION, "SETTINGS_PARAMETER": parameter, **named}
+    return render_user_data(USERDATA / "bootstrap", variables)
 
 
 @dataclass
@@ -74,7 +66,7 @@ class Machine:
         signals = {step: self.cloud.signal_address(step) + self.suffix for step in STEPS}
         signals.update(self.addresses)
         script = self.root / "user-data"
-        script.write_text(render_user_data(signals).partition("\n")[2])
+        script.write_text(user_data(signals).partition("\n")[2])
         done = subprocess.run(
             ["bash", script],
             env=self._environment(faults or {}),
@@ -101,15 +93,17 @@ class Machine:
         }
 
     def run_agent(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run the agent alone, with bootstrap.json as the bootstrap writes it."""
+        """Run the agent alone, as it travels, with bootstrap.json as the bootstrap writes it."""
         signals = {step: self.cloud.signal_address(step) for step in STEPS}
         known = {"region": REGION, "settings_parameter": PARAMETER, "signals": signals}
         path = self.root / "etc/gpustation/bootstrap.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(known))
-        (self.root / "opt/gpustation").mkdir(parents=True, exist_ok=True)
+        agent = self.root / "opt/gpustation/agent.py"
+        agent.parent.mkdir(parents=True, exist_ok=True)
+        agent.write_text(strip_python((USERDATA / "bootstrap/agent.py").read_text()))
         return subprocess.run(
-            [sys.executable, USERDATA / "bootstrap/agent.py", *command],
+            [sys.executable, "-I", agent, *command],
             env=self._environment({}),
             capture_output=True,
             text=True,

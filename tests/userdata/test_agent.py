@@ -33,6 +33,13 @@ def test_fetch_puts_settings_and_scripts_in_place(machine: Machine) -> None:
     assert not [request for request in machine.cloud.requests if BUCKET in request]
 
 
+def test_unit_imports_nothing_from_pythonpath(machine: Machine) -> None:
+    (machine.root / "hmac.py").write_text("raise SystemExit('imported from PYTHONPATH')\n")
+    machine.environment["PYTHONPATH"] = str(machine.root)
+    machine.boot()
+    assert (machine.state / "settings.json").exists(), machine.output
+
+
 def test_fails_when_the_scripts_are_not_those_of_the_settings(machine: Machine) -> None:
     machine.cloud.settings["scripts"]["sha256"] = "0" * 64
     machine.boot()
@@ -102,7 +109,7 @@ def test_fails_when_the_archive_reaches_outside(machine: Machine, member: tarfil
     done = machine.run_agent("fetch")
     assert done.returncode == 1
     assert f"scripts archive holds {member.name!r}, which is refused" in done.stdout
-    assert sorted(path.name for path in (machine.root / "opt/gpustation").iterdir()) == []
+    assert [path.name for path in (machine.root / "opt/gpustation").iterdir()] == ["agent.py"]
 
 
 def test_signal_is_sent_once_per_step(machine: Machine) -> None:

@@ -59,15 +59,22 @@ def test_unit_waits_for_cloud_init_and_reports_failure(first_boot: Machine) -> N
     assert "After=cloud-final.service network-online.target" in unit
     assert "OnFailure=gpustation-failure.service" in unit
     assert "RestartPreventExitStatus=78" in unit
-    assert f'python3 "{first_boot.root}/opt/gpustation/agent.py" fetch' in unit
+    assert f'python3 -I "{first_boot.root}/opt/gpustation/agent.py" fetch' in unit
 
 
 def test_driver_comes_for_the_running_kernel_and_is_held(first_boot: Machine) -> None:
-    installs = [call for call in first_boot.calls("apt-get") if " install " in call]
+    installs = [call for call in first_boot.calls("apt-get") if " -y -q " in call]
+    installs = [call for call in installs if " install " in call]
     assert "linux-modules-nvidia-580-server-open-6.8.0-1070-aws" in installs[1]
     assert "DPkg::Lock::Timeout=300" in installs[1]
     assert any("--error-on=any update" in call for call in first_boot.calls("apt-get"))
     assert "libnvidia-compute-580-server" in first_boot.calls("apt-mark")[0]
+
+
+def test_ssm_agent_is_looked_at_after_the_driver(first_boot: Machine) -> None:
+    calls = first_boot.calls()
+    looked = [i for i, call in enumerate(calls) if call.startswith("journalctl --unit=snap.amazon")]
+    assert looked and calls.index("modprobe -a nvidia nvidia_uvm") < looked[0]
 
 
 def test_environment_is_installed_from_the_hashed_lock(first_boot: Machine) -> None:

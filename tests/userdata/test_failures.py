@@ -113,28 +113,6 @@ def test_missing_book_is_a_warning_and_is_fetched_at_the_next_boot(machine: Mach
     assert (machine.root / "home/ubuntu/d2l").is_dir()
 
 
-def test_reboots_once_for_a_kernel_whose_module_the_archive_lacks(machine: Machine) -> None:
-    machine.environment["LOCALAWS_KERNEL"] = "6.8.0-1000-aws"
-    machine.boot()
-    assert "systemctl reboot" in machine.calls("systemctl")
-    assert machine.cloud.signals == []
-    machine.boot()
-    assert [step for step, _ in machine.cloud.signals] == list(STEPS)
-
-
-def test_fails_when_one_reboot_did_not_help(machine: Machine) -> None:
-    machine.environment["LOCALAWS_KERNEL"] = "6.8.0-1000-aws"
-    machine.boot()
-    (machine.root / "var/lib/localaws/rebooted").unlink()
-    # The power went before that reboot: it has not been tried yet
-    machine.boot()
-    assert machine.cloud.signals == []
-    (machine.root / "var/lib/localaws/rebooted").unlink()
-    (machine.state / "rebooted-for/driver").write_text("an earlier boot\n")
-    machine.boot()
-    assert "still needs a reboot after one" in machine.cloud.signals[0][1]["Reason"]
-
-
 def test_fabric_manager_is_of_the_drivers_version(machine: Machine) -> None:
     machine.cloud.settings.update(fabric_manager=True, instance_type="p4d.24xlarge", gpus=8)
     machine.boot()

@@ -1,11 +1,14 @@
 """Fetches what this machine is to become, and reports what became of it.
 
-Travels inside the user data: small, standard library only, Python 3.8 or newer.
+Travels inside the user data: small, standard library only, Python 3.8 or newer. The user data holds
+it without docstrings, comments, annotations and blank lines (gpustation/user_data.py).
+
+Usage: agent.py fetch | report-failure
+       agent.py signal STEP --status STATUS --unique-id ID --reason TEXT [--data TEXT]
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import hmac
 import io
@@ -254,21 +257,16 @@ def journal() -> str:
 
 
 def main() -> int:
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("fetch").set_defaults(run=fetch)
-    commands.add_parser("report-failure").set_defaults(run=report_failure)
-    one = commands.add_parser("signal")
-    one.set_defaults(run=signal)
-    one.add_argument("step", choices=STEPS)
-    for option in ("--status", "--unique-id", "--reason"):
-        one.add_argument(option, required=True)
-    one.add_argument("--data", default="")
-    args = vars(parser.parse_args())
-    del args["command"]
+    """Run the command line: fetch, report-failure, or signal STEP --OPTION VALUE..."""
+    command, *words = sys.argv[1:]
     known = json.loads(Path(ROOT + "/etc/gpustation/bootstrap.json").read_text())
-    return int(args.pop("run")(known, **args))
+    if command == "fetch":
+        return fetch(known)
+    if command == "report-failure":
+        return report_failure(known)
+    names = [word[2:].replace("-", "_") for word in words[1::2]]
+    # strict=True came with Python 3.10
+    return signal(known, words[0], **dict(zip(names, words[2::2])))  # noqa: B905
 
 
 if __name__ == "__main__":

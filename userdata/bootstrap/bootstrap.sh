@@ -10,24 +10,24 @@ known="$root/etc/gpustation/bootstrap.json"
 install -d -m 0755 "$opt" "$units" "${known%/*}"
 printf '%s\n' "$GPUSTATION_AGENT" >"$opt/agent.py"
 
-# Who has the addresses can report in this machine's name: for root's eyes only.
+# Who has the addresses can report in this machine's name: for root's eyes only. As Python's json
+# writes it: other bytes would count as other addresses.
 umask 077
-python3 -c '
-import json, os
-get = os.environ.__getitem__
-signals = {s: get("GPUSTATION_SIGNAL_" + s.upper()) for s in ("driver", "environment", "gpu")}
-print(json.dumps({
-    "region": get("GPUSTATION_REGION"),
-    "settings_parameter": get("GPUSTATION_SETTINGS_PARAMETER"),
-    "signals": signals,
-}))' >"$known.new"
+{
+  printf '{"region": "%s", "settings_parameter": "%s", "signals": ' \
+    "$GPUSTATION_REGION" "$GPUSTATION_SETTINGS_PARAMETER"
+  printf '{"driver": "%s", "environment": "%s", "gpu": "%s"}}\n' \
+    "$GPUSTATION_SIGNAL_DRIVER" "$GPUSTATION_SIGNAL_ENVIRONMENT" "$GPUSTATION_SIGNAL_GPU"
+} >"$known.new"
 # Other addresses mean a new machine on a copied disk: nothing has been reported for it.
 cmp -s "$known.new" "$known" || rm -rf "$root/var/lib/gpustation/signaled"
 mv "$known.new" "$known"
 umask 022
 
+# -I: root imports nothing from the current folder or from PYTHONPATH.
 # Not multi-user.target: it comes before cloud-final.service, and systemd would cut that cycle
-# at the second boot by silently leaving out this unit.
+# at the second boot by silently leaving out this unit. What trying again cannot cure ends with
+# status 78 and is reported at once; any other fault gets three tries.
 cat >"$units/gpustation.service" <<EOF
 [Unit]
 Description=gpustation: set up this GPU workstation
@@ -40,11 +40,10 @@ StartLimitBurst=3
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/bin/env python3 "$opt/agent.py" fetch
+ExecStart=/usr/bin/env python3 -I "$opt/agent.py" fetch
 ExecStart=/usr/bin/env bash "$opt/scripts/run.sh"
 Restart=on-failure
 RestartSec=10
-# What trying again cannot cure is reported at once; any other fault gets three tries.
 RestartPreventExitStatus=78
 
 [Install]
@@ -57,7 +56,7 @@ Description=gpustation: report that the set-up failed
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/env python3 "$opt/agent.py" report-failure
+ExecStart=/usr/bin/env python3 -I "$opt/agent.py" report-failure
 EOF
 
 systemctl daemon-reload

@@ -30,8 +30,14 @@ reboot_status=79
 fault_status=78
 # Seconds of trying again per command: package mirrors recover within a minute or two.
 retry_seconds=${GPUSTATION_RETRY_SECONDS:-120}
-# What a command says of a fault that another try would only meet again.
-hopeless='No space left on device|Hash mismatch|DO NOT MATCH THE HASHES'
+# Seconds to wait for another program, like unattended upgrades, to release a lock of apt or dpkg.
+lock_seconds=${GPUSTATION_LOCK_SECONDS:-300}
+# What apt and dpkg print when another program holds a lock. DPkg::Lock::Timeout covers one lock only:
+# not those of the package lists and downloads, and not dpkg's own that apt-mark needs.
+busy='Could not get lock|lock was locked by another process'
+# What a command prints for a fault that another try would only meet again.
+hopeless='No space left on device|Hash mismatch|DO NOT MATCH THE HASHES|unmet dependencies'
+hopeless+='|Unable to locate package|has no installation candidate'
 failed_command=
 # Filled space, given up at the first fault: else a full disk could not even write the report.
 ballast="$state/ballast"
@@ -48,10 +54,11 @@ die() {
   exit "$fault_status"
 }
 
-# warn MESSAGE: go on; the report says it, and the phase runs again at the next boot.
+# warn MESSAGE: go on; the report says it, and the phase runs again at the next boot. Outside of a
+# phase it is a line of the log only.
 warn() {
   log "warning: $*"
-  printf '%s\n' "$*" >>"$state/warnings/$GPUSTATION_PHASE"
+  [[ -z ${GPUSTATION_PHASE:-} ]] || printf '%s\n' "$*" >>"$state/warnings/$GPUSTATION_PHASE"
 }
 
 # fact MESSAGE: what the report tells of this phase.
@@ -91,10 +98,10 @@ attempt() {
   return "$status"
 }
 
-# retry COMMAND...: run until it works, with growing pauses, for $retry_seconds at most, or until
-# it says that it never will.
+# retry COMMAND...: run until it works, with growing pauses, for $retry_seconds at most, or for
+# $lock_seconds while another program holds a lock, or until its output shows that it never will.
 retry() {
-  local said why status pause=5 end=$((SECONDS + retry_seconds))
+  local said why status limit pause=5 begun=$SECONDS
   while true; do
     status=0
     said=$(
@@ -102,6 +109,7 @@ retry() {
       run "$@" 2>&1 | tee -a /dev/stderr
     ) || status=$?
     if ((status == 0)); then
+      failed_command=
       return
     fi
     # The line after it names pip's package.
@@ -109,7 +117,11 @@ retry() {
       why=${why#*cause: }
       die "${why//$'\n'/ }: trying again would not help: $*"
     fi
-    if ((SECONDS + pause > end)); then
+    limit=$retry_seconds
+    if grep -qE "$busy" <<<"$said"; then
+      limit=$lock_seconds pause=5
+    fi
+    if ((SECONDS - begun + pause > limit)); then
       failed_command=$*
       return "$status"
     fi
@@ -119,16 +131,58 @@ retry() {
   done
 }
 
-# apt_get ARGUMENT...: apt-get that never asks, waits for unattended upgrades to let go of the lock,
-# and tries each download again.
+# apt_get ARGUMENT...: apt-get that never asks, waits for locks, and tries each download again. Its
+# output is read, hence in English.
 apt_get() {
-  DEBIAN_FRONTEND=noninteractive retry apt-get -y -q \
-    -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold "$@"
+  LC_ALL=C DEBIAN_FRONTEND=noninteractive retry apt-get -y -q -o "DPkg::Lock::Timeout=$lock_seconds" \
+    -o Acquire::Retries=3 -o Dpkg::Options::=--force-confold "$@"
 }
 
-# Without --error-on=any a mirror that does not answer counts as a success.
+# apt_update: fetch the package lists. A failure of the distribution's own archive is an error. A
+# failure of another source is a warning, once per boot: what the phases install is Ubuntu's.
 apt_update() {
-  apt_get --error-on=any update
+  local own said status=0 other_fails="$root/run/gpustation/other-source-fails"
+  # Without --error-on=any a mirror that does not answer counts as a success.
+  if [[ ! -e $other_fails ]] && retry_seconds=0 apt_get --error-on=any update; then
+    return
+  fi
+  own=$(own_sources)
+  if [[ -z $own ]]; then
+    apt_get --error-on=any update
+    return
+  fi
+  # Without List-Cleanup=0 apt would delete the lists of all other sources.
+  apt_get --error-on=any -o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$own" \
+    -o APT::Get::List-Cleanup=0 update || status=$?
+  rm -rf "$own"
+  if ((status != 0)) || [[ -e $other_fails ]]; then
+    return "$status"
+  fi
+  # The first try may have met a fault that has passed since.
+  if said=$(retry_seconds=0 apt_get --error-on=any -o Acquire::Retries=0 update 2>&1); then
+    return
+  fi
+  said=$(grep -m 1 '^E: ' <<<"$said" || grep -m 1 '^W: ' <<<"$said") || true
+  warn "an apt source beside the distribution's own fails and is not used: ${said:3}"
+  mkdir -p "${other_fails%/*}"
+  touch "$other_fails"
+}
+
+# own_sources: a folder with the distribution's own apt sources: sources.list, and what Ubuntu and
+# Debian put beside it. Prints nothing if no source is in them, as with a mirror in another file.
+own_sources() {
+  local list parts file folder
+  eval "$(apt-config shell list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d)"
+  folder=$(mktemp -d)
+  for file in "$list" "$parts"{ubuntu,debian}.sources; do
+    if grep -qsE '^[[:space:]]*(deb|Types:)' "$file"; then
+      ln -s "$file" "$folder"
+    fi
+  done
+  if rmdir "$folder" 2>/dev/null; then
+    return
+  fi
+  printf '%s\n' "$folder"
 }
 
 apt_install() {

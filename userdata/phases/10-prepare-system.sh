@@ -1,7 +1,30 @@
-# Installs what the later phases and the person need from Ubuntu, and keeps unattended upgrades
-# away from the kernel and the driver, which must stay a pair.
+# Keeps unattended upgrades away from the kernel and the driver, which must stay a pair, and from
+# what runs; then installs what the later phases and the person need from Ubuntu.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+
+# Before anything that takes time: the first unattended upgrade comes soon after the first boot.
+mkdir -p "$root/etc/apt/apt.conf.d"
+cat >"$root/etc/apt/apt.conf.d/52gpustation" <<'EOF'
+// A new kernel without its NVIDIA module, or a new driver library under a loaded older module,
+// leaves the machine without a GPU.
+Unattended-Upgrade::Package-Blacklist {
+  "linux-";
+  "libnvidia-";
+  "nvidia-";
+};
+EOF
+
+# On Ubuntu 24.04 needrestart restarts the services that use an upgraded library, after every
+# unattended upgrade: Jupyter with its kernels, the set-up, what systemd-run runs (run-...), and a
+# person's own services. Its own configuration spares user@ in some versions only.
+mkdir -p "$root/etc/needrestart/conf.d"
+cat >"$root/etc/needrestart/conf.d/gpustation.conf" <<'EOF'
+# A restart would end training and notebooks; the next boot uses the upgraded libraries.
+$nrconf{override_rc}{qr(^gpustation)} = 0;
+$nrconf{override_rc}{qr(^run-)} = 0;
+$nrconf{override_rc}{qr(^user@)} = 0;
+EOF
 
 # libgomp1 and libquadmath0 are what MXNet's binary takes from the system.
 wanted=(ca-certificates curl git libgomp1 libquadmath0 python3-venv)
@@ -17,14 +40,3 @@ if ((${#missing[@]})); then
   apt_update
   apt_install "${missing[@]}"
 fi
-
-mkdir -p "$root/etc/apt/apt.conf.d"
-cat >"$root/etc/apt/apt.conf.d/52gpustation" <<'EOF'
-// A new kernel without its NVIDIA module, or a new driver library under a loaded older module,
-// leaves the machine without a GPU.
-Unattended-Upgrade::Package-Blacklist {
-  "linux-";
-  "libnvidia-";
-  "nvidia-";
-};
-EOF

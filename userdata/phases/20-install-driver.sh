@@ -1,10 +1,11 @@
 # Installs the NVIDIA driver as Canonical's prebuilt, signed module for the running kernel.
 #
 # An image that brings a working driver (a Deep Learning or a baked one) keeps it. Otherwise no
-# reboot is needed while the archive has the module for the running kernel; if it has not, the
-# meta package brings the newest kernel with its module, and the runner reboots once.
+# reboot is needed while apt can install the module for the running kernel. If it cannot, the meta
+# package brings the newest kernel with its module, and the runner reboots once.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/nvidia_smi.sh"
 
 driver_branch=$(setting driver_branch)
 driver_kind=$(setting driver_kind)
@@ -15,22 +16,39 @@ modules="linux-modules-nvidia-$driver_branch"
 if [[ $driver_kind == open ]]; then
   modules+=-open
 fi
+userspace=("nvidia-utils-$driver_branch" "libnvidia-compute-$driver_branch")
+# The packages that an earlier run has put on hold may have to change with the kernel.
+past_holds=(--ignore-hold --allow-change-held-packages)
 
 driver_version() {
-  nvidia-smi --query-gpu=driver_version --format=csv,noheader
+  nvidia_smi_with_timeout --query-gpu=driver_version --format=csv,noheader
+}
+
+# plan PACKAGE...: what apt would do for it; status 100, with apt's reason, if it cannot. That a
+# package is in the archive does not suffice: a module is bound to one version of the driver, and
+# stays in the archive when the driver there is a newer one.
+plan() {
+  LC_ALL=C apt-get -s -q -y --no-install-recommends "${past_holds[@]}" install "$@" 2>&1
+}
+
+# reason_of PLAN: in one line, why apt cannot.
+reason_of() {
+  local -a words
+  read -rd '' -a words < <(grep 'Depends: ' <<<"$1" || grep '^E: ' <<<"$1") || true
+  printf '%s\n' "${words[*]}"
 }
 
 install_driver() {
-  local userspace=("nvidia-utils-$driver_branch" "libnvidia-compute-$driver_branch")
-  local installed
+  local planned installed
   require_space 1024 'the driver'
   apt_update
-  if ! attempt apt-cache show --quiet=2 "$modules-$kernel" >/dev/null; then
-    log "the archive has no $modules-$kernel; taking the newest kernel and its module"
-    apt_install "$modules-$flavor" "${userspace[@]}"
-    exit "$reboot_status"
+  if ! planned=$(plan "$modules-$kernel" "${userspace[@]}"); then
+    take_newest_kernel "$(reason_of "$planned")"
   fi
-  apt_install "$modules-$kernel" "${userspace[@]}"
+  apt_install "${past_holds[@]}" "$modules-$kernel" "${userspace[@]}"
+  if grep -qsE '^(nouveau|nova_core) ' "$root/proc/modules"; then
+    free_gpu
+  fi
   run modprobe -a nvidia nvidia_uvm
   installed=$(run_driver_version)
   # Some branches are empty packages that bring in another branch.
@@ -39,9 +57,78 @@ install_driver() {
   fi
 }
 
+# take_newest_kernel REASON: install the newest kernel with its module and end for a reboot. REASON
+# is why the running kernel's module cannot be installed.
+take_newest_kernel() {
+  local meta planned brought newest why=$1
+  if was_rebooted; then
+    die "no NVIDIA module can be installed for kernel $kernel, which runs after the reboot too: $why"
+  fi
+  log "apt cannot install $modules-$kernel; taking the newest kernel and its module: $why"
+  for meta in "$modules-$flavor" "$modules-$flavor-hwe-$(release)"; do
+    if ! planned=$(plan "$meta" "${userspace[@]}"); then
+      why="$(reason_of "$planned") $why"
+      continue
+    fi
+    brought=$(kernel_of "$meta" "$planned")
+    newest=$(newest_kernel "$brought")
+    # The meta package of an older series is no help.
+    if [[ $newest == "$brought" ]]; then
+      apt_install "${past_holds[@]}" "$meta" "${userspace[@]}"
+      exit "$reboot_status"
+    fi
+    why="$meta is for kernel $brought, but $newest boots. $why"
+  done
+  die "apt can install no NVIDIA module for kernel $kernel or a newer one. Ubuntu's archive may be" \
+    "between two drivers: try again in some hours, or take an image with a driver (image=dlami)." \
+    "apt: $why"
+}
+
+# kernel_of META PLAN: the kernel whose module the meta package brings, or has brought before.
+kernel_of() {
+  local installed
+  # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
+  installed=$(dpkg-query -W -f '${Depends}' "$1" 2>/dev/null) || true
+  { grep -oE "$modules-[0-9][^ ,]*" <<<"$2"$'\n'"$installed" || true; } | sort -V | tail -n 1 |
+    sed "s/^$modules-//"
+}
+
+# newest_kernel KERNEL...: the newest of these, the running and the installed ones, which is what
+# the boot loader takes.
+newest_kernel() {
+  {
+    printf '%s\n' "$kernel" "$@"
+    # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
+    dpkg-query -W -f '${db:Status-Status} ${Package}\n' 'linux-image-*' 2>/dev/null |
+      sed -nE 's/^installed linux-image-(unsigned-)?([0-9])/\2/p' || true
+  } | sort -V | tail -n 1
+}
+
+# was_rebooted: whether this phase has had its one reboot; see reboot_once of the runner.
+was_rebooted() {
+  local marker="$state/rebooted-for/$GPUSTATION_PHASE"
+  [[ -e $marker && $(<"$marker") != "$(</proc/sys/kernel/random/boot_id)" ]]
+}
+
+# release: like 22.04, as in the names of HWE kernels' meta packages.
+release() {
+  sed -nE 's/^VERSION_ID="?([^"]*)"?$/\1/p' "$root/etc/os-release" 2>/dev/null || true
+}
+
+# The driver's packages keep nouveau from loading at the next boot; while it holds the GPU, nvidia
+# cannot load.
+free_gpu() {
+  if was_rebooted; then
+    die 'the driver nouveau (or nova) still holds the GPU after a reboot: keep it from loading, in' \
+      '/etc/modprobe.d and on the kernel command line'
+  fi
+  log 'the driver nouveau (or nova) holds the GPU; it does not load again after a reboot'
+  exit "$reboot_status"
+}
+
 run_driver_version() {
   local versions
-  if ! versions=$(driver_version 2>&1); then
+  if ! versions=$(driver_version); then
     die "nvidia-smi does not see a GPU after the driver was installed: $versions"
   fi
   head -n 1 <<<"$versions"
@@ -52,7 +139,7 @@ run_driver_version() {
 require_capability() {
   local framework rows obstacle
   framework=$(setting framework)
-  rows=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null) || return 0
+  rows=$(nvidia_smi_with_timeout --query-gpu=name,compute_cap --format=csv,noheader) || return 0
   obstacle=$(python3 -I "$scripts/lib/check_capability.py" "$framework" 2>&1 <<<"$rows") ||
     die "$obstacle"
 }
@@ -82,15 +169,34 @@ hold_packages() {
     '*nvidia*' 2>/dev/null | awk '$1 == "installed" { print $2 }') || true
   if [[ -n $held ]]; then
     # shellcheck disable=SC2086  # one name per line
-    run apt-mark hold $held
+    retry apt-mark hold $held
   fi
 }
 
-if versions=$(driver_version 2>/dev/null); then
-  log "a driver works already: $versions"
-else
-  install_driver
-fi
+# A newer kernel that unattended upgrades brought before they were kept from it boots next time: it
+# gets the module as well.
+cover_newest_kernel() {
+  local newest planned
+  newest=$(newest_kernel)
+  # With another driver, like that of a Deep Learning image, its own packages see to that.
+  if is_installed "$modules-$newest" || ! is_installed "$modules-$kernel"; then
+    return
+  fi
+  apt_update
+  if planned=$(plan "$modules-$newest"); then
+    apt_install "${past_holds[@]}" "$modules-$newest"
+  else
+    warn "kernel $newest boots next and has no NVIDIA module: $(reason_of "$planned")"
+  fi
+}
+
+status=0
+versions=$(driver_version) || status=$?
+case $status in
+  0) log "a driver works already: $versions" ;;
+  124) die "$versions: stop and start the machine, which moves it to another host" ;;
+  *) install_driver ;;
+esac
 version=$(run_driver_version)
 require_capability
 if [[ $fabric_manager == true ]]; then
@@ -98,5 +204,6 @@ if [[ $fabric_manager == true ]]; then
 fi
 mkdir -p "$root/etc/modules-load.d"
 printf '%s\n' nvidia nvidia_uvm >"$root/etc/modules-load.d/gpustation.conf"
+cover_newest_kernel
 hold_packages
 fact "driver $version with kernel $kernel"

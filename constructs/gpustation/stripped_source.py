@@ -1,0 +1,126 @@
+"""Python and bash without what only readers need: the user data has room for little else.
+
+The text is cut out of the source, not printed from its syntax tree, so that every version of Python
+gives the same bytes. What the cuts could damage is refused.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+
+_HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
+
+
+def strip_python(source: str) -> str:
+    """A program without docstrings, comments, annotations and blank lines, indented by one column.
+
+    Args:
+        source: ASCII, indented by four columns; every docstring has its lines to itself.
+
+    Raises:
+        ValueError: It is not ASCII, or an annotation or a string goes over several lines.
+        SyntaxError: It is no Python.
+    """
+    if not source.isascii():
+        raise ValueError("only ASCII can be stripped, as columns are counted in bytes")
+    lines = source.splitlines()
+    tree = ast.parse(source)
+    docstrings = {number for node in _docstrings(tree) for number in _lines(node)}
+    # By line, first and last column; the last cut of a line first, so that columns stay right.
+    for number, begin, end in sorted({*_comments(source, docstrings), *_annotations(tree)})[::-1]:
+        lines[number - 1] = lines[number - 1][:begin] + lines[number - 1][end:]
+    for node in _docstrings(tree):
+        for number in _lines(node):
+            lines[number - 1] = ""
+    for body in _bodies(tree):
+        if len(body) == 1 and _is_docstring(body[0]):
+            lines[body[0].lineno - 1] = " " * body[0].col_offset + "pass"
+    kept = (line.rstrip() for line in lines)
+    return "".join(f"{_outdent(line)}\n" for line in kept if line)
+
+
+def strip_bash(source: str) -> str:
+    """A script without lines that are blank or a comment; here-documents and strings stay whole.
+
+    Args:
+        source: Without a single quote inside double quotes: quotes are counted.
+
+    Raises:
+        ValueError: A here-document or a string in single quotes has no end.
+    """
+    kept = []
+    end_of_heredoc = ""
+    in_quotes = False
+    for line in source.splitlines():
+        if end_of_heredoc:
+            kept.append(line)
+            if line == end_of_heredoc:
+                end_of_heredoc = ""
+            continue
+        if not in_quotes and (not line.strip() or line.lstrip().startswith("#")):
+            continue
+        kept.append(line)
+        in_quotes ^= line.count("'") % 2 == 1
+        heredoc = _HEREDOC.search(line)
+        if heredoc and not in_quotes:
+            in_quotes, end_of_heredoc = False, heredoc[2]
+    if end_of_heredoc or in_quotes:
+        raise ValueError(f"the script has no end of {end_of_heredoc or 'a single quote'}")
+    return "".join(f"{line}\n" for line in kept)
+
+
+def _outdent(line: str) -> str:
+    text = line.lstrip(" ")
+    return " " * ((len(line) - len(text)) // 4) + text
+
+
+def _lines(node: ast.stmt) -> range:
+    return range(node.lineno, (node.end_lineno or node.lineno) + 1)
+
+
+def _bodies(tree: ast.Module) -> Iterator[list[ast.stmt]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield node.body
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _docstrings(tree: ast.Module) -> list[ast.stmt]:
+    return [body[0] for body in _bodies(tree) if body and _is_docstring(body[0])]
+
+
+def _comments(source: str, docstrings: set[int]) -> Iterator[tuple[int, int, int]]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        line, column = token.start
+        if token.type == tokenize.COMMENT:
+            yield line, column, token.end[1]
+        elif token.end[0] > line and line not in docstrings:
+            raise ValueError(f"line {line}: a string over several lines cannot be stripped")
+
+
+def _annotations(tree: ast.Module) -> Iterator[tuple[int, int, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and node.annotation:
+            yield _span(node.annotation, node.lineno, node.col_offset + len(node.arg))
+        elif isinstance(node, ast.FunctionDef) and node.returns:
+            arrow = len(" -> ")
+            yield _span(node.returns, node.returns.lineno, node.returns.col_offset - arrow)
+        elif isinstance(node, ast.AnnAssign) and node.value:
+            yield _span(node.annotation, node.lineno, node.target.end_col_offset or 0)
+
+
+def _span(annotation: ast.expr, line: int, begin: int) -> tuple[int, int, int]:
+    if (annotation.lineno, annotation.end_lineno) != (line, line):
+        raise ValueError(f"line {line}: an annotation over several lines cannot be stripped")
+    return line, begin, annotation.end_col_offset or begin

@@ -1,0 +1,126 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpustation.stripped_source import strip_bash, strip_python
+
+BOOTSTRAP = Path(__file__).parents[2] / "userdata/bootstrap"
+AGENT = (BOOTSTRAP / "agent.py").read_text()
+SCRIPT = (BOOTSTRAP / "bootstrap.sh").read_text()
+
+PYTHON = '''\
+"""Docstring."""
+
+LIMIT: int = 3  # of what
+
+
+class Fault(Exception):
+    """Only a docstring."""
+
+
+def plain(text: str, *rest: int, end: dict[str, int] | None = None, **more: str) -> list[str]:
+    """Docstring
+    over lines."""
+    # a comment
+    there = "# no comment, -> no annotation: str"
+
+    def inner() -> None:
+        return None
+
+    return [there, f"{text!r}  # {LIMIT}"]  # the end
+'''
+STRIPPED = """\
+LIMIT = 3
+class Fault(Exception):
+ pass
+def plain(text, *rest, end = None, **more):
+ there = "# no comment, -> no annotation: str"
+ def inner():
+  return None
+ return [there, f"{text!r}  # {LIMIT}"]
+"""
+
+
+class Bare(ast.NodeTransformer):
+    """Takes docstrings and annotations out of a syntax tree."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                node.body = body[1:] or [ast.Pass()]  # type: ignore[attr-defined]
+        for name in ("annotation", "returns"):
+            if getattr(node, name, None) is not None and not isinstance(node, ast.AnnAssign):
+                setattr(node, name, None)
+        if isinstance(node, ast.AnnAssign) and node.value:
+            return ast.Assign([node.target], node.value, lineno=node.lineno)
+        return node
+
+
+def test_only_what_readers_need_is_cut() -> None:
+    assert strip_python(PYTHON) == STRIPPED
+
+
+def test_agent_is_the_same_program() -> None:
+    stripped = strip_python(AGENT)
+    assert ast.dump(ast.parse(stripped)) == ast.dump(Bare().visit(ast.parse(AGENT)))
+    assert not [line for line in stripped.splitlines() if not line or line.lstrip()[0] == "#"]
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ('text = """a\n\n    b"""\n', "line 1: a string over several lines"),
+        ("def f(\n    a: dict[\n        str, int\n    ],\n):\n    pass\n", "line 2: an annotation"),
+        ("text = 'ä'\n", "only ASCII"),
+    ],
+)
+def test_python_that_the_cuts_would_damage_is_refused(source: str, fault: str) -> None:
+    with pytest.raises(ValueError, match=fault):
+        strip_python(source)
+
+
+BASH = """\
+# comment
+set -e
+
+cat >file <<EOF
+# of the file
+
+EOF
+  # comment
+sh -c '
+# of the string
+'
+echo "$#" # stays
+"""
+
+
+def test_here_documents_and_strings_stay_whole() -> None:
+    kept = strip_bash(BASH)
+    assert kept == BASH.replace("# comment\nset", "set").replace("-e\n\n", "-e\n").replace(
+        "  # comment\n", ""
+    )
+
+
+@pytest.mark.parametrize(("script", "end"), [("cat <<EOF\n", "EOF"), ("echo '\n", "quote")])
+def test_bash_without_an_end_is_refused(script: str, end: str) -> None:
+    with pytest.raises(ValueError, match=f"no end of .*{end}"):
+        strip_bash(script)
+
+
+def test_bootstrap_is_the_same_program() -> None:
+    """shfmt prints both without comments and blank lines."""
+    shfmt = Path(sys.executable).with_name("shfmt")
+    printed = [
+        subprocess.run(
+            [shfmt, "-ln", "bash", "-mn"], input=text, capture_output=True, text=True, check=True
+        ).stdout
+        for text in (SCRIPT, strip_bash(SCRIPT))
+    ]
+    assert printed[0] == printed[1]
