@@ -38,10 +38,7 @@ def calls(tmp_path: Path) -> Path:
 def test_no_key_of_an_agent_is_offered(tmp_path: Path, command: str) -> None:
     """The AWS CLI starts ssh in its own environment, and with ``-i`` alone."""
     stub = tmp_path / "aws"
-    stub.write_text(
-        "#!/bin/sh\n"
-        "printf %s \"${SSH_AUTH_SOCK-unset}\" >>${0%/*}/socket\n"
-    )
+    stub.write_text('#!/bin/sh\nprintf %s "${SSH_AUTH_SOCK-unset}" >>${0%/*}/socket\n')
     stub.chmod(0o755)
     subprocess.run(
         ["sh", "-c", command],

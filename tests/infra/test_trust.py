@@ -1,4 +1,4 @@
-"""Who may assume a role, and by which condition no other customer's resource can bring that about."""
+"""Who may assume a role: no service does it for another account."""
 
 import pytest
 

@@ -81,12 +81,10 @@ def respond(
     outbox = _Outbox(event)
 
     def give_up(why: str) -> None:
-        try:
-            if otherwise is None:
-                raise RefusedError(why)
+        if otherwise is None:
+            outbox.send("FAILED", Answer(outbox.physical_id), why)
+        else:
             outbox.send("SUCCESS", otherwise(event, why))
-        except RefusedError as refusal:
-            outbox.send("FAILED", Answer(outbox.physical_id), str(refusal))
 
     where = getattr(context, "log_group_name", "the function's log group")
     slow = f"AWS did not answer within the function's time, see {where}; deploy again"
