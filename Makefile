@@ -21,13 +21,13 @@ setup: $(VENV)/.installed node_modules/.installed ## Python packages, Node.js an
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 10) and "gpustation needs Python 3.10 or later, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3 ...")'
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --no-build-isolation -e .
 	@ln -sf ../../node_modules/.bin/cdk $(VENV)/bin/cdk
 	@touch $@
 
 node_modules/.installed: package-lock.json $(VENV)/.installed
-	npm ci --no-audit --no-fund --loglevel=error
+	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 demo: setup ## The main job on an embedded AWS: no account, no cost
@@ -54,7 +54,7 @@ boot-test: setup ## All that boots machines: root on Linux, Debian's mmdebstrap 
 
 $(CHECKOV)/.installed: requirements-checkov.txt
 	$(PYTHON) -m venv --clear $(CHECKOV)
-	$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-checkov.txt
+	$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements-checkov.txt
 	@touch $@
 
 check: setup $(CHECKOV)/.installed ## Format, lint, types, import rules, bash, workflows, templates
@@ -69,7 +69,7 @@ bench: setup ## Speed, as ratios measured in one run
 	@$(BIN)/python -m bench
 
 lock: setup ## Compiles the requirements, with their hashes
-	$(BIN)/python -m pip install --quiet uv==0.13.9
+	$(BIN)/python -m pip install --quiet --only-binary :all: uv==0.13.9
 	$(BIN)/uv pip compile requirements.in --quiet --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-header -o requirements.txt
 	$(BIN)/uv pip compile requirements-checkov.in --quiet --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-header -o requirements-checkov.txt
 

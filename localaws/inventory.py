@@ -80,7 +80,8 @@ def _network(client: Clients) -> Iterator[Leftover]:
 def _identities(client: Clients) -> Iterator[Leftover]:
     iam = client("iam")
     for role in iam.list_roles()["Roles"]:
-        yield Leftover("role", role["RoleName"])
+        if not role["Path"].startswith("/aws-service-role/"):  # AWS's own, which stays
+            yield Leftover("role", role["RoleName"])
     for profile in iam.list_instance_profiles()["InstanceProfiles"]:
         yield Leftover("instance profile", profile["InstanceProfileName"])
     for policy in iam.list_policies(Scope="Local")["Policies"]:

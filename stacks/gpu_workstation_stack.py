@@ -20,6 +20,7 @@ from gpustation import (
     ImageChoice,
     QuotaCheck,
     ReadySignal,
+    Settings,
     SettingsReport,
     WorkstationNetwork,
 )
@@ -90,10 +91,10 @@ class GpuWorkstationStack(Stack):
             generation,
             "ImageChoice",
             instance_type=settings.instance_type,
-            image=settings.image,
+            image=_given(settings, "image"),
             framework=settings.framework,
             disk=Size.gibibytes(settings.disk_gib),
-            availability_zone=settings.availability_zone,
+            availability_zone=_given(settings, "availability_zone"),
             ready_timeout=timeout,
             generation=settings.generation,
         )
@@ -177,3 +178,8 @@ class GpuWorkstationStack(Stack):
                 "object; CloudFormation returns its JSON as text (user guide)"
             },
         )
+
+
+def _given(settings: Settings, name: str) -> str | None:
+    """The setting, or None where nobody set it: then a machine keeps what it has."""
+    return str(getattr(settings, name)) if name in settings.model_fields_set else None

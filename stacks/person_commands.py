@@ -71,8 +71,10 @@ class PersonCommands:
         return f"--region {self.region} --instance-ids {self.instance_id}"
 
     def _instance_connect(self) -> str:
+        # No agent: its keys would be tried before the one that the AWS CLI makes, and with six or
+        # more of them the server hangs up. The AWS CLI passes no further options to ssh.
         return (
-            f"aws ec2-instance-connect ssh --region {self.region} "
+            f"SSH_AUTH_SOCK= aws ec2-instance-connect ssh --region {self.region} "
             f"--instance-id {self.instance_id} --os-user {SSH_USER}"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from aws_cdk import Duration, Stack
@@ -51,8 +52,16 @@ class CustomResourceFunction(Construct):
         self, scope: Construct, construct_id: str, *, module: str, description: str
     ) -> None:
         super().__init__(scope, construct_id)
+        self._statements: dict[str, iam.PolicyStatement] = {}
+        self._allowed: dict[str, list[str]] = {}
         log_group = add_log_group(self, "Logs")
-        self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        # Only for functions of this account (Lambda's developer guide, "execution role")
+        own_account = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
+        self.role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=own_account),
+        )
         # The attribute ends with ":*": all streams of this one group
         self.allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.attr_arn])
         code = FileAsset.of_bytes(self, name="Code", suffix=".zip", content=package_zip(_HANDLERS))
@@ -96,11 +105,35 @@ class CustomResourceFunction(Construct):
             return found
         return cls(stack, construct_id, module=module, description=description)
 
-    def allow(self, sid: str, actions: list[str], resources: list[str]) -> None:
-        """Adds a statement to the role's policy; the policy is in force before the function."""
-        self.role.add_to_policy(
-            iam.PolicyStatement(sid=sid, actions=sorted(actions), resources=resources)
+    def allow(
+        self,
+        sid: str,
+        actions: list[str],
+        resources: list[str],
+        conditions: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        """Allows something in the role's policy, which is in force before the function.
+
+        Several custom resources share the function, and IAM takes a Sid once per policy: a further
+        call with the same Sid adds its resources to the statement.
+
+        Args:
+            sid: Name of the statement. The same one means the same actions and conditions.
+            actions: IAM actions.
+            resources: ARNs, or ``*``.
+            conditions: IAM conditions by operator. Default: none.
+        """
+        fresh = [one for one in resources if one not in self._allowed.setdefault(sid, [])]
+        self._allowed[sid] += fresh
+        if sid in self._statements:
+            if fresh:
+                self._statements[sid].add_resources(*fresh)
+            return
+        statement = iam.PolicyStatement(
+            sid=sid, actions=sorted(actions), resources=resources, conditions=conditions
         )
+        self._statements[sid] = statement
+        self.role.add_to_policy(statement)
 
     def allow_on_all(self, sid: str, actions: list[str], reason: str) -> None:
         """Adds a statement of actions that take no resource, with the reason why ``*`` stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from aws_cdk import Fn, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_imagebuilder as imagebuilder
@@ -19,7 +20,8 @@ from gpustation.image_roles import allow_building, deletion_role
 from gpustation.log_group import add_log_group
 
 TEST_MINUTES = 60
-"""How long the tests may take; Image Builder takes no less."""
+"""The least that ``timeoutMinutes`` takes. The service ignores it (Image Builder's API reference),
+so no test ends by it."""
 
 
 class GpuImage(Construct):
@@ -59,8 +61,7 @@ class GpuImage(Construct):
         gpu_catalog.require_fitting(contents.instance_type, contents.framework)
         self._contents = contents
         asset = FileAsset.of_bytes(self, name="Scripts", suffix=".tar", content=contents.archive)
-        # The name is where Image Builder writes
-        log_group = add_log_group(self, "Logs", name=f"/aws/imagebuilder/{contents.name}")
+        log_group = add_log_group(self, "Logs", name=self._log_group_name())
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         component = self._component(asset)
         allow_building(role, component=component, asset=asset, log_group=log_group)
@@ -76,11 +77,14 @@ class GpuImage(Construct):
             ),
             # The list of packages would need permissions for Inventory, and minutes
             enhanced_image_metadata_enabled=False,
+            logging_configuration=imagebuilder.CfnImage.ImageLoggingConfigurationProperty(
+                log_group_name=log_group.ref
+            ),
         )
         # What a build uses must be there before it, and be gone only after its image is
         self.image.node.add_dependency(log_group, role, subnet.internet_connectivity_established)
         if not retain:
-            deletion = deletion_role(self, "DeletionRole", contents.name)
+            deletion = deletion_role(self, "DeletionRole", contents.name, contents.tags)
             self.image.node.add_dependency(deletion)
             self.image.deletion_settings = imagebuilder.CfnImage.DeletionSettingsProperty(
                 execution_role=deletion.role_arn
@@ -94,6 +98,17 @@ class GpuImage(Construct):
             value=self.image_id,
             description=f"The tested image for {contents.framework}; image=baked starts from it",
         )
+
+    def _log_group_name(self) -> str:
+        """Name of the build log's group, which this stack alone has had.
+
+        The service may write on after a stack that is deleted during a build, and so make the
+        group again: with the same name in the next stack, its creation would fail. Without a name
+        below ``/aws/imagebuilder/`` the image would need an execution role.
+        """
+        stack = Stack.of(self)
+        stack_uuid = Fn.select(2, Fn.split("/", stack.stack_id))
+        return f"/aws/imagebuilder/{stack.stack_name}/{self._contents.name}/{stack_uuid}"
 
     def _component(self, asset: FileAsset) -> imagebuilder.CfnComponent:
         contents = self._contents

@@ -7,7 +7,7 @@ from constructs import Construct
 
 from gpustation.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
 from gpustation.handlers import gpu_catalog
-from gpustation.handlers.images import image_parameter
+from gpustation.handlers.images import DEFAULT_IMAGE, image_parameter
 from gpustation.settings import Framework
 
 
@@ -23,11 +23,12 @@ class ImageChoice(Construct):
         construct_id: ID unique within the scope. Another path means another machine.
         instance_type: EC2 GPU type that the zone must offer.
         image: ``ubuntu-22.04``, ``ubuntu-24.04``, ``dlami``, ``baked``, an AMI id or the name of
-            an SSM parameter. Default: ``ubuntu-22.04``.
+            an SSM parameter. Default: ``None``, what the machine has; a new one gets
+            ``ubuntu-22.04``.
         framework: Whose baked image ``baked`` means. Default: ``mxnet``.
         disk: Root disk, at least the image's snapshot. Default: 64 GiB.
-        availability_zone: Name of a zone, or ``auto``. Default: ``auto``, an ordinary zone that
-            offers the type.
+        availability_zone: Name of a zone, or ``auto``. Default: ``None``, where the machine is;
+            for a new one ``auto``, an ordinary zone that offers the type.
         ready_timeout: How long the machine's wait conditions wait: they cannot be changed, so a
             change of it is a new machine too. Default: 30 minutes.
         generation: Number of the machine, for the text of a refusal. Default: 1.
@@ -42,10 +43,10 @@ class ImageChoice(Construct):
         construct_id: str,
         *,
         instance_type: str,
-        image: str = "ubuntu-22.04",
+        image: str | None = None,
         framework: Framework = "mxnet",
         disk: Size | None = None,
-        availability_zone: str = "auto",
+        availability_zone: str | None = None,
         ready_timeout: Duration | None = None,
         generation: int = 1,
     ) -> None:
@@ -59,7 +60,9 @@ class ImageChoice(Construct):
             module="image_choice",
             description="Chooses image, root device and zone of a GPU machine",
         )
-        self._allow_reading(function, image_parameter(image, framework))
+        self._allow_reading(function, image_parameter(image or DEFAULT_IMAGE, framework))
+        # What is not given is not rendered: another default is no change of a machine
+        given = {"Image": image, "AvailabilityZone": availability_zone}
         self.resource = CustomResource(
             self,
             "Resource",
@@ -68,10 +71,9 @@ class ImageChoice(Construct):
             service_timeout=ANSWER_TIMEOUT,
             properties={
                 "InstanceType": instance_type,
-                "Image": image,
                 "Framework": framework,
                 "DiskGib": str(self.disk.to_gibibytes()),
-                "AvailabilityZone": availability_zone,
+                **{name: value for name, value in given.items() if value is not None},
                 "ReadyTimeoutMinutes": str(ready_timeout.to_minutes()),
                 "Generation": str(generation),
             },

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_imagebuilder as imagebuilder
@@ -10,6 +12,7 @@ from constructs import Construct
 
 from gpustation.acknowledge import acknowledge_checkov, acknowledge_wildcards
 from gpustation.file_asset import FileAsset
+from gpustation.handlers.images import FRAMEWORK_TAG
 from gpustation.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
 
 _RUN_COMMAND_ACTIONS = [
@@ -21,7 +24,7 @@ _RUN_COMMAND_ACTIONS = [
     "ec2messages:GetMessages",
     "ec2messages:SendReply",
 ]
-_MADE_BY_IMAGE_BUILDER = {"StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}}
+_MADE_BY_IMAGE_BUILDER = {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}
 
 
 def allow_building(
@@ -41,7 +44,9 @@ def allow_building(
         role: Role of the machines.
         component: What the machines run.
         asset: Archive of the scripts.
-        log_group: Where the log goes; the role makes no groups, so none outlives the stack.
+        log_group: Where the log goes. The service asks for the group's creation first, and logs
+            nothing where that is denied, though the group exists (its roadmap, #109). The policy
+            refers to the group, so it is deleted before it, and no group outlives the stack.
     """
     stack = Stack.of(role)
     scripts = f"arn:{stack.partition}:s3:::{asset.bucket_name}/{asset.object_key}"
@@ -51,8 +56,11 @@ def allow_building(
         "ReadComponent": (["imagebuilder:GetComponent"], component.attr_arn),
         "ReadTool": (["s3:GetObject"], tool),
         "ReadScripts": (["s3:GetObject"], scripts),
-        # The attribute ends with ":*": all streams of this one group
-        "WriteLogs": (["logs:CreateLogStream", "logs:PutLogEvents"], log_group.attr_arn),
+        # The attribute ends with ":*": this one group and all of its streams
+        "WriteLogs": (
+            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+            log_group.attr_arn,
+        ),
     }
     for sid, (actions, resource) in statements.items():
         role.add_to_policy(iam.PolicyStatement(sid=sid, actions=actions, resources=[resource]))
@@ -70,28 +78,44 @@ def allow_building(
     )
 
 
-def deletion_role(scope: Construct, construct_id: str, name: str) -> iam.Role:
+def deletion_role(
+    scope: Construct, construct_id: str, name: str, tags: Mapping[str, str]
+) -> iam.Role:
     """Role with which Image Builder deletes an image that it made, and its snapshots.
 
     A part of ``EC2ImageBuilderLifecycleExecutionPolicy``: no images of others, no containers,
-    nothing that only disables.
+    nothing that only disables. A condition names the tag that says what is in an image of ours,
+    whatever it says: while another framework's image takes the place of the old one, the role
+    deletes the old one.
 
     Args:
         scope: Construct that owns the role.
         construct_id: ID unique within the scope.
         name: Name of the recipe, which the images bear.
+        tags: Tags of the images that no other version of them changes, e.g. their owner.
     """
     stack = Stack.of(scope)
     role = iam.Role(
-        scope, construct_id, assumed_by=iam.ServicePrincipal("imagebuilder.amazonaws.com")
+        scope,
+        construct_id,
+        assumed_by=iam.ServicePrincipal(
+            "imagebuilder.amazonaws.com",
+            conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
+        ),
     )
     ec2 = f"arn:{stack.partition}:ec2:{stack.region}:"
     images = f"arn:{stack.partition}:imagebuilder:{stack.region}:{stack.account}:image/{name}/*"
-    ours = _MADE_BY_IMAGE_BUILDER
+    made = {"StringEquals": _MADE_BY_IMAGE_BUILDER}
+    owner = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
+    ours = {
+        "StringEquals": _MADE_BY_IMAGE_BUILDER | owner,
+        "Null": {f"aws:ResourceTag/{FRAMEWORK_TAG}": "false"},
+    }
     statements: list[tuple[str, list[str], str, dict[str, dict[str, str]] | None]] = [
         ("DeleteImages", ["ec2:DeregisterImage"], f"{ec2}:image/*", ours),
         ("ReadImages", ["ec2:DescribeImageAttribute"], f"{ec2}:image/*", ours),
-        ("DeleteSnapshots", ["ec2:DeleteSnapshot"], f"{ec2}:snapshot/*", ours),
+        # Image Builder puts the recipe's tags on images alone, and on snapshots its own
+        ("DeleteSnapshots", ["ec2:DeleteSnapshot"], f"{ec2}:snapshot/*", made),
         ("ForgetImages", ["imagebuilder:DeleteImage"], images, None),
         ("FindImages", ["ec2:DescribeImages", "tag:GetResources"], "*", None),
     ]
@@ -101,15 +125,15 @@ def deletion_role(scope: Construct, construct_id: str, name: str) -> iam.Role:
                 sid=sid, actions=actions, resources=[resource], conditions=conditions
             )
         )
-    made = "ids are known only once an image is made; a condition on its tag names its maker"
+    known_later = "ids are known only once an image is made; conditions on its tags name its maker"
     place = "<AWS::Partition>:ec2:<AWS::Region>:"
     versions = f"<AWS::Partition>:imagebuilder:<AWS::Region>:<AWS::AccountId>:image/{name}/*"
     acknowledge_wildcards(
         role,
         {
             "*": "FindImages: these two find things and take no resource",
-            f"arn:{place}:image/*": f"DeleteImages, ReadImages: {made}",
-            f"arn:{place}:snapshot/*": f"DeleteSnapshots: {made}",
+            f"arn:{place}:image/*": f"DeleteImages, ReadImages: {known_later}, and us",
+            f"arn:{place}:snapshot/*": f"DeleteSnapshots: {known_later}",
             f"arn:{versions}": "ForgetImages: all versions of this one image",
         },
     )

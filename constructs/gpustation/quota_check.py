@@ -10,10 +10,13 @@ from gpustation.handlers import gpu_catalog
 from gpustation.settings import Framework, QuotaMode
 
 _MODES = ("enforce", "warn", "request")
+_QUOTA_SERVICE = "servicequotas.amazonaws.com"
 
 
 class QuotaCheck(Construct):
     """Fails a deploy for which the account's vCPU quota does not suffice, before anything costs.
+
+    An account on AWS's free plan, which launches no GPU type, is refused likewise.
 
     Whatever costs must depend on this construct (``node.add_dependency``). An unknown quota lets
     the deploy go on and says so; a rollback and a deploy that starts no machine always pass.
@@ -91,6 +94,11 @@ class QuotaCheck(Construct):
             ],
             "Service Quotas' reading actions take no resource, only the requesting one does",
         )
+        function.allow_on_all(
+            "ReadPlan",
+            ["freetier:GetAccountPlanState"],
+            "the plan is the account's, and the action takes no resource",
+        )
         function.allow("ReadStack", ["cloudformation:DescribeStacks"], [Stack.of(self).stack_id])
 
     def _allow_requesting(self, function: CustomResourceFunction, quota_code: str) -> None:
@@ -99,6 +107,19 @@ class QuotaCheck(Construct):
             ["servicequotas:RequestServiceQuotaIncrease"],
             [_quota_arn(self, quota_code)],
         )
+        # An account's first request creates this role, with the permissions of who requests
+        function.allow(
+            "CreateQuotaRole",
+            ["iam:CreateServiceLinkedRole"],
+            [_quota_role_arn(self)],
+            {"StringEquals": {"iam:AWSServiceName": _QUOTA_SERVICE}},
+        )
+
+
+def _quota_role_arn(scope: Construct) -> str:
+    stack = Stack.of(scope)
+    path = f"aws-service-role/{_QUOTA_SERVICE}/AWSServiceRoleForServiceQuotas"
+    return f"arn:{stack.partition}:iam::{stack.account}:role/{path}"
 
 
 def _quota_arn(scope: Construct, quota_code: str) -> str:

@@ -151,7 +151,10 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
     conflicts = _conflicts(settings)
     # a rule on two settings is told only where neither is faulty by itself
     faults += [line for keys, line in conflicts.items() if not set(keys) & set(value_faults)]
-    deployable = Settings(**settings.model_dump(exclude={key for key, _ in conflicts}))
+    # What was not given stays so: ``model_fields_set`` tells it from a default that was given
+    deployable = Settings(
+        **settings.model_dump(exclude_unset=True, exclude={key for key, _ in conflicts})
+    )
     return SettingsReport(deployable, tuple(faults), tuple(warnings))
 
 

@@ -130,7 +130,8 @@ def plan_of_changes(stack: SynthesizedStack, changes: list[Change] | None, old: 
     Raises:
         ValueError: One of the templates is not that of a workstation.
     """
-    settings = _changes(settings_of(old), settings_of(stack.template))
+    had = settings_of(old)
+    settings = _changes(had, settings_of(stack.template, had))
     if changes is None:
         return Plan(stack.name, Effect.NOTHING, settings)
     reading = ChangeReading(changes, old, stack.template)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gpustation.handlers.image_choice import LOCKED
+from gpustation.handlers.image_choice import DEFAULTS, LOCKED
 from gpustation.workstation_network import SSH_PORT
 
 CHOICE = "Custom::ImageChoice"
@@ -43,17 +43,25 @@ EFFECTS = {
 Template = Mapping[str, Any]
 
 
-def settings_of(template: Template) -> dict[str, str]:
+def settings_of(template: Template, had: Mapping[str, str] | None = None) -> dict[str, str]:
     """The settings as a person writes them, in the order of ``EFFECTS``.
 
     A public key is shown as its fingerprint. ``scripts`` is no setting: it is the hash of the
     machine's scripts, which changes with a new version of the project.
 
+    Args:
+        template: A workstation's template.
+        had: Settings of the deployed stack, which a machine keeps where nothing else is given.
+            Default: none, a new machine gets the defaults.
+
     Raises:
         ValueError: The template is not that of a workstation.
     """
     choice, told = _properties(template, CHOICE), _machine(template)
-    found = {setting: str(choice[name]) for name, setting in LOCKED.items()}
+    found = {
+        setting: str(choice.get(name, (had or {}).get(setting, DEFAULTS[name])))
+        for name, setting in LOCKED.items()
+    }
     found |= {
         "instance_type": str(choice["InstanceType"]),
         "generation": str(choice["Generation"]),

@@ -11,7 +11,7 @@ _CLOUDFORMATION = "ministack.services.cloudformation"
 
 NAMES: dict[str, tuple[str, ...]] = {
     "ministack.app": ("app", "AUTH", "SERVICE_HANDLERS", "pin_request_origin"),
-    "ministack.core.router": ("SERVICE_PATTERNS",),
+    "ministack.core.router": ("SERVICE_PATTERNS", "extract_access_key_id"),
     "ministack.core.iam_actions": (
         "SERVICE_TO_IAM_NAMESPACE",
         "access_denied_response",
@@ -19,7 +19,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "extract_resource_arn",
         "request_tag_context",
     ),
-    "ministack.core.iam_evaluator": ("EvalContext", "_gather_role_policies", "evaluate"),
+    "ministack.core.iam_evaluator": (
+        "EvalContext",
+        "_gather_role_policies",
+        "enforce",
+        "evaluate",
+    ),
     "ministack.core.responses": ("get_account_id", "get_region", "now_iso"),
     "ministack.services.ec2": (
         "_ACTION_MAP",
@@ -62,6 +67,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ministack.services.iam": (
         "_aws_managed_policies",
         "_create_oidc_provider",
+        "_create_service_linked_role",
         "_error",
         "_lookup_instance_profile",
         "_make_aws_managed_record",

@@ -32,9 +32,9 @@ class Log:
         self._place = {"logGroupName": group, "logStreamName": stream}
         self._lines: list[dict[str, Any]] = []
         self._flushed = 0.0
-        # The group may be the stack's, and the role may not make any
-        self._try(partial(self._logs.create_log_group, logGroupName=group))
-        self._open = self._try(partial(self._logs.create_log_stream, **self._place))
+        # As the service's roadmap tells (#109): denied a group that may exist, it gives up
+        may_make = self._try(partial(self._logs.create_log_group, logGroupName=group))
+        self._open = may_make and self._try(partial(self._logs.create_log_stream, **self._place))
 
     def write(self, line: str) -> None:
         """Add a line."""

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from ministack import app
-from ministack.core import iam_actions, router
+from ministack.core import iam_actions, iam_evaluator, router
 from ministack.core.responses import get_account_id, get_region
-from ministack.services import ssm
+from ministack.services import iam, ssm
 from ministack.services.cloudformation import helpers as cloudformation_helpers
 
 from localaws.emulator import wire
@@ -152,6 +152,8 @@ def _service_quotas(world: World) -> Service:
         if operation not in HANDLERS:
             return _json_refusal(ApiError("UnknownOperationException", f"no {operation} here"))
         try:
+            if operation == "RequestServiceQuotaIncrease":
+                _create_quota_role(router.extract_access_key_id(headers, query))
             asked = json.loads(body or b"{}")
             answer = HANDLERS[operation](world, asked, get_region(), get_account_id())
         except ApiError as error:
@@ -159,6 +161,24 @@ def _service_quotas(world: World) -> Service:
         return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
 
     return service
+
+
+def _create_quota_role(access_key: str) -> None:
+    """The service-linked role, which an account's first request creates as its caller."""
+    service, name = "servicequotas.amazonaws.com", "AWSServiceRoleForServiceQuotas"
+    if name in iam._roles:
+        return
+    path = f"/aws-service-role/{service}/"
+    arn = f"arn:aws:iam::{get_account_id()}:role{path}{name}"
+    asked = {"iam:AWSServiceName": service}
+    action = "iam:CreateServiceLinkedRole"
+    if iam_evaluator.enforce(access_key, action, "iam", get_region(), arn, asked) is not None:
+        raise ApiError(
+            "DependencyAccessDeniedException", "Service-linked role creation access denied."
+        )
+    iam._create_service_linked_role({"AWSServiceName": [service]})
+    record = iam._roles.pop("AWSServiceRoleForServicequotas")  # ministack's guess at the name
+    iam._roles[name] = {**record, "RoleName": name, "Arn": arn}
 
 
 def _with_faults(name: str, service: Service, world: World) -> Service:

@@ -16,7 +16,7 @@ from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
 
 pytestmark = pytest.mark.tier("test")
 
-LOGS = "/aws/imagebuilder/gpuimage-mxnet"
+LOGS = "/aws/imagebuilder/GpuImage/gpuimage-mxnet/"
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\r?\n[A-Za-z0-9+/]{40}")
 SECRETS = ("ssh_host_", "authorized_keys", "jupyter-token", "_history", "bootstrap.json")
 
@@ -55,7 +55,9 @@ def station(cloud: LocalAws, cdk: Cdk, image: str) -> Workstation:
 def test_bake_was_tested_on_a_fresh_machine_before_it_was_published(
     bakery: Bakery, image: str
 ) -> None:
-    log = "\n".join(bakery.aws.log_lines(LOGS))
+    logs = bakery.aws.client("logs").describe_log_groups(logGroupNamePrefix=LOGS)
+    (group,) = logs["logGroups"]
+    log = "\n".join(bakery.aws.log_lines(group["logGroupName"]))
     assert "nothing is left that an image must not hold" in log
     assert "no GPU: computed on the CPU: 1 x CPU ready: MXNet 1.9.1" in log
     assert "what the image brought was not installed again" in log

@@ -116,9 +116,11 @@ def test_a_type_stops_and_starts_and_keeps_the_disk(cdk: Cdk, account: Account) 
 def test_a_bare_deploy_after_one_with_a_setting_never_replaces(cdk: Cdk, account: Account) -> None:
     before, volume = account.instance(), account.root_volume()
     forgotten = cdk.deploy()  # the zone of the first deploy is forgotten
-    assert forgotten.status != 0
-    assert "availability_zone=auto (the machine has us-east-1a)" in forgotten.output
-    assert "a forgotten -c counts" in " ".join(forgotten.output.split())
+    assert forgotten.status == 0, "what is not set is what the machine has"
+    refused = cdk.deploy(availability_zone="auto")
+    assert refused.status != 0
+    assert "availability_zone=auto (the machine has us-east-1a)" in refused.output
+    assert "a forgotten -c counts" in " ".join(refused.output.split())
     assert account.instance()["InstanceId"] == before["InstanceId"]
     assert account.root_volume() == volume
 

@@ -9,7 +9,7 @@ import pytest
 from gpustation import template_settings
 from gpustation.change_set import MAX_TEMPLATE_BYTES
 from gpustation.cloud_assembly import SynthesizedStack
-from gpustation.handlers.image_choice import LOCKED, Choice, require_same_settings
+from gpustation.handlers.image_choice import DEFAULTS, LOCKED, Choice, require_same_settings
 from gpustation.handlers.responder import RefusedError
 from gpustation.settings import Settings
 from gpustation.stack_plan import plan_of_changes
@@ -162,10 +162,29 @@ def test_what_needs_a_new_machine_is_refused_by_the_choice(key: str) -> None:
     """The handler sees what the machine was chosen with, and what is wanted now."""
     chosen = resource(synthesize(), CHOICE)["Properties"]
     wanted = resource(synthesize(**{key: ANOTHER_OF_EACH[key]}), CHOICE)["Properties"]
-    choice = Choice("ami-1", "/dev/sda1", "us-east-1a", tuple(chosen[name] for name in LOCKED))
+    locked = {name: (DEFAULTS | chosen)[name] for name in LOCKED}
+    choice = Choice("ami-1", "/dev/sda1", "us-east-1a", locked)
     require_same_settings(choice, chosen)
     with pytest.raises(RefusedError, match=f"{key}={ANOTHER_OF_EACH[key]} .the machine has"):
         require_same_settings(choice, wanted)
+
+
+def test_what_is_not_set_is_no_change_of_the_machine() -> None:
+    """Image and zone are in the template only where somebody set them, so their defaults may
+    become others. The other three are in more resources than the choice: theirs must stay."""
+    bare = resource(synthesize(), CHOICE)["Properties"]
+    assert {"Image", "AvailabilityZone"}.isdisjoint(bare)
+    told = resource(synthesize(image="ubuntu-22.04", availability_zone="auto"), CHOICE)
+    assert (
+        told["Properties"].items() >= {"Image": "ubuntu-22.04", "AvailabilityZone": "auto"}.items()
+    )
+    first_release = {"Framework": "mxnet", "DiskGib": "64", "ReadyTimeoutMinutes": "30"}
+    assert bare.items() >= first_release.items(), "another default is refused by every machine"
+
+
+@pytest.mark.parametrize("name", LOCKED)
+def test_a_machine_without_a_setting_gets_the_settings_default(name: str) -> None:
+    assert DEFAULTS[name] == str(Settings.model_fields[LOCKED[name]].default)
 
 
 @pytest.mark.parametrize("key", OF_OTHER_STACKS)

@@ -97,6 +97,8 @@ def test_image_and_snapshots_go_with_their_successor_or_the_stack() -> None:
         "AssumeRolePolicyDocument"
     ]
     assert trust["Statement"][0]["Principal"] == {"Service": "imagebuilder.amazonaws.com"}
+    own = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert trust["Statement"][0]["Condition"] == {"StringEquals": own}
 
 
 def test_deletion_reaches_only_what_image_builder_made() -> None:
@@ -115,10 +117,26 @@ def test_deletion_reaches_only_what_image_builder_made() -> None:
         for name, found in synthesize_image().find_resources("AWS::IAM::Policy").items()
         if name.startswith("ImageDeletionRole")
     )
-    for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
-        if statement["Sid"] in ("DeleteImages", "DeleteSnapshots", "ReadImages"):
-            owner = {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}
-            assert statement["Condition"] == {"StringEquals": owner}
+    statements = {
+        statement["Sid"]: statement
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+    }
+    builder = {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}
+    for sid in ("DeleteImages", "ReadImages"):
+        assert statements[sid]["Condition"] == {
+            "StringEquals": builder | {"aws:ResourceTag/gpustation": "GpuImage"},
+            "Null": {"aws:ResourceTag/gpustation:framework": "false"},
+        }
+    # Image Builder puts the recipe's tags on images alone
+    assert statements["DeleteSnapshots"]["Condition"] == {"StringEquals": builder}
+
+
+def test_images_bear_the_tags_by_which_their_role_deletes_them() -> None:
+    """Of every version: another framework's image comes before the old one goes."""
+    for template in (synthesize_image(), synthesize_image(framework="pytorch")):
+        tags = properties("ImageRecipe", template)["AmiTags"]
+        assert tags["gpustation"] == "GpuImage"
+        assert "gpustation:framework" in tags
 
 
 def test_retained_images_are_not_deleted_and_say_what_they_cost() -> None:
@@ -136,6 +154,7 @@ def test_the_machines_may_do_their_work_and_nothing_else() -> None:
     actions = actions_of(synthesize_image(), "ImageRole")
     assert {name for name in actions if not name.startswith(("ssmmessages", "ec2messages"))} == {
         "imagebuilder:GetComponent",
+        "logs:CreateLogGroup",
         "logs:CreateLogStream",
         "logs:PutLogEvents",
         "s3:GetObject",
@@ -143,7 +162,9 @@ def test_the_machines_may_do_their_work_and_nothing_else() -> None:
     }
     component = actions["imagebuilder:GetComponent"]["Fn::GetAtt"]
     assert component[0].startswith("ImageComponent") and component[1] == "Arn"
-    assert "ImageLogs" in json.dumps(actions["logs:PutLogEvents"])
+    for action in ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"):
+        (group, attribute) = actions[action]["Fn::GetAtt"]
+        assert group.startswith("ImageLogs") and attribute == "Arn", "this one group"
 
 
 def test_no_role_carries_a_managed_policy() -> None:
@@ -154,13 +175,15 @@ def test_no_role_carries_a_managed_policy() -> None:
 def test_the_log_is_the_stacks_and_there_before_the_first_line() -> None:
     groups = synthesize_image().find_resources("AWS::Logs::LogGroup")
     (own,) = (name for name in groups if name.startswith("ImageLogs"))
-    recipe = properties("ImageRecipe")["Name"]
-    assert groups[own]["Properties"]["LogGroupName"] == f"/aws/imagebuilder/{recipe}"
+    start, stack_uuid = groups[own]["Properties"]["LogGroupName"]["Fn::Join"][1]
+    assert start == f"/aws/imagebuilder/GpuImage/{properties('ImageRecipe')['Name']}/"
+    # A group that the service makes again, once the stack is gone, is not the next stack's
+    assert stack_uuid == {"Fn::Select": [2, {"Fn::Split": ["/", {"Ref": "AWS::StackId"}]}]}
+    assert properties("Image")["LoggingConfiguration"] == {"LogGroupName": {"Ref": own}}
     for group in groups.values():
         assert group["DeletionPolicy"] == "Delete"
         assert group["Properties"]["RetentionInDays"] == 30
     assert own in resource(synthesize_image(), "AWS::ImageBuilder::Image")["DependsOn"]
-    assert "logs:CreateLogGroup" not in json.dumps(synthesize_image().to_json())
 
 
 def test_the_build_waits_for_its_permissions_and_the_way_out() -> None:

@@ -132,6 +132,7 @@ READING = {
     "ec2:DescribeInstanceTypeOfferings",
     "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstances",
+    "freetier:GetAccountPlanState",
     "logs:CreateLogStream",
     "logs:PutLogEvents",
     "servicequotas:GetAWSDefaultServiceQuota",
@@ -147,8 +148,27 @@ def test_the_quota_check_only_reads(mode: str) -> None:
 
 def test_only_request_may_request_and_only_this_quota() -> None:
     actions = actions_of(synthesize(quota="request"), "QuotaCheckHandler")
-    assert set(actions) - READING == {"servicequotas:RequestServiceQuotaIncrease"}
+    assert set(actions) - READING == {
+        "iam:CreateServiceLinkedRole",
+        "servicequotas:RequestServiceQuotaIncrease",
+    }
     assert "ec2/L-DB2E81BA" in json.dumps(actions["servicequotas:RequestServiceQuotaIncrease"])
+
+
+def test_request_may_create_the_role_of_service_quotas_and_no_other() -> None:
+    """An account's first request creates it, with the permissions of who requests."""
+    (created,) = (
+        statement
+        for policy in synthesize(quota="request").find_resources("AWS::IAM::Policy").values()
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if "CreateServiceLinkedRole" in json.dumps(statement)
+    )
+    assert created["Action"] == "iam:CreateServiceLinkedRole"
+    assert created["Resource"]["Fn::Join"][1][-1] == (
+        ":role/aws-service-role/servicequotas.amazonaws.com/AWSServiceRoleForServiceQuotas"
+    )
+    service = {"iam:AWSServiceName": "servicequotas.amazonaws.com"}
+    assert created["Condition"] == {"StringEquals": service}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The constructs in someone else's app."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aws_cdk import App, Duration, Stack
@@ -61,6 +63,37 @@ def test_two_machines_share_the_functions(stack: Stack) -> None:
     for name in ("First", "Second"):
         ImageChoice(stack, name, instance_type="g5.xlarge", ready_timeout=Duration.hours(1))
     Template.from_stack(stack).resource_count_is("AWS::Lambda::Function", 1)
+
+
+def policies(stack: Stack) -> list[list[dict[str, Any]]]:
+    """The statements of each policy."""
+    found = Template.from_stack(stack).find_resources("AWS::IAM::Policy").values()
+    return [policy["Properties"]["PolicyDocument"]["Statement"] for policy in found]
+
+
+def test_what_shares_a_function_shares_its_statements(stack: Stack) -> None:
+    """IAM takes a Sid once per policy, and refuses the others at deploy time."""
+    for name, instance_type, image in (
+        ("First", "g5.xlarge", "ubuntu-22.04"),
+        ("Second", "p4d.24xlarge", "/my/own"),
+        ("Third", "g5.xlarge", "ubuntu-22.04"),
+    ):
+        ImageChoice(stack, name, instance_type=instance_type, image=image)
+        QuotaCheck(stack, f"{name}Check", instance_type=instance_type, mode="request")
+    choice, check = policies(stack)
+    for statements in (choice, check):
+        sids = [statement["Sid"] for statement in statements]
+        assert sorted(sids) == sorted(set(sids))
+    if not any(statement["Sid"] == "ReadImageId" for statement in choice):
+        choice, check = check, choice
+    reached = {
+        statement["Sid"]: json.dumps(statement["Resource"]) for statement in (*choice, *check)
+    }
+    for part in ("/ubuntu/server/22.04/", ":parameter/my/own"):
+        assert reached["ReadImageId"].count(part) == 1
+    for part in ("ec2/L-DB2E81BA", "ec2/L-417A185B"):
+        assert reached["RequestQuota"].count(part) == 1
+    assert reached["ReadStack"].count("AWS::StackId") == 1
 
 
 def test_fails_when_the_type_cannot_run_the_framework(stack: Stack, root: Path) -> None:

@@ -34,6 +34,22 @@ def calls(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("command", [OPEN.ssh, OPEN.jupyter])
+def test_no_key_of_an_agent_is_offered(tmp_path: Path, command: str) -> None:
+    """The AWS CLI starts ssh in its own environment, and with ``-i`` alone."""
+    stub = tmp_path / "aws"
+    stub.write_text('#!/bin/sh\nprintf %s "${SSH_AUTH_SOCK-unset}" >>${0%/*}/socket\n')
+    stub.chmod(0o755)
+    subprocess.run(
+        ["sh", "-c", command],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SSH_AUTH_SOCK": "/tmp/agent"},
+        stdin=subprocess.DEVNULL,
+        check=True,
+        timeout=30,
+    )
+    assert (tmp_path / "socket").read_text() == ""
+
+
 def run(command: str, folder: Path) -> list[tuple[list[str], str]]:
     """The calls of ``aws`` that the command makes."""
     subprocess.run(

@@ -201,6 +201,22 @@ def test_a_role_that_may_not_log_has_no_log_and_the_build_goes_on(
     assert aws.log_lines("/aws/imagebuilder/probe") == []
 
 
+def test_a_role_that_may_not_make_the_group_has_no_log_though_it_exists(
+    stack: Stack, aws: LocalAws
+) -> None:
+    resources = image_stack(GOOD)
+    logging = {"LogGroupName": {"Ref": "Log"}}
+    resources["Image"]["Properties"]["LoggingConfiguration"] = logging
+    resources["Log"]["Properties"]["LogGroupName"] = "/aws/imagebuilder/mine"
+    writes = ["logs:CreateLogStream", "logs:PutLogEvents"]
+    for actions in (writes, ["logs:CreateLogGroup", *writes]):
+        resources["Role"] = role("ec2", Action=actions, Resource={"Fn::GetAtt": ["Log", "Arn"]})
+        assert stack.create(resources) == "CREATE_COMPLETE"
+        lines = aws.log_lines("/aws/imagebuilder/mine")
+        assert bool(lines) == ("logs:CreateLogGroup" in actions)
+        assert stack.delete() == "DELETE_COMPLETE"
+
+
 def test_changed_document_without_a_new_version_is_refused(stack: Stack) -> None:
     stack.create(image_stack(GOOD))
     other = document(build=[bash("false")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import boto3
@@ -14,6 +15,7 @@ from localaws import LocalAws
 
 P_QUOTA = "L-417A185B"
 SPOT_QUOTA = "L-3819A6DF"
+QUOTA_ROLE = "AWSServiceRoleForServiceQuotas"
 ASK = {"ServiceCode": "ec2", "QuotaCode": G_QUOTA}
 
 
@@ -77,6 +79,63 @@ def test_request_is_filed_once(aws: LocalAws, quotas: Any) -> None:
     with pytest.raises(ClientError) as again:
         quotas.request_service_quota_increase(**ASK, DesiredValue=96)
     assert code(again) == "ResourceAlreadyExistsException"
+
+
+def test_the_first_request_creates_a_role_as_its_caller(aws: LocalAws) -> None:
+    iam, sts = aws.client("iam"), aws.client("sts")
+    if any(r["RoleName"] == QUOTA_ROLE for r in iam.list_roles()["Roles"]):
+        iam.delete_service_linked_role(RoleName=QUOTA_ROLE)  # another test's request
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = iam.create_role(RoleName="asker", AssumeRolePolicyDocument=document)["Role"]
+
+    def asks() -> str:
+        session = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="asks")["Credentials"]
+        client = boto3.client(
+            "service-quotas",
+            endpoint_url=aws.url,
+            region_name=aws.region,
+            aws_access_key_id=session["AccessKeyId"],
+            aws_secret_access_key=session["SecretAccessKey"],
+            aws_session_token=session["SessionToken"],
+        )
+        try:
+            client.request_service_quota_increase(**ASK, DesiredValue=80)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return ""
+
+    def allow(*statements: dict[str, Any]) -> None:
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", **s} for s in statements],
+        }
+        iam.put_role_policy(RoleName="asker", PolicyName="x", PolicyDocument=json.dumps(policy))
+
+    request = {"Action": "servicequotas:RequestServiceQuotaIncrease", "Resource": "*"}
+    path = f"aws-service-role/servicequotas.amazonaws.com/{QUOTA_ROLE}"
+    create = {
+        "Action": "iam:CreateServiceLinkedRole",
+        "Resource": f"arn:aws:iam::{aws.account}:role/{path}",
+        "Condition": {"StringEquals": {"iam:AWSServiceName": "servicequotas.amazonaws.com"}},
+    }
+    try:
+        allow(request)
+        assert asks() == "DependencyAccessDeniedException"
+        of_others = {"StringEquals": {"iam:AWSServiceName": "spot.amazonaws.com"}}
+        allow(request, create | {"Condition": of_others})
+        assert asks() == "DependencyAccessDeniedException"
+        allow(request, create)
+        assert asks() == ""
+        made = iam.get_role(RoleName=QUOTA_ROLE)["Role"]
+        assert made["Arn"] == create["Resource"]
+        assert not any(row.id == QUOTA_ROLE for row in aws.leftovers())
+        aws.control.reset()
+        allow(request)
+        assert asks() == "", "the role exists"
+    finally:
+        iam.delete_role_policy(RoleName="asker", PolicyName="x")
+        iam.delete_role(RoleName="asker")
 
 
 def test_earlier_request_is_found_by_status(aws: LocalAws, quotas: Any) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gpustation.handlers import aws_calls
+from gpustation.handlers import account_plan, aws_calls
 from tests.unit.stubbed_aws import Event, StubbedAws, make_event
 
 
@@ -35,5 +35,6 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def sleep(seconds: float) -> None:
             told.append(seconds)
 
-    monkeypatch.setattr(aws_calls, "time", Clock)
+    for module in (aws_calls, account_plan):
+        monkeypatch.setattr(module, "time", Clock)
     return told

@@ -38,8 +38,9 @@ class StubbedAws:
             "aws_access_key_id": "x",
             "aws_secret_access_key": "x",
         }
-        names = ("ec2", "ssm", "service-quotas", "cloudformation")
+        names = ("ec2", "ssm", "service-quotas", "cloudformation", "freetier")
         self.clients = {name: boto3.client(name, **keys) for name in names}  # type: ignore[call-overload]
+        self._asked = {"freetier": False}
         self.stubbers = {name: Stubber(client) for name, client in self.clients.items()}
         for stubber in self.stubbers.values():
             stubber.activate()
@@ -48,11 +49,17 @@ class StubbedAws:
         self, service: str, operation: str, answer: dict[str, Any], expected: Any = None
     ) -> None:
         """The next call of the service gets this answer, if its parameters are as expected."""
+        self._asked[service] = True
         self.stubbers[service].add_response(operation, answer, expected)
 
     def fail(self, service: str, operation: str, code: str, status: int = 400) -> None:
         """The next call of the service fails with this code."""
+        self._asked[service] = True
         self.stubbers[service].add_client_error(operation, code, http_status_code=status)
+
+    def asked(self, service: str) -> bool:
+        """Whether a client is there: the free plan's only where a test sets an answer of it."""
+        return self._asked.get(service, True)
 
     def assert_all_asked(self) -> None:
         """Every answer that was set has been asked for."""

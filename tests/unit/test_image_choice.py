@@ -164,6 +164,15 @@ def test_fails_when_the_image_does_not_exist(aws: StubbedAws, event: MakeEvent) 
     assert "does not exist in us-east-1" in refusal(event("Create", properties(Image=AMI)), aws)
 
 
+def test_an_image_that_is_not_shown_may_be_disabled_or_not_allowed(
+    aws: StubbedAws, event: MakeEvent
+) -> None:
+    aws.answer("ec2", "describe_images", {"Images": []})
+    text = refusal(event("Create", properties(Image=AMI)), aws)
+    for words in ("does not exist", "not shared", "is disabled", "Allowed AMIs"):
+        assert words in text
+
+
 def test_fails_when_the_parameter_does_not_exist(aws: StubbedAws, event: MakeEvent) -> None:
     aws.fail("ssm", "get_parameter", "ParameterNotFound")
     text = refusal(event("Create", properties(Image="baked")), aws)
@@ -248,13 +257,56 @@ def test_fails_when_the_zone_does_not_offer_the_type(
     assert words in refusal(event("Create", properties(AvailabilityZone=zone)), aws)
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("OptInRequired", "the account is not signed up for EC2 yet"),
+        ("AuthFailure", "the account may not use EC2 in this region"),
+        ("UnsupportedOperation", "DescribeImages: UnsupportedOperation"),
+    ],
+)
+def test_fails_in_words_when_the_account_may_not_ask(
+    aws: StubbedAws, event: MakeEvent, code: str, words: str
+) -> None:
+    aws.fail("ec2", "describe_images", code, 401)
+    text = refusal(event("Create", properties(Image=AMI)), aws)
+    assert text.startswith("cannot choose image and zone: ")
+    assert words in text and code in text
+
+
+def test_fails_in_one_line_when_an_answer_lacks_what_it_must_have(
+    aws: StubbedAws, event: MakeEvent
+) -> None:
+    aws.answer("ec2", "describe_images", {"Images": [{"Architecture": "x86_64"}]})
+    text = refusal(event("Create", properties(Image=AMI)), aws)
+    assert "an answer that was not understood (KeyError: 'ImageId')" in text
+    answer_parameter(aws, UBUNTU)
+    answer_image(aws)
+    aws.answer("ec2", "describe_availability_zones", {"AvailabilityZones": []})
+    aws.answer("ec2", "describe_instance_type_offerings", {"InstanceTypeOfferings": []})
+    with pytest.raises(RefusedError, match="availability zones: AWS named none"):
+        image_choice.decide(event("Create", properties()), aws.clients["ec2"], aws.clients["ssm"])
+
+
+@pytest.mark.parametrize("changes", [{"Architecture": None}, {"BlockDeviceMappings": [{}]}])
+def test_fails_when_the_image_does_not_tell_what_it_is(
+    aws: StubbedAws, event: MakeEvent, changes: dict[str, Any]
+) -> None:
+    told = {key: value for key, value in (image() | changes).items() if value is not None}
+    aws.answer("ec2", "describe_images", {"Images": [told]}, {"ImageIds": [AMI]})
+    assert refusal(event("Create", properties(Image=AMI)), aws).startswith(f"image={AMI} ({AMI})")
+
+
 def test_fails_when_aws_cannot_be_asked(aws: StubbedAws, event: MakeEvent) -> None:
     aws.fail("ssm", "get_parameter", "ThrottlingException")
     assert "deploy again, nothing was created" in refusal(event("Create", properties()), aws)
 
 
 class TestUpdate:
-    physical_id = f"{AMI};/dev/sda1;us-east-1b;ubuntu-22.04;mxnet;64;auto;30"
+    physical_id = (
+        f"{AMI};/dev/sda1;us-east-1b;Image=ubuntu-22.04;Framework=mxnet;DiskGib=64;"
+        "AvailabilityZone=auto;ReadyTimeoutMinutes=30"
+    )
 
     def update(self, make: MakeEvent, **changes: str) -> Event:
         request = make("Update", properties(**changes), properties())
@@ -297,6 +349,49 @@ class TestUpdate:
         assert decide(self.update(event), aws).physical_id == self.physical_id
 
 
-def test_the_answer_survives_its_way_through_cloudformation() -> None:
-    choice = image_choice.Choice(AMI, "/dev/sda1", "us-east-1b", ("/a/b", "mxnet", "64"))
-    assert image_choice.Choice.parse(choice.physical_id) == choice
+class TestUpdateOfTheFirstRelease(TestUpdate):
+    """Its physical ids have the values without names."""
+
+    physical_id = f"{AMI};/dev/sda1;us-east-1b;ubuntu-22.04;mxnet;64;auto;30"
+
+
+@pytest.mark.parametrize("given", [{}, {"Framework": "mxnet"}])
+@pytest.mark.parametrize(
+    "physical_id",
+    [
+        f"{AMI};/dev/sda1;us-east-1b;/my/own;mxnet;64;us-east-1b;30",
+        f"{AMI};/dev/sda1;us-east-1b;Image=/my/own;Framework=mxnet;Spot=true",
+    ],
+)
+def test_what_is_not_given_is_what_the_machine_has(
+    aws: StubbedAws, event: MakeEvent, given: dict[str, str], physical_id: str
+) -> None:
+    update = event("Update", {"InstanceType": "g5.xlarge"} | given, properties())
+    answer = decide(update | {"PhysicalResourceId": physical_id}, aws)
+    assert answer.physical_id == physical_id
+    assert answer.data["ImageId"] == AMI
+
+
+def test_a_setting_that_the_machine_is_older_than_has_the_value_of_before(
+    aws: StubbedAws, event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(image_choice.LOCKED, "Spot", "spot")
+    monkeypatch.setitem(image_choice.BEFORE, "Spot", "false")
+    old = TestUpdateOfTheFirstRelease.physical_id
+    same, other = (
+        event("Update", properties(Spot=value), properties()) | {"PhysicalResourceId": old}
+        for value in ("false", "true")
+    )
+    assert decide(same, aws).physical_id == old
+    assert "spot=true (the machine has false)" in refusal(other, aws)
+
+
+def test_a_new_machine_gets_the_defaults_of_what_is_not_given(
+    aws: StubbedAws, event: MakeEvent
+) -> None:
+    answer_parameter(aws, UBUNTU)
+    answer_image(aws)
+    answer_zones(aws, "us-east-1b")
+    answer = decide(event("Create", {"InstanceType": "g4dn.xlarge"}), aws)
+    assert answer.physical_id == TestUpdate.physical_id
+    assert image_choice.Choice.parse(answer.physical_id).answer() == answer

@@ -1,11 +1,12 @@
 """The quota handler against stubbed AWS answers, both ways of every branch."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from gpustation.handlers import quota_check
+from gpustation.handlers import account_plan, quota_check
 from gpustation.handlers.quota_check import Clients
 from gpustation.handlers.responder import MAX_REASON, Answer, RefusedError
 from tests.unit.stubbed_aws import LONG_AGO, STACK_ID, Event, SerialPool, StubbedAws
@@ -74,9 +75,8 @@ def answer_all(aws: StubbedAws, limit: float, *instances: dict[str, Any]) -> Non
 
 
 def decide(event: Event, aws: StubbedAws) -> Answer:
-    clients = Clients(
-        aws.clients["cloudformation"], aws.clients["ec2"], aws.clients["service-quotas"]
-    )
+    names = ("cloudformation", "ec2", "service-quotas", "freetier")
+    clients = Clients(*(aws.clients[name] for name in names if aws.asked(name)))
     return quota_check.decide(event, clients, SerialPool())
 
 
@@ -199,6 +199,191 @@ def test_a_permission_that_comes_late_is_in_time(
     answer_all(aws, 4)
     assert "4 free" in message(event("Create", properties()), aws)
     assert pauses == [1.0, 2.0]
+
+
+NO_VALUE = {"ErrorReason": {"ErrorCode": "DEPENDENCY_SERVICE_ERROR", "ErrorMessage": "try again"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (NO_VALUE, "(DEPENDENCY_SERVICE_ERROR)"),
+        ({}, "(a value of None)"),
+        ({"Value": math.nan}, "(a value of nan)"),
+        ({"Value": math.inf}, "(a value of inf)"),
+    ],
+)
+def test_a_quota_without_a_number_is_unknown(
+    aws: StubbedAws, event: MakeEvent, value: dict[str, Any], words: str
+) -> None:
+    told = {key: row for key, row in quota(0)["Quota"].items() if key != "Value"}
+    aws.answer("service-quotas", "get_service_quota", {"Quota": told | value})
+    answer_instances(aws)
+    answer_zones(aws)
+    answer_requests(aws)
+    text = message(event("Create", properties()), aws)
+    assert text.startswith("UNKNOWN whether the quota suffices: quota L-DB2E81BA:")
+    assert words in text
+
+
+def test_a_quota_without_a_name_is_known_by_its_code(aws: StubbedAws, event: MakeEvent) -> None:
+    told = {key: row for key, row in quota(8)["Quota"].items() if key != "QuotaName"}
+    aws.answer("service-quotas", "get_service_quota", {"Quota": told})
+    answer_instances(aws)
+    answer_zones(aws)
+    answer_requests(aws)
+    assert "(limit 8, in use 0; the quota, L-DB2E81BA" in message(
+        event("Create", properties()), aws
+    )
+
+
+@pytest.mark.parametrize("row", [{}, {"InstanceType": "g5.xlarge", "InstanceId": "i-1"}])
+def test_an_instance_without_a_state_makes_the_use_unknown(
+    aws: StubbedAws, event: MakeEvent, row: dict[str, Any]
+) -> None:
+    aws.answer("service-quotas", "get_service_quota", quota(8))
+    answer_instances(aws, row)
+    answer_zones(aws)
+    answer_requests(aws)
+    text = message(event("Create", properties()), aws)
+    assert "UNKNOWN whether the quota suffices: an answer that was not understood (Key" in text
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({}, "request without an id for unknown vCPUs"),
+        ({"Id": "r1", "DesiredValue": math.inf}, "request r1 for unknown vCPUs"),
+    ],
+)
+def test_an_open_request_without_its_numbers_is_still_told(
+    aws: StubbedAws, event: MakeEvent, row: dict[str, Any], words: str
+) -> None:
+    aws.answer("service-quotas", "get_service_quota", quota(0))
+    answer_instances(aws)
+    answer_zones(aws)
+    answer_requests(aws, {"Status": "PENDING"} | row, {})
+    assert words in refusal(event("Create", properties()), aws)
+
+
+def test_no_zone_at_all_is_no_statement_about_the_type(aws: StubbedAws, event: MakeEvent) -> None:
+    aws.answer("service-quotas", "get_service_quota", quota(8))
+    answer_instances(aws)
+    aws.answer("ec2", "describe_availability_zones", {"AvailabilityZones": []})
+    answer_requests(aws)
+    assert "8 free" in message(event("Create", properties()), aws)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("OptInRequired", "the account is not signed up for EC2 yet"),
+        ("AuthFailure", "the account may not use EC2 in this region"),
+    ],
+)
+def test_an_account_that_may_not_ask_is_told_so_in_words(
+    aws: StubbedAws, event: MakeEvent, code: str, words: str
+) -> None:
+    aws.answer("service-quotas", "get_service_quota", quota(8))
+    aws.fail("ec2", "describe_instances", code, 401)
+    answer_zones(aws)
+    answer_requests(aws)
+    text = message(event("Create", properties()), aws)
+    assert text.startswith("UNKNOWN") and words in text and code in text
+
+
+@pytest.mark.parametrize("missing", ["Framework", "Generation", "Mode"])
+def test_a_property_that_another_version_lacks_has_its_default(
+    aws: StubbedAws, event: MakeEvent, missing: str
+) -> None:
+    less = {key: value for key, value in properties().items() if key != missing}
+    answer_all(aws, 8)
+    assert "8 free" in message(event("Create", less), aws)
+    for new, old in ((less, properties()), (properties(), less)):
+        aws.answer("cloudformation", "describe_stacks", stack_status("UPDATE_IN_PROGRESS"))
+        answer_all(aws, 8)
+        assert "starts no machine" in message(event("Update", new, old), aws)
+
+
+@pytest.mark.parametrize("answer", [{"Stacks": []}, stack_status("UPDATE_ROLLBACK_FAILED")])
+def test_a_stack_that_is_not_told_of_may_be_going_back(
+    aws: StubbedAws, event: MakeEvent, answer: dict[str, Any]
+) -> None:
+    aws.answer("cloudformation", "describe_stacks", answer)
+    update = event("Update", properties(), properties(Generation="2"))
+    assert "going back" in message(update, aws)
+
+
+class TestFreePlan:
+    """Its accounts launch no GPU type, whatever the quota."""
+
+    def tell(self, aws: StubbedAws, kind: str, status: str = "ACTIVE") -> None:
+        answer = {"accountId": "1" * 12, "accountPlanType": kind, "accountPlanStatus": status}
+        aws.answer("freetier", "get_account_plan_state", answer)
+
+    def test_is_refused_with_what_to_do(self, aws: StubbedAws, event: MakeEvent) -> None:
+        self.tell(aws, "FREE")
+        answer_all(aws, 8)
+        text = refusal(event("Create", properties()), aws)
+        assert text.startswith("this account is on AWS's free plan, which launches no GPU type")
+        assert "upgrade it to the paid plan" in text
+        assert "quota=warn" in text
+        assert "quota too small" not in text
+
+    def test_comes_before_a_quota_that_is_too_small(
+        self, aws: StubbedAws, event: MakeEvent
+    ) -> None:
+        self.tell(aws, "FREE")
+        answer_all(aws, 0)
+        first, second, *_ = refusal(event("Create", properties(Mode="request")), aws).splitlines()
+        assert "free plan" in first, "and nothing is filed"
+        assert second.startswith("quota too small")
+
+    def test_is_only_said_with_warn(self, aws: StubbedAws, event: MakeEvent) -> None:
+        self.tell(aws, "FREE")
+        answer_all(aws, 8)
+        text = message(event("Create", properties(Mode="warn")), aws)
+        assert text.startswith("FREE PLAN, only warned of (quota=warn): this account is on")
+
+    @pytest.mark.parametrize(
+        ("kind", "status"), [("PAID", "ACTIVE"), ("FREE", "EXPIRED"), ("FREE", "NOT_STARTED")]
+    )
+    def test_another_state_is_silent(
+        self, aws: StubbedAws, event: MakeEvent, kind: str, status: str
+    ) -> None:
+        self.tell(aws, kind, status)
+        answer_all(aws, 8)
+        assert "plan" not in message(event("Create", properties()), aws)
+
+    @pytest.mark.parametrize(
+        "code", ["ResourceNotFoundException", "ValidationException", "InternalServerException"]
+    )
+    def test_unknown_is_silent(self, aws: StubbedAws, event: MakeEvent, code: str) -> None:
+        aws.fail("freetier", "get_account_plan_state", code)
+        answer_all(aws, 8)
+        assert "plan" not in message(event("Create", properties()), aws)
+
+    def test_denied_is_silent_after_a_moment(
+        self, aws: StubbedAws, event: MakeEvent, pauses: list[float]
+    ) -> None:
+        for _ in range(4):
+            aws.fail("freetier", "get_account_plan_state", "AccessDeniedException")
+        answer_all(aws, 8)
+        assert "plan" not in message(event("Create", properties()), aws)
+        assert sum(pauses) <= account_plan.PATIENCE_SECONDS
+
+    def test_a_deploy_that_starts_no_machine_goes_on(
+        self, aws: StubbedAws, event: MakeEvent
+    ) -> None:
+        self.tell(aws, "FREE")
+        aws.answer("cloudformation", "describe_stacks", stack_status("UPDATE_IN_PROGRESS"))
+        answer_all(aws, 8)
+        assert "starts no machine" in message(event("Update", properties(), properties()), aws)
+
+    @pytest.mark.parametrize("partition", ["aws-cn", "aws-us-gov"])
+    def test_other_partitions_have_none(self, partition: str) -> None:
+        assert account_plan.client(partition) is None
+        assert account_plan.is_free(None) is False
 
 
 def test_unknown_use_is_unknown_unless_the_limit_alone_decides(
@@ -343,15 +528,29 @@ class TestRequest:
         [
             ("ResourceAlreadyExistsException", "a request is open"),
             ("QuotaExceededException", "not filed, QuotaExceededException"),
-            ("DependencyAccessDeniedException", "not filed"),
+            (
+                "DependencyAccessDeniedException",
+                "aws iam create-service-linked-role --aws-service-name servicequotas.amazonaws.com",
+            ),
         ],
     )
     def test_what_becomes_of_the_request_is_said(
         self, aws: StubbedAws, event: MakeEvent, code: str, words: str
     ) -> None:
         answer_all(aws, 0)
-        aws.fail("service-quotas", "request_service_quota_increase", code)
+        for _ in range(9):  # a denial may be a policy that is not in force yet
+            aws.fail("service-quotas", "request_service_quota_increase", code)
+            if not code.endswith("DeniedException"):
+                break
         assert words in refusal(event("Create", self.event_properties), aws)
+
+    def test_an_answer_without_an_id_is_said_as_such(
+        self, aws: StubbedAws, event: MakeEvent
+    ) -> None:
+        answer_all(aws, 0)
+        aws.answer("service-quotas", "request_service_quota_increase", {"RequestedQuota": {}})
+        text = refusal(event("Create", self.event_properties), aws)
+        assert "filed for 4 vCPUs: request without an id (status unknown)" in text
 
     def test_nothing_is_filed_when_the_quota_suffices(
         self, aws: StubbedAws, event: MakeEvent

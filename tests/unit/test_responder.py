@@ -3,12 +3,13 @@
 import http.server
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from gpustation.handlers import responder
+from gpustation.handlers import image_choice, quota_check, responder
 from gpustation.handlers.responder import Answer, RefusedError, respond
 from tests.unit.stubbed_aws import Event
 
@@ -21,7 +22,10 @@ class AnswerAddress(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: list[dict[str, Any]] = []
+        self.sizes: list[int] = []
         self.failures_first = 0
+        self.hang_up = False
+        """Failures are no answer at all, instead of status 503."""
 
     @property
     def url(self) -> str:
@@ -35,11 +39,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.server.failures_first:
             self.server.failures_first -= 1
+            if self.server.hang_up:
+                self.wfile.write(b"no HTTP\r\n\r\n")
+                return
             self.send_response(503)
         elif self.headers.get("Content-Type"):
             self.send_response(403)
         else:
             self.server.answers.append(json.loads(body))
+            self.server.sizes.append(len(body))
             self.send_response(200)
         self.end_headers()
 
@@ -119,10 +127,111 @@ def test_a_long_reason_is_cut_to_what_is_shown(address: AnswerAddress, request_:
     assert len(address.answers[0]["Reason"]) == responder.MAX_REASON
 
 
+@pytest.mark.parametrize("hang_up", [False, True])
 def test_an_answer_not_taken_at_once_is_sent_again(
+    address: AnswerAddress, request_: Event, monkeypatch: pytest.MonkeyPatch, hang_up: bool
+) -> None:
+    monkeypatch.setattr(responder, "_PUT_PAUSES", (0.0, 0.0, 0.0))
+    address.failures_first, address.hang_up = 2, hang_up
+    respond(request_, None, lambda _event: Answer("id-1"))
+    (answer,) = address.answers
+    assert answer["Status"] == "SUCCESS"
+
+
+def test_an_answer_that_nobody_takes_does_not_become_another_one(
     address: AnswerAddress, request_: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(responder, "_PUT_PAUSES", (0.0, 0.0, 0.0))
-    address.failures_first = 2
-    respond(request_, None, lambda _event: Answer("id-1"))
-    assert len(address.answers) == 1
+    address.failures_first = 4
+    with pytest.raises(OSError, match="503"):  # Lambda then runs the function again
+        respond(request_, None, lambda _event: Answer("id-1"))
+    assert address.answers == []
+
+
+@pytest.mark.parametrize("letter", ["x", "\n", "ü", "\x00"])
+def test_a_reason_is_cut_to_what_cloudformation_takes(
+    address: AnswerAddress, request_: Event, letter: str
+) -> None:
+    update = request_ | {"RequestType": "Update", "PhysicalResourceId": "i" * 1024}
+    respond(update, None, refuse(letter * 5000))
+    (answer,) = address.answers
+    assert answer["Status"] == "FAILED"
+    assert answer["PhysicalResourceId"] == "i" * 1024
+    assert answer["Reason"].startswith(letter * 200)
+    assert address.sizes[0] <= responder.MAX_ANSWER_BYTES
+
+
+@pytest.mark.parametrize(
+    "answer", [Answer("i" * 1025), Answer("id", {"Message": "x" * 4096})], ids=["id", "data"]
+)
+def test_an_answer_that_cloudformation_would_not_take_fails_in_one_line(
+    address: AnswerAddress, request_: Event, answer: Answer
+) -> None:
+    respond(request_, None, lambda _event: answer)
+    assert address.answers[0]["Status"] == "FAILED"
+    assert "CloudFormation takes 4096 and 1024" in address.answers[0]["Reason"]
+    assert address.sizes[0] <= responder.MAX_ANSWER_BYTES
+
+
+class LittleTime:
+    """Lambda's context, a tenth of a second before the answer is due."""
+
+    log_group_name = "/aws/lambda/x"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(responder.OUT_OF_TIME_SECONDS * 1000) + 100
+
+
+def slowly(address: AnswerAddress) -> Callable[[Any], Answer]:
+    """Decides only when somebody else has answered, as a call that hangs does."""
+
+    def decide(_event: Any) -> Answer:
+        deadline = time.monotonic() + 10
+        while not address.answers and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return Answer("too late")
+
+    return decide
+
+
+def test_out_of_time_is_answered_in_time_and_once(address: AnswerAddress, request_: Event) -> None:
+    respond(request_, LittleTime(), slowly(address))
+    (answer,) = address.answers
+    assert answer["Status"] == "FAILED"
+    assert answer["Reason"].startswith("AWS did not answer within the function's time")
+    assert "/aws/lambda/x" in answer["Reason"]
+
+
+def test_out_of_time_a_quota_is_unknown_and_the_deploy_goes_on(
+    address: AnswerAddress, request_: Event
+) -> None:
+    respond(request_, LittleTime(), slowly(address), quota_check.unknown)
+    (answer,) = address.answers
+    assert answer["Status"] == "SUCCESS"
+    assert answer["Data"]["Message"].startswith("UNKNOWN whether the quota suffices: AWS did not")
+
+
+def test_in_time_nothing_is_answered_later(address: AnswerAddress, request_: Event) -> None:
+    respond(request_, LittleTime(), lambda _event: Answer("id-1"))
+    time.sleep(0.2)
+    assert [answer["PhysicalResourceId"] for answer in address.answers] == ["id-1"]
+
+
+@pytest.mark.parametrize(
+    ("on_event", "status"), [(quota_check.on_event, "SUCCESS"), (image_choice.on_event, "FAILED")]
+)
+def test_without_clients_there_is_an_answer_too(
+    address: AnswerAddress,
+    request_: Event,
+    monkeypatch: pytest.MonkeyPatch,
+    on_event: Callable[[Event, object], None],
+    status: str,
+) -> None:
+    """The clients are made before anything is decided; here without a region."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    on_event(request_, None)
+    (answer,) = address.answers
+    assert answer["Status"] == status
+    assert "NoRegionError: You must specify a region." in answer["Reason"] + str(answer["Data"])

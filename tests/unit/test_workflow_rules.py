@@ -114,3 +114,25 @@ def test_the_documentation_tells_what_the_guard_allows() -> None:
         for words, cell in zip(limits.values(), row[2:], strict=True):
             allowed = effect is Effect.NOTHING or effect.word in words
             assert cell == ("deploys" if allowed else "ends"), row
+
+
+RUN_BY_PEOPLE_AND_JOBS = [
+    *(ROOT / name for name in ("Makefile", "README.md", ".ci/run")),
+    *(ROOT / "ci").iterdir(),
+    *(ROOT / "docs").rglob("*.md"),
+    *FILES,
+]
+
+
+def test_nothing_that_is_installed_runs_a_script_of_its_own() -> None:
+    """A package that is built from source, or has an install script, runs code before any check."""
+    calls = []
+    for file in RUN_BY_PEOPLE_AND_JOBS:
+        for line in file.read_text().splitlines():
+            if re.search(r"\bnpm (ci|install|i)\b", line):
+                calls.append(line)
+                assert "--ignore-scripts" in line, f"{file}: {line}"
+            if re.search(r"\bpip3? install\b", line):
+                calls.append(line)
+                assert "--only-binary :all:" in line, f"{file}: {line}"
+    assert len(calls) >= 5, "the Makefile's, at least"

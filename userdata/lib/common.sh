@@ -171,18 +171,18 @@ apt_update() {
 # own_sources: a folder with the distribution's own apt sources: sources.list, and what Ubuntu and
 # Debian put beside it. Prints nothing if no source is in them, as with a mirror in another file.
 own_sources() {
-  local list parts file folder
+  local list parts file copies
   eval "$(apt-config shell list Dir::Etc::sourcelist/f parts Dir::Etc::sourceparts/d)"
-  folder=$(mktemp -d)
+  copies=$(mktemp -d)
   for file in "$list" "$parts"{ubuntu,debian}.sources; do
     if grep -qsE '^[[:space:]]*(deb|Types:)' "$file"; then
-      ln -s "$file" "$folder"
+      ln -s "$file" "$copies"
     fi
   done
-  if rmdir "$folder" 2>/dev/null; then
+  if rmdir "$copies" 2>/dev/null; then
     return
   fi
-  printf '%s\n' "$folder"
+  printf '%s\n' "$copies"
 }
 
 apt_install() {

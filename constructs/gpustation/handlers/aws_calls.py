@@ -20,11 +20,31 @@ RETRIES = Config(
 )
 """Throttling is retried by the SDK, with back-off: a throttle is never an answer."""
 
-DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
+DENIED = frozenset(
+    {
+        *("AccessDenied", "AccessDeniedException", "UnauthorizedOperation"),
+        "DependencyAccessDeniedException",
+    }
+)
 """What IAM answers, in the spellings of the services."""
+
+MEANINGS = {
+    "AuthFailure": "the account may not use EC2 in this region: a new account is still being "
+    "verified (up to 24 hours), or the region is not enabled for it",
+    "DependencyAccessDeniedException": "the first request of an account creates the service-linked "
+    "role of Service Quotas, and this was denied; an administrator runs: aws iam "
+    "create-service-linked-role --aws-service-name servicequotas.amazonaws.com",
+    "OptInRequired": "the account is not signed up for EC2 yet: finish its registration with a "
+    "payment method (a new account waits up to 24 hours), or enable the region for it",
+}
+"""Codes that say nothing to a person, in words, with the remedy."""
 
 NEW_ROLE_SECONDS = 60.0
 """How long a role's fresh policy may take until every service obeys it (aws-cdk #37675)."""
+
+
+NOT_UNDERSTOOD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading an answer raises that lacks what the documentation promises."""
 
 
 class UnknownError(Exception):
@@ -39,8 +59,9 @@ def ask(what: str, call: Callable[[], T]) -> T:
         call: Makes one request; the SDK inside retries throttling.
 
     Raises:
-        UnknownError: After denial for ``NEW_ROLE_SECONDS``, throttling that lasted, or a network
-            fault. Other errors of the service are the caller's: they are answers.
+        UnknownError: After denial for ``NEW_ROLE_SECONDS``, throttling that lasted, a network
+            fault, or an account that may not ask at all. Other errors of the service are the
+            caller's: they are answers.
     """
     deadline = time.monotonic() + NEW_ROLE_SECONDS
     pause = 1.0
@@ -48,10 +69,12 @@ def ask(what: str, call: Callable[[], T]) -> T:
         try:
             return call()
         except ClientError as error:
-            code = error.response["Error"]["Code"]
+            code = error_code(error)
             if code in DENIED and time.monotonic() + pause <= deadline:
                 time.sleep(pause)
                 pause = min(pause * 2, 10.0)
+            elif code in MEANINGS:
+                raise UnknownError(f"{what}: {MEANINGS[code]} ({code})") from error
             elif code in DENIED:
                 raise UnknownError(f"{what}: permission is missing ({code})") from error
             elif is_passing(error):
@@ -62,9 +85,14 @@ def ask(what: str, call: Callable[[], T]) -> T:
             raise UnknownError(f"{what}: AWS was not reached ({type(error).__name__})") from error
 
 
+def error_code(error: ClientError) -> str:
+    """AWS's code of the error; an answer that names none is called ``Unknown``."""
+    return str(error.response.get("Error", {}).get("Code") or "Unknown")
+
+
 def is_passing(error: ClientError) -> bool:
     """True for throttling and server faults, which say nothing about the thing asked for."""
-    code = error.response["Error"]["Code"]
+    code = error_code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     throttled = code == "TooManyRequestsException" or "Throttl" in code
     return throttled or code in ("RequestLimitExceeded", "ServiceException") or status >= 500
@@ -82,7 +110,8 @@ def is_rolling_back(cloudformation: CloudFormationClient, event: Any) -> bool:
         )
     except (UnknownError, ClientError):
         return True
-    return "ROLLBACK" in stacks["Stacks"][0]["StackStatus"]
+    status = [stack.get("StackStatus", "ROLLBACK") for stack in stacks.get("Stacks", [])]
+    return "ROLLBACK" in (status or ["ROLLBACK"])[0]
 
 
 def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
@@ -103,7 +132,9 @@ def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
             ]
         ),
     )
-    ordinary = {zone["ZoneName"] for zone in zones["AvailabilityZones"]}
+    ordinary = {zone.get("ZoneName") for zone in zones.get("AvailabilityZones", [])} - {None}
+    if not ordinary:
+        raise UnknownError("availability zones: AWS named none")
     pages = ec2.get_paginator("describe_instance_type_offerings")
     offerings = ask(
         "zones that offer the type",
@@ -112,6 +143,5 @@ def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
             Filters=[{"Name": "instance-type", "Values": [instance_type]}],
         ).build_full_result(),
     )
-    return sorted(
-        o["Location"] for o in offerings["InstanceTypeOfferings"] if o["Location"] in ordinary
-    )
+    offered = {one.get("Location") for one in offerings.get("InstanceTypeOfferings", [])}
+    return sorted(str(zone) for zone in offered & ordinary)

@@ -2,12 +2,14 @@
 
 The answer is the physical id, together with the settings that it was made for. So an Update can
 be judged without a memory elsewhere: the same settings get the same answer (also in a rollback),
-others are refused before anything of the machine is touched.
+others are refused before anything of the machine is touched. A setting that is not given keeps
+what the machine has, so another default in a later version changes no machine.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,8 +18,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 from . import gpu_catalog
-from .aws_calls import RETRIES, UnknownError, ask, zones_offering
-from .images import BAKE_COMMAND, CAPABILITIES_TAG, FRAMEWORK_TAG, image_parameter
+from .aws_calls import NOT_UNDERSTOOD, RETRIES, UnknownError, ask, error_code, zones_offering
+from .images import BAKE_COMMAND, CAPABILITIES_TAG, DEFAULT_IMAGE, FRAMEWORK_TAG, image_parameter
 from .responder import Answer, Event, RefusedError, respond
 
 if TYPE_CHECKING:
@@ -34,46 +36,80 @@ LOCKED = {
     "ReadyTimeoutMinutes": "ready_timeout_minutes",
 }
 
+DEFAULTS = {
+    # property: what a new machine gets where the setting is not given
+    "Image": DEFAULT_IMAGE,
+    "Framework": "mxnet",
+    "DiskGib": "64",
+    "AvailabilityZone": "auto",
+    "ReadyTimeoutMinutes": "30",
+    "Generation": "1",
+}
+
+BEFORE: dict[str, str] = {}
+"""What machines have that are older than a setting: property and value, one row for each that is
+added to ``LOCKED`` after the first release."""
+
+_FIRST_RELEASE = ("Image", "Framework", "DiskGib", "AvailabilityZone", "ReadyTimeoutMinutes")
+"""The order in which physical ids of the first release have the values, without names."""
+
 _SEPARATOR = ";"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What one machine is made of, for as long as it lives."""
+    """What one machine is made of, for as long as it lives.
+
+    Attributes:
+        image_id: Id of the AMI.
+        root_device_name: Name of its root device.
+        availability_zone: Zone of the machine.
+        locked: Value of each property that it was made with.
+    """
 
     image_id: str
     root_device_name: str
     availability_zone: str
-    locked: tuple[str, ...]
+    locked: Mapping[str, str]
 
     @property
     def physical_id(self) -> str:
         """All of it in one line, readable in the console."""
-        parts = (self.image_id, self.root_device_name, self.availability_zone, *self.locked)
-        return _SEPARATOR.join(parts)
+        named = [f"{name}={value}" for name, value in self.locked.items()]
+        return _SEPARATOR.join(
+            (self.image_id, self.root_device_name, self.availability_zone, *named)
+        )
 
     @classmethod
     def parse(cls, physical_id: str) -> Choice:
-        """Reads a physical id back."""
-        image_id, device, zone, *locked = physical_id.split(_SEPARATOR)
-        return cls(image_id, device, zone, tuple(locked))
+        """Reads a physical id back, also one of the first release, whose values have no names."""
+        image_id, device, zone, *parts = physical_id.split(_SEPARATOR)
+        if any("=" in part for part in parts):
+            locked = {name: value for name, _, value in (part.partition("=") for part in parts)}
+        else:
+            locked = dict(zip(_FIRST_RELEASE, parts, strict=False))
+        return cls(image_id, device, zone, locked)
 
-    @property
-    def answer(self) -> Answer:
-        """The answer to CloudFormation."""
+    def answer(self, physical_id: str = "") -> Answer:
+        """The answer to CloudFormation; a machine keeps the id that it has, in whatever form."""
         data = {
             "ImageId": self.image_id,
             "RootDeviceName": self.root_device_name,
             "AvailabilityZone": self.availability_zone,
         }
-        return Answer(self.physical_id, data)
+        return Answer(physical_id or self.physical_id, data)
 
 
 def on_event(event: dict[str, Any], context: object) -> None:
     """Entry point of the Lambda function."""
-    ec2 = boto3.client("ec2", config=RETRIES)
-    ssm = boto3.client("ssm", config=RETRIES)
-    respond(event, context, lambda request: decide(request, ec2, ssm))
+
+    def with_clients(request: Event) -> Answer:
+        ec2 = boto3.client("ec2", config=RETRIES)
+        return decide(request, ec2, boto3.client("ssm", config=RETRIES))
+
+    respond(event, context, with_clients)
 
 
 def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Answer:
@@ -82,42 +118,49 @@ def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Answer:
     Raises:
         RefusedError: No such machine can be made, or a setting changed that needs a new one.
     """
-    properties = event["ResourceProperties"]
+    given = event["ResourceProperties"]
     if event["RequestType"] == "Update":
         choice = Choice.parse(event["PhysicalResourceId"])
-        require_same_settings(choice, properties)
-        return choice.answer
+        require_same_settings(choice, given)
+        return choice.answer(event["PhysicalResourceId"])
+    properties = DEFAULTS | given
     try:
         image = _find_image(properties, ec2, ssm)
         device = _require_usable(image, properties)
-        zone = _choose_zone(event, ec2)
+        zone = _choose_zone(event, properties, ec2)
     except UnknownError as unknown:
-        raise RefusedError(
-            f"cannot choose image and zone: {unknown}; deploy again, nothing was created"
-        ) from unknown
-    return Choice(image["ImageId"], device, zone, _locked(properties)).answer
+        raise _cannot_choose(str(unknown)) from unknown
+    except ClientError as error:
+        raise _cannot_choose(f"{error.operation_name}: {error_code(error)}") from error
+    except NOT_UNDERSTOOD as fault:
+        log.exception("an answer that was not understood")
+        text = f"an answer that was not understood ({type(fault).__name__}: {fault})"
+        raise _cannot_choose(text) from fault
+    locked = {name: properties[name] for name in LOCKED}
+    return Choice(image["ImageId"], device, zone, locked).answer()
 
 
-def _locked(properties: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(properties[name] for name in LOCKED)
+def _cannot_choose(why: str) -> RefusedError:
+    return RefusedError(f"cannot choose image and zone: {why}; deploy again, nothing was created")
 
 
 def require_same_settings(choice: Choice, properties: Mapping[str, str]) -> None:
     """Refuses what would be another machine; ``gpustation.plan`` asks this beforehand.
 
+    A property that is not given, and one of the machine's that nobody knows here, is no change.
+
     Raises:
         RefusedError: With what changed, and the line that builds a new machine.
     """
+    had = BEFORE | choice.locked
     changed = [
-        f"{setting}={new} (the machine has {old})"
-        for setting, old, new in zip(
-            LOCKED.values(), choice.locked, _locked(properties), strict=True
-        )
-        if old != new
+        f"{setting}={properties[name]} (the machine has {had[name]})"
+        for name, setting in LOCKED.items()
+        if name in properties and properties[name] != had.get(name, properties[name])
     ]
     if not changed:
         return
-    following = int(properties["Generation"]) % 255 + 1
+    following = int(properties.get("Generation", DEFAULTS["Generation"])) % 255 + 1
     raise RefusedError(
         f"{' and '.join(changed)} would need a new machine, and none is replaced unasked: "
         f'add "generation": {following} to the context in cdk.json (or -c generation={following}) '
@@ -135,13 +178,14 @@ def _find_image(properties: Mapping[str, str], ec2: EC2Client, ssm: SSMClient) -
             "Images"
         ]
     except ClientError as error:
-        if not error.response["Error"]["Code"].startswith("InvalidAMIID"):
+        if not error_code(error).startswith("InvalidAMIID"):
             raise
         images = []
     if not images:
         raise RefusedError(
-            f"image={image}: {image_id} does not exist in {_region(ec2)}, or is not shared with "
-            "this account; AMI ids differ from region to region"
+            f"image={image}: {image_id} does not exist in {_region(ec2)}, is not shared with this "
+            "account, is disabled, or is none of the account's Allowed AMIs (EC2 settings); AMI "
+            "ids differ from region to region"
         )
     return images[0]
 
@@ -150,7 +194,7 @@ def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) 
     try:
         answer = ask(f"parameter {parameter}", lambda: ssm.get_parameter(Name=parameter))
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ParameterNotFound":
+        if error_code(error) != "ParameterNotFound":
             raise
         remedy = (
             f"bake one with: {BAKE_COMMAND}" if image == "baked" else "put the id of an AMI into it"
@@ -159,7 +203,7 @@ def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) 
             f"image={image}: the SSM parameter {parameter} does not exist in {_region(ec2)}; "
             f"{remedy}, or take image=ubuntu-22.04"
         ) from error
-    value = answer["Parameter"]["Value"].strip()
+    value = answer.get("Parameter", {}).get("Value", "").strip()
     if not value.startswith("ami-"):
         raise RefusedError(
             f"image={image}: the SSM parameter {parameter} must hold an AMI id; put one into it"
@@ -172,8 +216,9 @@ def _require_usable(image: ImageTypeDef, properties: Mapping[str, str]) -> str:
     name = f"image={properties['Image']} ({image['ImageId']})"
     if image.get("State", "available") != "available":
         raise RefusedError(f"{name} is {image['State']}, not available; try again when it is")
-    if image["Architecture"] != "x86_64":
-        raise RefusedError(f"{name} is built for {image['Architecture']}; take an image for x86_64")
+    architecture = image.get("Architecture", "an unknown architecture")
+    if architecture != "x86_64":
+        raise RefusedError(f"{name} is built for {architecture}; take an image for x86_64")
     if image.get("Platform"):
         raise RefusedError(f"{name} is {image['Platform']}; take an Ubuntu image")
     device = image.get("RootDeviceName", "")
@@ -214,8 +259,7 @@ def _require_fitting(name: str, image: ImageTypeDef, properties: Mapping[str, st
         )
 
 
-def _choose_zone(event: Event, ec2: EC2Client) -> str:
-    properties = event["ResourceProperties"]
+def _choose_zone(event: Event, properties: Mapping[str, str], ec2: EC2Client) -> str:
     wanted, instance_type = properties["AvailabilityZone"], properties["InstanceType"]
     zones = zones_offering(ec2, instance_type)
     if not zones:

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from . import gpu_catalog
 
+DEFAULT_IMAGE = "ubuntu-22.04"
+"""What a new machine starts from where nobody names an image. Another one here changes no machine
+that exists."""
+
 _CANONICAL = "/aws/service/canonical/ubuntu/server"
 IMAGE_PARAMETERS = {
     # 22.04 is published under ebs-gp2 only, 24.04 under ebs-gp3 (Canonical's parameter tree)

@@ -17,12 +17,13 @@ class OpenRequest:
 
     request_id: str
     status: str
-    vcpus: int
+    vcpus: int | None
     day: str
 
     def __str__(self) -> str:
         """One clause for the text."""
-        return f"request {self.request_id} for {self.vcpus} vCPUs of {self.day} ({self.status})"
+        number = _number(self.vcpus)
+        return f"request {self.request_id} for {number} vCPUs of {self.day} ({self.status})"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Findings:
         machine_zone: Zone of the machine that changes its type; empty for a new machine.
         own_instance_ids: The stack's machines that run now.
         open_requests: Requests for more quota that are open.
+        on_free_plan: The account is on the free plan, and this deploy launches a machine.
     """
 
     gpu_type: gpu_catalog.GpuType
@@ -52,6 +54,7 @@ class Findings:
     machine_zone: str
     own_instance_ids: tuple[str, ...]
     open_requests: tuple[OpenRequest, ...]
+    on_free_plan: bool = False
 
     @property
     def quota(self) -> str:
@@ -63,8 +66,8 @@ def passed(findings: Findings) -> str:
     """The sentence of a deploy that goes on: enough, unknown, or nothing needed."""
     verdict, name = findings.verdict, findings.gpu_type.name
     if verdict.is_unknown:
-        return _within(
-            f"UNKNOWN whether the quota suffices: {'; '.join(findings.unknown) or 'use unknown'}. "
+        return unknown(
+            f"{'; '.join(findings.unknown) or 'use unknown'}. "
             f"{name} needs {verdict.needed} vCPUs of {findings.quota}; EC2 refuses the launch if "
             "they are not free"
         )
@@ -74,15 +77,25 @@ def passed(findings: Findings) -> str:
     return f"{name} needs {verdict.needed} vCPUs, {_number(verdict.free)} free ({use})"
 
 
+def unknown(why: str) -> str:
+    """The sentence of a deploy that goes on though nothing is certain."""
+    return _within(f"UNKNOWN whether the quota suffices: {why}")
+
+
 def warning(findings: Findings) -> str:
     """The refusal's first line, for ``quota=warn``."""
+    if findings.on_free_plan:
+        return _within(f"FREE PLAN, only warned of (quota=warn): {_free_plan(findings)}")
     return _within(f"TOO SMALL, only warned of (quota=warn): {_first_line(findings)}")
 
 
 def refusal(findings: Findings, filed: str) -> str:
     """Everything that helps to get further; the first line is enough to act on."""
     code, region = findings.gpu_type.quota_code, findings.region
-    lines = [_first_line(findings)]
+    lines = [_free_plan(findings)] if findings.on_free_plan else []
+    if not findings.verdict.is_refusal:
+        return _within("\n".join(lines))
+    lines.append(_first_line(findings))
     if filed:
         lines.append(f"quota=request: {filed}")
     lines += [f"Open: {request}" for request in findings.open_requests[:1]]
@@ -98,6 +111,14 @@ def refusal(findings: Findings, filed: str) -> str:
         f"https://{region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
     )
     return _within("\n".join(lines))
+
+
+def _free_plan(findings: Findings) -> str:
+    return (
+        f"this account is on AWS's free plan, which launches no GPU type such as "
+        f"{findings.gpu_type.name}, whatever the quota: upgrade it to the paid plan (console, "
+        "Billing and Cost Management), then deploy again; quota=warn deploys without this check"
+    )
 
 
 def _first_line(findings: Findings) -> str:

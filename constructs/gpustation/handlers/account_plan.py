@@ -1,0 +1,62 @@
+"""Whether the account is on AWS's free plan, whose accounts launch no GPU type.
+
+New accounts choose a plan since July 2025. On the free plan EC2 refuses every type that is not
+eligible for it: "InvalidParameterCombination: The specified instance type is not eligible for Free
+Tier". What AWS answers for older accounts is not known; all but a plain "free" counts as unknown.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .aws_calls import DENIED, error_code
+
+REGION = "us-east-1"
+"""The only region that the partition ``aws`` has an endpoint in (botocore's endpoint rules)."""
+
+PATIENCE_SECONDS = 10.0
+"""How long a fresh role's denial is waited out: a refusal for want of quota waits for it too."""
+
+_BRIEF = Config(
+    retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=2, read_timeout=3
+)
+
+
+class FreeTierClient(Protocol):
+    """What is called of boto3's client."""
+
+    def get_account_plan_state(self) -> Mapping[str, Any]:
+        """Type and status of the account's plan, if AWS tells them."""
+
+
+def client(partition: str) -> FreeTierClient | None:
+    """The client; None in partitions without a free plan."""
+    if partition != "aws":
+        return None
+    made = boto3.client("freetier", region_name=REGION, config=_BRIEF)  # type: ignore[call-overload]
+    return cast("FreeTierClient", made)
+
+
+def is_free(plans: FreeTierClient | None) -> bool:
+    """True only where AWS plainly says so, within about ``PATIENCE_SECONDS``."""
+    deadline, pause = time.monotonic() + PATIENCE_SECONDS, 1.0
+    while plans is not None:
+        try:
+            answer = plans.get_account_plan_state()
+        except ClientError as error:
+            if error_code(error) not in DENIED or time.monotonic() + pause > deadline:
+                return False
+            time.sleep(pause)
+            pause *= 2
+        except BotoCoreError:
+            return False
+        else:
+            state = (answer.get("accountPlanType"), answer.get("accountPlanStatus"))
+            return state == ("FREE", "ACTIVE")
+    return False

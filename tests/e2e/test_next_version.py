@@ -1,0 +1,80 @@
+"""The stacks of the last release, updated by today's code.
+
+Only here do the old template and its handlers, as they were released, meet today's: the handlers
+alone are shown in tests/unit, and today's templates in tests/infra.
+"""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from gpustation.archives import scripts_tar
+from localaws import LocalAws
+from tests.e2e.cdk_cli import STACK, Account, Cdk
+from tests.localaws.probe_stack import Stack
+from tests.synthesis import ROOT
+
+CHECK, CHOICE = "QuotaCheckB2735ED9", "Generation1ImageChoice092B6F83"
+RELEASES = sorted((ROOT / "tests" / "fixtures").glob("release-*"))
+"""One folder per release: the template of bare settings as ``cdk synth`` wrote it, and the handlers
+that it names, deflated."""
+
+
+def publish(aws: LocalAws, key: str, content: bytes) -> None:
+    bucket = f"cdk-hnb659fds-assets-{aws.account}-{aws.region}"
+    aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+
+
+def deploy(aws: LocalAws, release: Path) -> Stack:
+    """The release's stack as a person left it.
+
+    Its handlers are the released ones. What runs on its machine are today's scripts, because the
+    released ones would be 700 kB here: an update of the stack never touches the machine's disk.
+    """
+    text = (release / f"{STACK}.template.json").read_text()
+    resources = json.loads(text)["Resources"].values()
+    (handlers,) = {
+        one["Properties"]["Code"]["S3Key"]
+        for one in resources
+        if one["Type"] == "AWS::Lambda::Function"
+    }
+    publish(aws, handlers, (release / "handlers.zip").read_bytes())
+    (settings,) = (one for one in resources if one["Type"] == "AWS::SSM::Parameter")
+    (released,) = set(re.findall(r"\b[0-9a-f]{64}\b", json.dumps(settings)))
+    scripts = scripts_tar(ROOT / "userdata")
+    today = hashlib.sha256(scripts).hexdigest()
+    publish(aws, f"{today}.tar", scripts)
+    stack = Stack(aws, STACK, patience=120)
+    status = stack.deploy("create_stack", json.loads(text.replace(released, today)))
+    assert status == "CREATE_COMPLETE", stack.events()
+    return stack
+
+
+def test_there_is_a_release() -> None:
+    assert RELEASES
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.name)
+def test_a_bare_deploy_updates_the_stack_and_keeps_the_machine(
+    aws: LocalAws, cdk: Cdk, account: Account, release: Path
+) -> None:
+    stack = deploy(aws, release)
+    before, volume = account.instance(), account.root_volume()
+    ids = {name: stack.physical_id(name) for name in (CHECK, CHOICE)}
+    updated = cdk.deploy()
+    assert updated.status == 0
+    assert updated.outputs["InstanceId"] == before["InstanceId"]
+    assert account.instance()["InstanceId"] == before["InstanceId"]
+    assert account.root_volume() == volume
+    assert account.events(before["InstanceId"]) == ["launched"], "neither stopped nor replaced"
+    assert {name: stack.physical_id(name) for name in ids} == ids
+    # What the machine has is still known: other values are refused, by today's handlers
+    refused = cdk.deploy(image="ubuntu-24.04", disk_gib=100)
+    assert refused.status != 0
+    text = " ".join(refused.output.split())
+    assert "image=ubuntu-24.04 (the machine has ubuntu-22.04)" in text
+    assert "disk_gib=100 (the machine has 64)" in text
+    assert account.instance()["InstanceId"] == before["InstanceId"]
