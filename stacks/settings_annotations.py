@@ -12,5 +12,5 @@ def annotate_settings(stack: Stack, report: SettingsReport) -> None:
     annotations = Annotations.of(stack)
     for fault in report.faults:
         annotations.add_error(fault)
-    for number, warning in enumerate(report.warnings, start=1):
-        annotations.add_warning_v2(f"gpustation:ignoredKey{number}", warning)
+    for name, warning in report.warnings.items():
+        annotations.add_warning_v2(f"gpustation:{name}", warning)

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 
+from gpustation import partitions
+from gpustation.setting_values import text
+
 ISSUER = "token.actions.githubusercontent.com"
 """Who signs the tokens of GitHub's jobs, without ``https://``."""
 
@@ -17,13 +20,15 @@ MAX_ENVIRONMENT = 255
 MAX_OWNER = 39
 """Longest name of a user or organization."""
 
-_REPOSITORY = re.compile(r"([^/@]+)(@[0-9]+)?/([^/@]+)(@[0-9]+)?")
-# A managed user of an enterprise has its short code behind a low line
-_OWNER = re.compile(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)*(_[A-Za-z0-9]+)?")
+_REPOSITORY = re.compile(r"([^/@]+)(@[0-9]{1,20})?/([^/@]+)(@[0-9]{1,20})?")
+# Old accounts have hyphens anywhere; a managed user has the enterprise's short code behind a _
+_OWNER = re.compile(r"[A-Za-z0-9-]+(_[A-Za-z0-9]+)?")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _RESERVED_ENDINGS = (".git", ".wiki")
 _ADDRESS = re.compile(r"(?:https?://|git@|ssh://git@)?github\.com[/:]([^/]+/[^/]+?)(?:\.git)?/?")
-_PROVIDER = re.compile(rf"arn:aws[a-z-]*:iam::[0-9]{{12}}:oidc-provider/{re.escape(ISSUER)}")
+_PROVIDER = re.compile(rf"arn:([a-z-]+):iam::[0-9]{{12}}:oidc-provider/{re.escape(ISSUER)}")
+# No ' " ` , ; \ (GitHub forbids them), no ${...} (IAM reads it), no {{...}} (CloudFormation does)
+_ENVIRONMENT = re.compile(rf"[A-Za-z0-9 !#%&()+./<=>@^_|~-]{{1,{MAX_ENVIRONMENT}}}")
 _PATTERNS = "*?"
 
 
@@ -34,25 +39,25 @@ def repository(value: object) -> str:
     ``owner@123/name@456``. That is so in all repositories made, renamed or transferred since
     2026-07-15, and where somebody chose it (GitHub, "OpenID Connect reference").
     """
-    text = str(value).strip()
-    if any(mark in text for mark in _PATTERNS):
+    given = text(value)
+    if any(mark in given for mark in _PATTERNS):
         raise ValueError(
             "must name one repository, without * or ?; each one that matched could change the "
             "account, so deploy a role for each that should"
         )
-    address = _ADDRESS.fullmatch(text)
+    address = _ADDRESS.fullmatch(given)
     if address and _names_repository(address[1]):
         raise ValueError(f"is an address; did you mean {address[1]}?")
-    if not _names_repository(text):
+    if not _names_repository(given):
         raise ValueError(
             "must be owner/name as GitHub spells it, or owner@id/name@id with the ids of both; "
             "`gh api repos/OWNER/NAME/actions/oidc/customization/sub` tells which (docs/ci.md)"
         )
-    return text
+    return given
 
 
-def _names_repository(text: str) -> bool:
-    parts = _REPOSITORY.fullmatch(text)
+def _names_repository(given: str) -> bool:
+    parts = _REPOSITORY.fullmatch(given)
     if parts is None:
         return False
     owner, owner_id, name, name_id = parts.groups()
@@ -68,31 +73,32 @@ def _names_repository(text: str) -> bool:
 
 def environment(value: object) -> str:
     """The name of an environment of the repository."""
-    text = str(value).strip()
-    if any(mark in text for mark in _PATTERNS):
+    given = text(value)
+    if any(mark in given for mark in _PATTERNS):
         raise ValueError(
             "must name one environment, without * or ?; its protection rules are what keeps "
             "others from deploying"
         )
-    if ":" in text:
+    if ":" in given:
         raise ValueError(
             "must have no colon, which separates the parts of a token's subject; rename the "
             "environment"
         )
-    if not re.fullmatch(rf"[ -~]{{1,{MAX_ENVIRONMENT}}}", text) or re.search(r"['\"`,;\\$]", text):
+    if not _ENVIRONMENT.fullmatch(given):
         raise ValueError(
-            f"must be 1 to {MAX_ENVIRONMENT} ASCII characters, none of ' \" ` , ; \\ $; take a "
-            "plain name such as production"
+            f"must be 1 to {MAX_ENVIRONMENT} of A-Z a-z 0-9, blank and ! # % & ( ) + . / < = > @ ^ "
+            "_ | ~ -; take a plain name such as production"
         )
-    return text
+    return given
 
 
 def provider_arn(value: object) -> str:
     """The ARN of the account's identity provider for GitHub."""
-    text = str(value).strip()
-    if not _PROVIDER.fullmatch(text):
+    given = text(value)
+    parts = _PROVIDER.fullmatch(given)
+    if parts is None or parts[1] not in partitions.names():
         raise ValueError(
             f"must be arn:aws:iam::ACCOUNT:oidc-provider/{ISSUER}; "
             "`aws iam list-open-id-connect-providers` prints it where there is one"
         )
-    return text
+    return given

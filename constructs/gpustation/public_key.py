@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+import dataclasses
+import os
+import re
+import stat
 from pathlib import Path
+
+from gpustation.shown_text import PRIVATE_KEY_MARKS
 
 KEY_TYPES = (
     "ssh-ed25519",
@@ -17,83 +23,177 @@ KEY_TYPES = (
 )
 """Types that OpenSSH's sshd accepts by default (sshd_config, PubkeyAcceptedAlgorithms)."""
 
+RSA_BITS = (1024, 16_384)
+"""What sshd takes (SSH_RSA_MINIMUM_MODULUS_SIZE and OPENSSH_RSA_MAX_MODULUS_BITS in sshkey.h)."""
+
 MAX_KEY_CHARACTERS = 3000
-"""A 16,384-bit RSA key has about 2,800; the settings parameter holds 4,096 in all."""
+"""A 16,384-bit RSA key with its comment has 2,900; the settings parameter holds 4,096 in all."""
 
-_MAX_FILE_CHARACTERS = 100_000
-_PRIVATE_MARKS = ("PRIVATE KEY", "PuTTY-User-Key-File")
+MAX_COMMENT = 100
+"""Characters kept of a comment."""
+
+MAX_FILE_BYTES = 16 * 1024
+"""A file of one public key and its remarks is smaller."""
+
+_POINT_BYTES = {"nistp256": 65, "nistp384": 97, "nistp521": 133}
+_UNCOMPRESSED = 4
 _REMEDY = "pass the path of a .pub file, or its one line"
+_NEW_KEY = "make another with `ssh-keygen -t ed25519`"
 
 
-def read_public_key(value: str) -> str:
-    """Returns the key as one line ``type base64 [comment]``.
+@dataclasses.dataclass(frozen=True)
+class PublicKey:
+    """A public key as the machine gets it.
+
+    Attributes:
+        line: ``type base64 [comment]``.
+        warning: What was dropped of the comment; empty if nothing was.
+    """
+
+    line: str
+    warning: str = ""
+
+
+def read_public_key(value: str) -> PublicKey:
+    """Reads a key in OpenSSH's format.
 
     Args:
         value: The line itself, or the path of a file that holds it. A relative path starts at
             the folder of the CDK app; ``~`` is the home folder.
 
     Raises:
-        ValueError: With the rule and the remedy. The text never holds key material.
+        ValueError: With the rule and the remedy. The text holds nothing of the value.
     """
     text = value.strip()
-    _refuse_private(text, "this text")
-    if text.split(" ", 1)[0] in KEY_TYPES:
-        return _require_key_line(text, "the text")
-    if "\n" in text or len(text) > 255 or " AAAA" in text:
+    if "\n" in text or any(w in KEY_TYPES or w.startswith("AAAA") for w in text.split()):
+        return _read_text(text)
+    if len(text) > 255:
         raise ValueError(f"is neither a public key of OpenSSH's types nor a path; {_REMEDY}")
-    return _read_file(text)
+    _refuse_private(text)
+    return _read_text(_decoded(_read_file(text)))
 
 
-def _read_file(path_text: str) -> str:
-    shown = f'"{path_text}"' if path_text.isprintable() else "this text"
+def _read_file(path_text: str) -> bytes:
     try:
         path = Path(path_text).expanduser()
-        if not path.is_file():  # a pipe or a device would never end
-            raise ValueError(f"{shown} names no file; {_REMEDY}")
-        with path.open(encoding="utf-8") as file:
-            content = file.read(_MAX_FILE_CHARACTERS).strip()
-    except (OSError, RuntimeError, UnicodeDecodeError):
-        raise ValueError(f"{shown} cannot be read as text; {_REMEDY}") from None
-    _refuse_private(content, f"the file {shown}")
-    lines = [line for line in content.splitlines() if line and not line.startswith("#")]
+        reason = _obstacle(path.stat())
+        if not reason:
+            with path.open("rb") as file:
+                return file.read(MAX_FILE_BYTES)
+    except (FileNotFoundError, NotADirectoryError):
+        reason = "names no file"
+    except PermissionError:
+        reason = "is a file that you may not read"
+    except (OSError, RuntimeError, ValueError):  # no such home folder, a name that cannot be
+        reason = "is no file that can be read"
+    raise ValueError(f"{reason}; {_REMEDY}")
+
+
+def _obstacle(found: os.stat_result) -> str:
+    """Why a file is not even opened: reading a pipe or a device may never end."""
+    if stat.S_ISDIR(found.st_mode):
+        return "is a folder"
+    if not stat.S_ISREG(found.st_mode):
+        return "is a pipe or a device, not a file"
+    if found.st_size == 0:  # all files in /proc say so, also those that never end
+        return "is an empty file"
+    if found.st_size > MAX_FILE_BYTES:
+        return f"is larger than {MAX_FILE_BYTES // 1024} KiB, which no public key is"
+    return ""
+
+
+def _decoded(content: bytes) -> str:
+    """Letters outside of ASCII can only be in remarks and comments, so their code is no matter."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # PowerShell's redirection writes UTF-16
+        return content.decode("utf-16", errors="replace")
+    return content.decode("utf-8-sig", errors="replace")
+
+
+def _read_text(text: str) -> PublicKey:
+    _refuse_private(text)
+    stripped = [line.strip("\ufeff \t\r\v\f") for line in re.split(r"[\r\n]+", text)]
+    lines = [line for line in stripped if line and not line.startswith("#")]
     if len(lines) != 1:
-        raise ValueError(f"{shown} must hold one public key, it has {len(lines)}; {_REMEDY}")
-    return _require_key_line(lines[0].strip(), f"the file {shown}")
+        raise ValueError(f"must be one public key, it has {len(lines)} lines; {_REMEDY}")
+    return _read_line(lines[0])
 
 
-def _refuse_private(text: str, where: str) -> None:
-    if any(mark in text for mark in _PRIVATE_MARKS):
+def _refuse_private(text: str) -> None:
+    if any(mark in text for mark in PRIVATE_KEY_MARKS):
         raise ValueError(
-            f"{where} is a private key, which must never leave your computer; "
-            "pass the .pub file beside it"
+            "is a private key, which must never leave your computer; pass the .pub file beside it"
         )
 
 
-def _require_key_line(line: str, where: str) -> str:
-    parts = line.split(None, 2)
-    if len(line) > MAX_KEY_CHARACTERS or not line.isprintable():
-        raise ValueError(
-            f"{where} must be one printable line of at most {MAX_KEY_CHARACTERS} characters; "
-            f"{_REMEDY}"
-        )
-    if len(parts) < 2 or parts[0] not in KEY_TYPES or not _holds_its_type(parts[1], parts[0]):
-        raise ValueError(
-            f"{where} is not a complete public key of the types {', '.join(KEY_TYPES)}; {_REMEDY}"
-        )
-    return " ".join(parts)
+def _read_line(line: str) -> PublicKey:
+    key_type, encoded, comment = [*line.split(None, 2), "", ""][:3]
+    if fault := _fault_of_type(key_type) or _fault_of_blob(key_type, encoded):
+        raise ValueError(fault)
+    kept = re.sub(r"[^A-Za-z0-9@._+-]", "", comment)[:MAX_COMMENT]
+    key = f"{key_type} {encoded} {kept}".rstrip()
+    if len(key) > MAX_KEY_CHARACTERS:
+        raise ValueError(f"must have at most {MAX_KEY_CHARACTERS} characters; {_NEW_KEY}")
+    if kept == comment.strip():
+        return PublicKey(key)
+    return PublicKey(
+        key,
+        f"public_key: of its comment, only A-Z a-z 0-9 @ . _ + - and at most {MAX_COMMENT} "
+        "characters are kept; the key itself is whole",
+    )
 
 
-def _holds_its_type(encoded: str, key_type: str) -> bool:
-    """The wire format repeats the type, and has more behind it: catches a key cut in half."""
+def _fault_of_type(key_type: str) -> str:
+    if key_type in KEY_TYPES:
+        return ""
+    if key_type == "ssh-dss":
+        return f"is a DSA key, which sshd refuses since OpenSSH 7.0; {_NEW_KEY}"
+    if re.fullmatch(r"[a-z0-9-]+-cert-v0[01]@openssh\.com", key_type):
+        return "is a certificate; pass the .pub file of the key that it was made for"
+    return f"must begin with one of the types {', '.join(KEY_TYPES)}; {_REMEDY}"
+
+
+def _fault_of_blob(key_type: str, encoded: str) -> str:
+    """Why sshd would not take the key, by its wire format (RFC 4253, RFC 5656, PROTOCOL.u2f)."""
+    incomplete = f"is not a complete {key_type} key; {_REMEDY}"
+    fields = _fields(encoded)
+    if not fields or fields[0] != key_type.encode():
+        return incomplete
+    if key_type == "ssh-rsa":
+        if len(fields) != 3 or any(field[:1] >= b"\x80" for field in fields[1:]):
+            return incomplete
+        bits = int.from_bytes(fields[2], "big").bit_length()
+        if not RSA_BITS[0] <= bits <= RSA_BITS[1]:
+            low, high = RSA_BITS
+            return f"is an RSA key of {bits} bits, and sshd takes {low} to {high}; {_NEW_KEY}"
+        return ""
+    security_key = key_type.startswith("sk-")
+    if security_key:
+        fields = fields[:-1]  # the application, which is any text
+    if "ed25519" in key_type:
+        return "" if [len(field) for field in fields[1:]] == [32] else incomplete
+    curve = key_type.removesuffix("@openssh.com").rpartition("-")[2]
+    whole = (
+        len(fields) == 3
+        and fields[1] == curve.encode()
+        and len(fields[2]) == _POINT_BYTES[curve]
+        and fields[2][0] == _UNCOMPRESSED  # sshd takes no other form
+    )
+    return "" if whole else incomplete
+
+
+def _fields(encoded: str) -> list[bytes]:
+    """The fields of a key, none if it is cut off: each is its length in four bytes, then itself."""
     try:
         blob = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        return False
+        return []
+    if base64.b64encode(blob).decode() != encoded:  # padded too much, which sshd refuses
+        return []
     fields: list[bytes] = []
-    while len(blob) >= 4:
+    while blob:
         size = int.from_bytes(blob[:4], "big")
         if size > len(blob) - 4:
-            return False
+            return []
         fields.append(blob[4 : 4 + size])
         blob = blob[4 + size :]
-    return not blob and len(fields) > 1 and fields[0] == key_type.encode()
+    return fields

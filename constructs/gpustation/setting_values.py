@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import re
 from collections.abc import Iterable
 
+from gpustation import partitions
 from gpustation.handlers import gpu_catalog
+from gpustation.shown_text import looks_secret, shown
 
 IMAGES = ("ubuntu-22.04", "ubuntu-24.04", "dlami", "baked")
 """Images by name; an AMI id or the name of an SSM parameter is taken as well."""
@@ -22,18 +25,43 @@ MIN_DISK_GIB = 30
 MAX_DISK_GIB = 65_536
 """Largest gp3 volume (EBS documentation, since September 2025)."""
 
+MAX_PARAMETER_NAME = 900
+"""Characters of an SSM parameter's name; a custom resource's id holds it, and 1,024 bytes."""
+
+MAX_PARAMETER_LEVELS = 15
+"""Depth of a parameter's name (Systems Manager, "Parameter name constraints")."""
+
+MAX_NETWORKS = 60
+"""Inbound rules of a security group (Amazon VPC quotas)."""
+
+UNSET = ("", "none")
+"""Texts that mean "not given" where a setting may be left out."""
+
 _AMI = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
-_SSM_NAME = re.compile(r"/[A-Za-z0-9_.\-/]{1,1010}")
-_ZONE = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+(-[a-z]+-\d+)?[a-z]")
-_ZONE_ID = re.compile(r"[a-z]+\d-(?:[a-z]+\d-)?az\d+")
+_PARAMETER = re.compile(r"(/[A-Za-z0-9_.-]+)+")
+_PUBLIC_PARAMETERS = "/aws/service/"
+# Behind the region: us-east-1a, us-west-2-lax-1a (Local Zone), us-east-1-wl1-bos-wlz-1 (Wavelength)
+_ZONE_IN_REGION = re.compile(r"[a-z]|-[a-z]+-\d{1,3}[a-z]|-wl\d{1,3}-[a-z]+-wlz-?\d{1,3}")
+_PREFIX = re.compile(r"[0-9]|[12][0-9]|3[0-2]")
+_ZONE_ID = re.compile(r"[a-z]+\d+-([a-z]+\d*-)*(az|wlz)\d+")
+
+
+def text(value: object) -> str:
+    """The value as ``-c`` would carry it: of other JSON than text, its JSON."""
+    if isinstance(value, str):
+        return value.strip()
+    try:
+        return json.dumps(value, default=str)
+    except (ValueError, RecursionError):  # a number of thousands of digits, a list within itself
+        return type(value).__name__
 
 
 def boolean(value: object) -> bool:
     """``true`` or ``false``, as JSON or as text in any case."""
-    text = str(value).strip().lower()
-    if not isinstance(value, (bool, str)) or text not in ("true", "false"):
+    given = text(value).lower()
+    if given not in ("true", "false"):
         raise ValueError("must be true or false")
-    return text == "true"
+    return given == "true"
 
 
 def whole_number(value: object, low: int, high: int, unit: str, reason: str) -> int:
@@ -43,48 +71,46 @@ def whole_number(value: object, low: int, high: int, unit: str, reason: str) -> 
         if unit
         else (f"must be a whole number from {low} to {high}")
     )
-    text = str(value).strip()
-    if isinstance(value, (bool, float)) or not re.fullmatch(r"-?[0-9]{1,9}", text):
+    given = text(value)
+    if not re.fullmatch(r"-?[0-9]{1,9}", given) or not low <= int(given) <= high:
         raise ValueError(f"{rule}; {reason}")
-    if not low <= int(text) <= high:
-        raise ValueError(f"{rule}; {reason}")
-    return int(text)
+    return int(given)
 
 
 def one_of(value: object, choices: Iterable[str]) -> str:
     """One of a few words."""
-    text = str(value).strip()
+    given = text(value)
     known = list(choices)
-    if text not in known:
-        raise ValueError(f"must be one of {', '.join(known)}{nearest(text, known)}")
-    return text
+    if given not in known:
+        raise ValueError(f"must be one of {', '.join(known)}{nearest(given, known)}")
+    return given
 
 
-def nearest(text: str, known: Iterable[str]) -> str:
+def nearest(given: str, known: Iterable[str]) -> str:
     """``"; did you mean X?"`` when one of the known words is close, else nothing."""
-    match = difflib.get_close_matches(text.lower(), list(known), n=1, cutoff=0.75)
+    match = difflib.get_close_matches(given.lower(), list(known), n=1, cutoff=0.75)
     return f"; did you mean {match[0]}?" if match else ""
 
 
 def instance_type(value: object) -> str:
     """An NVIDIA GPU type of the catalog that at least one framework runs on."""
-    text = str(value).strip()
-    found = gpu_catalog.gpu_types().get(text)
+    given = text(value)
+    found = gpu_catalog.gpu_types().get(given)
     if found is None:
-        raise ValueError(_unknown_type(text))
+        raise ValueError(_unknown_type(given))
     obstacle = found.obstacle("pytorch")
     if obstacle and found.obstacle("mxnet"):
         raise ValueError(f"{obstacle}; {take_one_of('mxnet')}")
-    return text
+    return given
 
 
-def _unknown_type(text: str) -> str:
-    family = text.partition(".")[0]
+def _unknown_type(given: str) -> str:
+    family = given.partition(".")[0]
     if family in gpu_catalog.RETIRED_FAMILIES:
         gpu, successor = gpu_catalog.RETIRED_FAMILIES[family]
         return f"AWS has retired the family {family} ({gpu}); take {successor} instead"
-    suggestion = nearest(text, gpu_catalog.gpu_types())
-    if re.fullmatch(r"(?![gp])[a-z]+[0-9].*\..*", text) or not suggestion:
+    suggestion = nearest(given, gpu_catalog.gpu_types())
+    if re.fullmatch(r"(?![gp])[a-z]+[0-9].*\..*", given) or not suggestion:
         return f"must be a GPU type that EC2 offers; {take_one_of('mxnet')}"
     return f"must be a GPU type that EC2 offers{suggestion}"
 
@@ -96,62 +122,104 @@ def take_one_of(framework: str) -> str:
 
 def image(value: object) -> str:
     """A name of ``IMAGES``, an AMI id, or the name of an SSM parameter that holds one."""
-    text = str(value).strip()
-    if text in IMAGES or _AMI.fullmatch(text) or _SSM_NAME.fullmatch(text):
-        return text
+    given = text(value)
+    if given.startswith("/"):
+        return _parameter_name(given)
+    if given in IMAGES or _AMI.fullmatch(given):
+        return given
     raise ValueError(
         f"must be one of {', '.join(IMAGES)}, an AMI id (ami- and 8 or 17 of 0-9a-f) or the name "
-        f"of an SSM parameter (/...){nearest(text, IMAGES)}"
+        f"of an SSM parameter (/...){nearest(given, IMAGES)}"
     )
+
+
+def _parameter_name(given: str) -> str:
+    """The rules of PutParameter, and of the names that AWS keeps for itself."""
+    if not _PARAMETER.fullmatch(given):
+        raise ValueError(
+            "must be the name of an SSM parameter: levels of A-Z a-z 0-9 _ . - with one slash "
+            "before each, and none at the end"
+        )
+    if len(given) > MAX_PARAMETER_NAME or given.count("/") > MAX_PARAMETER_LEVELS:
+        raise ValueError(
+            f"must have at most {MAX_PARAMETER_NAME} characters and {MAX_PARAMETER_LEVELS} levels; "
+            "take a shorter parameter name"
+        )
+    if given.lower().startswith("/aws/") and not given.startswith(_PUBLIC_PARAMETERS):
+        raise ValueError(
+            f"must not begin with /aws/, which AWS keeps for itself; only {_PUBLIC_PARAMETERS}... "
+            "holds images"
+        )
+    return given
 
 
 def availability_zone(value: object) -> str:
     """``auto`` or something that looks like a zone's name; which zones exist only AWS knows."""
-    text = str(value).strip()
-    if text == "auto" or _ZONE.fullmatch(text):
-        return text
-    if _ZONE_ID.fullmatch(text):
+    given = text(value)
+    if given == "auto":
+        return given
+    region = partitions.region_at_start(given)
+    if region and _ZONE_IN_REGION.fullmatch(given.removeprefix(region)):
+        return given
+    if _ZONE_ID.fullmatch(given):
         raise ValueError("is a zone's id; pass its name, such as us-east-1a, or auto")
     raise ValueError("must be auto or the name of a zone, such as us-east-1a")
 
 
 def ssh_networks(value: object) -> tuple[str, ...]:
     """IPv4 networks in CIDR notation, by commas or as a JSON list; duplicates are dropped."""
-    parts = value if isinstance(value, (list, tuple)) else str(value).split(",")
-    texts = [str(part).strip() for part in parts]
-    return tuple(dict.fromkeys(_ssh_network(text) for text in texts if text not in ("", "none")))
+    parts = value if isinstance(value, (list, tuple)) else text(value).split(",")
+    given = [part for part in map(text, (p for p in parts if p is not None)) if part not in UNSET]
+    if looks_secret(" ".join(given)):  # of which not even a piece may be shown
+        raise ValueError("must be IPv4 networks such as 203.0.113.7/32, with commas between them")
+    pieces = [piece for part in given for piece in re.findall(r"[^\s;,]+", part) or [part]]
+    meant = [_meant_network(piece) for piece in pieces]
+    networks = tuple(dict.fromkeys(meant))
+    if len(networks) > MAX_NETWORKS:
+        raise ValueError(
+            f"must be at most {MAX_NETWORKS} networks, as many rules as a security group has, not "
+            f"{len(networks)}; put neighbours into one larger network"
+        )
+    if given != meant:
+        odd = next(part for part in given if part not in meant)
+        raise ValueError(f"{_fault_of_network(odd)}; did you mean {','.join(networks)}?")
+    return networks
 
 
-def _ssh_network(text: str) -> str:
-    address, slash, prefix = text.partition("/")
+def _meant_network(given: str) -> str:
+    """The network itself, or the one address that a text not quite a network begins with."""
+    address, _, prefix = given.partition("/")
     try:
         version = ipaddress.ip_address(address).version
     except ValueError:
-        shown = f'"{text}"' if text.isprintable() and len(text) <= 50 else "each part"
         raise ValueError(
-            f"{shown} must be an IPv4 network such as 203.0.113.7/32; "
+            f'"{shown(given, 50)}" must be an IPv4 network such as 203.0.113.7/32; '
             "`curl https://checkip.amazonaws.com` prints your address"
         ) from None
     if version == 6:
         raise ValueError(
-            f'"{text}" is IPv6, which the network of the workstation does not have; pass your '
-            "IPv4 address with /32, or leave ssh_cidr out and use Session Manager"
+            f'"{shown(given, 50)}" is IPv6, which the network of the workstation does not have; '
+            "pass your IPv4 address with /32, or leave ssh_cidr out and use Session Manager"
         )
+    if not _PREFIX.fullmatch(prefix):
+        return f"{address}/32"
+    network = str(ipaddress.ip_network(given, strict=False))
+    return network if network == given else f"{address}/32"
+
+
+def _fault_of_network(part: str) -> str:
+    if re.search(r"[\s;,]", part):
+        return "must have a comma between two networks"
+    _, slash, prefix = part.partition("/")
     if not slash:
-        raise ValueError(f'"{text}" has no prefix length; did you mean {text}/32?')
-    if not re.fullmatch(r"[0-9]|[12][0-9]|3[0-2]", prefix):
-        raise ValueError(
-            f'"{text}" must have a prefix length from 0 to 32; did you mean {address}/32?'
-        )
-    network = ipaddress.ip_network(text, strict=False)
-    if str(network) != text:
-        raise ValueError(
-            f'"{text}" has address bits behind its prefix; did you mean {network} or {address}/32?'
-        )
-    return text
+        return f'"{part}" has no prefix length'
+    if not _PREFIX.fullmatch(prefix):
+        return f'"{shown(part, 50)}" must have a prefix length from 0 to 32'
+    network = ipaddress.ip_network(part, strict=False)
+    return f'"{part}" has address bits behind its prefix (its network is {network})'
 
 
 def covers_the_world(networks: Iterable[str]) -> bool:
-    """True when the networks together leave no IPv4 address out, in one piece or in several."""
+    """True when the networks together hold half of all IPv4 addresses or more."""
     merged = ipaddress.collapse_addresses(ipaddress.IPv4Network(n) for n in networks)
-    return ipaddress.IPv4Network("0.0.0.0/0") in list(merged)
+    return sum(network.num_addresses for network in merged) >= 2**31

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
+import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from gpustation import github_values as github
 from gpustation import setting_values as values
 from gpustation.handlers import gpu_catalog
 from gpustation.public_key import read_public_key
+from gpustation.shown_text import looks_like_a_path, looks_secret, shown
 
 LATER_SETTINGS = (
     "spot",
@@ -31,7 +33,6 @@ LATER_SETTINGS = (
 """Settings with a place in the design and no code yet: answered, never silently ignored."""
 
 _CDK_KEYS = ("cli-telemetry", "acknowledged-issue-numbers")
-_UNSET = ("", "none")
 
 Framework = Literal["mxnet", "pytorch"]
 QuotaMode = Literal["enforce", "warn", "request"]
@@ -39,7 +40,18 @@ QuotaMode = Literal["enforce", "warn", "request"]
 
 def _optional(read: Callable[[object], str]) -> BeforeValidator:
     """Empty where nothing is given, or ``none``."""
-    return BeforeValidator(lambda value: "" if str(value).strip() in _UNSET else read(value))
+    return BeforeValidator(lambda value: "" if values.text(value) in values.UNSET else read(value))
+
+
+def _public_key(value: object, info: pydantic.ValidationInfo) -> str:
+    """The key's line; what was dropped of it goes into the context of the validation."""
+    given = values.text(value)
+    if given in values.UNSET:
+        return ""
+    key = read_public_key(given)
+    if key.warning and info.context is not None:
+        info.context["publicKeyComment"] = key.warning
+    return key.line
 
 
 def _number(low: int, high: int, unit: str, reason: str) -> BeforeValidator:
@@ -69,10 +81,12 @@ class Settings(pydantic.BaseModel):
         image: Name, AMI id or SSM parameter of the image. Default: ``ubuntu-22.04``.
         disk_gib: Root disk in GiB, gp3, encrypted. Default: 64.
         availability_zone: Zone's name, or ``auto`` for one that offers the type (the default).
-        public_key: One OpenSSH public key line; empty (the default) adds none.
+        public_key: One OpenSSH public key line; empty (the default) adds none. Only A-Z a-z 0-9
+            @ . _ + - are kept of its comment, 100 characters at most.
         generation: 1 to 255; another number builds a new machine. Default: 1.
-        ssh_cidr: IPv4 networks that reach port 22. Default: none, so no inbound rule.
-        allow_world_ssh: Must be true for ``0.0.0.0/0``. Default: false.
+        ssh_cidr: IPv4 networks that reach port 22, 60 at most. Default: none, so no inbound rule.
+        allow_world_ssh: Must be true for networks that hold half of all IPv4 addresses or more.
+            Default: false.
         quota: What a quota that is too small does. Default: ``enforce``, the deploy fails.
         ready_timeout_minutes: Minutes that the deploy waits for the machine. Default: 30.
         notebooks: D2L's notebooks in the home folder. Default: true.
@@ -89,14 +103,15 @@ class Settings(pydantic.BaseModel):
             that the role's stack makes it.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    # A refused value may be a secret, which no trace of a library's user may show
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     instance_type: Annotated[str, BeforeValidator(values.instance_type)] = "g4dn.xlarge"
     framework: Annotated[Framework, _framework] = "mxnet"
     image: Annotated[str, BeforeValidator(values.image)] = "ubuntu-22.04"
     disk_gib: Annotated[int, _disk] = 64
     availability_zone: Annotated[str, BeforeValidator(values.availability_zone)] = "auto"
-    public_key: Annotated[str, _optional(lambda value: read_public_key(str(value)))] = ""
+    public_key: Annotated[str, BeforeValidator(_public_key)] = ""
     generation: Annotated[int, _generation] = 1
     ssh_cidr: Annotated[tuple[str, ...], BeforeValidator(values.ssh_networks)] = ()
     allow_world_ssh: Annotated[bool, _boolean] = False
@@ -124,20 +139,25 @@ class SettingsReport:
     Attributes:
         settings: The settings; a faulty one has its default here.
         faults: One line per fault; not empty means that nothing may be deployed.
-        warnings: One line per key that was ignored.
+        warnings: One line for each ignored key and shortened value, by the id that silences it.
     """
 
     settings: Settings
     faults: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: Mapping[str, str]
 
 
 def read_settings(context: Mapping[str, Any]) -> SettingsReport:
-    """Reads the settings out of CDK's context, which also carries what is not ours."""
+    """Reads the settings out of CDK's context, which also carries what is not ours.
+
+    JSON's null means that a setting is not given.
+    """
     given: dict[str, Any] = {}
     faults: list[str] = []
-    warnings: list[str] = []
+    warnings: dict[str, str] = {}
     for key, value in context.items():
+        if value is None:
+            continue
         if key in Settings.model_fields:
             given[key] = value
         elif key in LATER_SETTINGS:
@@ -145,8 +165,8 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
         elif near := _nearly_ours(key):
             faults.append(f"{_shown(key, value, near)}: no such setting; did you mean {near}?")
         elif not _is_cdks(key):
-            warnings.append(f"{_one_line(key)}: not a setting of gpustation, ignored")
-    settings, value_faults = _validate(given)
+            warnings[_id_of_ignored(key)] = f"{shown(key)}: not a setting of gpustation, ignored"
+    settings, value_faults = _validate(given, warnings)
     faults += value_faults.values()
     conflicts = _conflicts(settings)
     # a rule on two settings is told only where neither is faulty by itself
@@ -155,7 +175,15 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
     deployable = Settings(
         **settings.model_dump(exclude_unset=True, exclude={key for key, _ in conflicts})
     )
-    return SettingsReport(deployable, tuple(faults), tuple(warnings))
+    return SettingsReport(deployable, tuple(faults), warnings)
+
+
+def _id_of_ignored(key: str) -> str:
+    """The same for a key wherever it stands; a key with other letters has a hash of its own."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "", key)[:40]
+    if plain != key or looks_secret(key):
+        plain = hashlib.sha256(key.encode(errors="replace")).hexdigest()[:8]
+    return f"ignoredKey.{plain}"
 
 
 def _is_cdks(key: str) -> bool:
@@ -175,28 +203,24 @@ def _nearly_ours(key: str) -> str | None:
     return folded[close[0]] if close else next(iter(prefixed), None)
 
 
-def _validate(given: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
+def _validate(given: dict[str, Any], warnings: dict[str, str]) -> tuple[Settings, dict[str, str]]:
     """The settings with defaults in place of faulty values, and the fault of each such key."""
     try:
-        return Settings(**given), {}
+        return Settings.model_validate(given, context=warnings), {}
     except pydantic.ValidationError as error:
         faults = {str(e["loc"][0]): str(e["ctx"]["error"]) for e in error.errors()}
     sound = {key: value for key, value in given.items() if key not in faults}
-    return Settings(**sound), {
+    return Settings.model_validate(sound, context=warnings), {
         key: f"{_shown(key, given[key])}: {rule}" for key, rule in faults.items()
     }
 
 
 def _shown(key: str, value: object, meant: str = "") -> str:
-    """``key=value`` on one line; never the value of a key, which may be a private one."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    if "public_key" in (key, meant) or "PRIVATE KEY" in text:
-        return _one_line(key)
-    return f"{_one_line(key)}={_one_line(text)}"
-
-
-def _one_line(text: str) -> str:
-    return (text if text.isprintable() else ascii(text))[:80]
+    """``key=value`` on one line. Of a public key only a path is shown: the rest may be private."""
+    given = values.text(value)
+    if "public_key" in (key, meant):
+        return f"{shown(key)}={shown(given, 255)}" if looks_like_a_path(given) else shown(key)
+    return f"{shown(key)}={shown(given)}"
 
 
 def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
@@ -214,8 +238,9 @@ def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
         )
     if values.covers_the_world(settings.ssh_cidr) and not settings.allow_world_ssh:
         found["ssh_cidr", "allow_world_ssh"] = (
-            f"ssh_cidr={','.join(settings.ssh_cidr)}: opens port 22 to the whole internet; "
-            "pass your own address with /32, or allow_world_ssh=true if you mean it"
+            f"{_shown('ssh_cidr', ','.join(settings.ssh_cidr))}: opens port 22 to half of the "
+            "internet or more; pass your own address with /32, or allow_world_ssh=true if you "
+            "mean it"
         )
     return found
 

@@ -79,6 +79,7 @@ def test_destroy_works_whatever_the_settings_have_become(
     wrong = (
         *("instance_type=p5.48xlarge", "disk_gib=abc", "public_key=/gone/id.pub"),
         *("spot=true", "ssh_cidr=0.0.0.0/0"),
+        *("image=${Token[TOKEN.99999]}", "${Token[TOKEN.99999]}=x"),
     )
     broken = [word for setting in wrong for word in ("-c", setting)]
     assert cdk.deploy().status == 0

@@ -1,28 +1,100 @@
 """Whatever the context holds, reading it ends in settings or in lines that help."""
 
+import base64
 import ipaddress
 import json
+import random
+import re
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gpustation.handlers import gpu_catalog
-from gpustation.settings import Settings, read_settings
+from gpustation.settings import Settings, SettingsReport, read_settings
 
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N"
+
+HOSTILE = st.sampled_from(
+    [
+        "{{resolve:ssm:/prod/password}}",
+        "{{resolve:secretsmanager:prod}}",
+        "{{ phase.step.outputs }}",
+        "${Token[TOKEN.99999]}",
+        "#{Token[TOKEN.99999]}",
+        "${AWS::AccountId}",
+        "${aws:userid}",
+        "[ack: a::b::c]",
+    ]
+)
+TEXTS = st.text(max_size=40) | st.tuples(st.text(max_size=5), HOSTILE, st.text(max_size=5)).map(
+    "".join
+)
+NUMBERS = st.floats(allow_nan=False) | st.just(-1.8881545897087626e289)  # a token's form as number
 JSON_VALUES = st.recursive(
-    st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=40),
+    st.none() | st.booleans() | st.integers() | NUMBERS | TEXTS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
 )
 KEYS = st.sampled_from(sorted(Settings.model_fields))
 
 
-@given(st.dictionaries(KEYS | st.text(max_size=20), JSON_VALUES, max_size=6))
-def test_any_context_is_answered_in_whole_lines(context: dict[str, object]) -> None:
+LANGUAGES = ("{{", "${", "#{", "[ack")
+"""What CloudFormation, CDK, IAM, Image Builder and CDK's annotations look for in a text."""
+
+
+def texts_of(value: object) -> list[str]:
+    """All texts in a JSON value."""
+    if isinstance(value, dict):
+        return texts_of([*value, *value.values()])
+    if isinstance(value, (list, tuple)):
+        return [text for part in value for text in texts_of(part)]
+    return [value] if isinstance(value, str) else []
+
+
+def assert_answered(context: dict[str, object]) -> SettingsReport:
+    """The answer is lines and settings, in which no template language finds anything."""
     report = read_settings(context)
-    for line in report.faults + report.warnings:
+    for line in [*report.faults, *report.warnings.values()]:
         assert line.isprintable()
-        assert len(line) < 1000
+        assert len(line) < 1500
+    for name in report.warnings:
+        assert re.fullmatch(r"[A-Za-z0-9_.-]+", name)
+    shown = texts_of([report.faults, report.warnings, report.settings.model_dump()])
+    assert not [text for text in shown for mark in LANGUAGES if mark in text]
+    return report
+
+
+@given(st.dictionaries(KEYS | TEXTS, JSON_VALUES, max_size=6))
+def test_any_context_is_answered_in_whole_lines(context: dict[str, object]) -> None:
+    assert_answered(context)
+
+
+@given(HOSTILE | st.text(max_size=200))
+def test_any_comment_leaves_the_key_whole(comment: str) -> None:
+    line = " ".join(comment.split())  # more lines would be more keys
+    report = assert_answered({"public_key": f"{PUBLIC_KEY} {line}"})
+    assert report.faults == ()
+    assert report.settings.public_key.startswith(PUBLIC_KEY)
+
+
+@given(st.integers(0, 2**63), st.sampled_from([24, 32, 48, 64]), KEYS)
+def test_random_bytes_in_base64_or_hex_are_not_shown(seed: int, size: int, key: str) -> None:
+    secret = random.Random(seed).randbytes(size)
+    for text in (base64.b64encode(secret).decode(), secret.hex()):
+        assume(any(map(str.isdigit, text)))
+        report = read_settings({key: text, f"{key}_": text})
+        assert text[:12] not in repr((report.faults, report.warnings))
+
+
+@given(st.lists(st.ip_addresses(v=4), min_size=2, max_size=60, unique=True), st.data())
+def test_a_list_with_other_separators_is_offered_whole_with_commas(
+    addresses: list[ipaddress.IPv4Address], data: st.DataObject
+) -> None:
+    separator = data.draw(st.sampled_from([" ", ";", "\n", "; ", "\r\n", "\t"]))
+    networks = [f"{address}/32" for address in addresses]
+    (fault,) = assert_answered({"ssh_cidr": separator.join(networks)}).faults
+    offered = fault.rpartition("did you mean ")[2].rstrip("?")
+    assert read_settings({"ssh_cidr": offered}).settings.ssh_cidr == tuple(networks)
 
 
 @given(st.integers(30, 65536), st.integers(1, 255), st.integers(5, 720), st.booleans())
@@ -44,7 +116,7 @@ def test_sound_values_come_back_the_same_in_both_forms(
     assert first.faults == ()
 
 
-@given(st.ip_addresses(v=4), st.integers(1, 32))
+@given(st.ip_addresses(v=4), st.integers(2, 32))
 def test_every_ipv4_network_is_taken_in_its_canonical_form(
     address: ipaddress.IPv4Address, prefix: int
 ) -> None:

@@ -1,0 +1,63 @@
+"""How much of a person's text a line may show: no secret, and nothing that a template resolves.
+
+CDK resolves ``${Token[...]}`` in annotations too, and CloudFormation ``{{resolve:...}}``.
+"""
+
+from __future__ import annotations
+
+import re
+
+PRIVATE_KEY_MARKS = (
+    "PRIVATE KEY",
+    "PuTTY-User-Key-File",
+    "AGE-SECRET-KEY",
+    "openssh-key-v1",
+    "b3BlbnNzaC1rZXktdjE",  # the same in base64: the body of a key without its first line
+)
+"""Only a private key has these."""
+
+# No brackets: CDK takes [ack: ...] in an annotation for its id
+_HARMLESS = frozenset(" ._/@+:=,*?!#%&()<>|;'\"~^\\-")
+_TOKEN = re.compile(r"gh[pousr]_[A-Za-z0-9]{16}|github_pat_|glpat-|xox[a-z]-|eyJ[\w-]{8}")
+_RUN = re.compile(r"[A-Za-z0-9+/=]{24,}")
+_RUN_IN_A_PATH = re.compile(r"[A-Za-z0-9+=]{24,}")
+_PATH = re.compile(r"[\w ./@+=,()~-]{1,255}")
+_NO_BASE64 = re.compile(r"[._~-]")
+
+
+def shown(text: str, limit: int = 80) -> str:
+    """The text, cut after ``limit`` characters, with ``?`` for each that is not known harmless.
+
+    A secret is not shown at all.
+    """
+    if looks_secret(text):
+        return "(not shown)"
+    cut = text if len(text) <= limit else f"{text[:limit]}..."
+    return "".join(c if c.isalnum() or c in _HARMLESS else "?" for c in cut)
+
+
+def looks_secret(text: str) -> bool:
+    """True for a private key or a token: a known mark, or a long run that looks random."""
+    if any(mark in text for mark in PRIVATE_KEY_MARKS) or _TOKEN.search(text):
+        return True
+    runs = _RUN_IN_A_PATH if _has_form_of_a_path(text) else _RUN
+    return any(_is_random(run) for run in runs.findall(text))
+
+
+def looks_like_a_path(text: str) -> bool:
+    """True for what can only be the name of a file."""
+    return _has_form_of_a_path(text) and not looks_secret(text)
+
+
+def _has_form_of_a_path(text: str) -> bool:
+    """A slash alone is no sign: base64 has it as well."""
+    named = "/" in text or text.startswith("~") or text.endswith(".pub")
+    return named and _PATH.fullmatch(text) is not None and _NO_BASE64.search(text) is not None
+
+
+def _is_random(run: str) -> bool:
+    digits = any(c.isdigit() for c in run)
+    mixed = any(c.islower() for c in run) and any(c.isupper() for c in run)
+    if mixed:
+        return digits or len(run) >= 40
+    return digits and not run.isdigit() and len(run) >= 32
