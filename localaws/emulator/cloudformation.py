@@ -18,6 +18,7 @@ from localaws.emulator import (
     oidc_provider,
     resource_faults,
     security_groups,
+    stack_resources,
     subnet_resource,
 )
 from localaws.emulator.image_builder_resources import failure
@@ -44,6 +45,7 @@ def install(world: World, fleet: Instances) -> None:
     resource_faults.install(world)
     operations = Operations(custom_resources.install(world))
     operations.install()
+    stack_resources.install()
     Events(operations.keeps).install()
 
 

@@ -144,6 +144,7 @@ ACTIONS: dict[str, Action] = {
     "RunInstances": run,
     "DescribeInstances": describe,
     "DescribeKeyPairs": ec2_tagged.key_pairs,
+    "DeleteKeyPair": ec2_tagged.delete_key_pair,
     "CreateNetworkInterface": ec2_tagged.create_interface,
     "DescribeNetworkInterfaces": ec2_tagged.interfaces,
     "StopInstances": change_state("StopInstances"),

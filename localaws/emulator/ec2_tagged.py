@@ -5,7 +5,7 @@ from __future__ import annotations
 from ministack.services import ec2
 
 from localaws.emulator import wire
-from localaws.emulator.ec2_request import Parameters, tags
+from localaws.emulator.ec2_request import Parameters, one, tags
 from localaws.emulator.instances import Instances
 from localaws.errors import ApiError
 
@@ -21,6 +21,15 @@ def key_pairs(_fleet: Instances, asked: Parameters) -> wire.Answer:
     return wire.answer("DescribeKeyPairs", {"KeyPairs": rows})
 
 
+def delete_key_pair(_fleet: Instances, asked: Parameters) -> wire.Answer:
+    """DeleteKeyPair, by name or by id; one that is not there is no error."""
+    name, pair_id = one(asked, "KeyName"), one(asked, "KeyPairId")
+    for pair in list(ec2._key_pairs.values()):
+        if pair["KeyPairId"] == pair_id or pair["KeyName"] == name:
+            del ec2._key_pairs[pair["KeyName"]]
+    return wire.answer("DeleteKeyPair", {"Return": True, "KeyPairId": pair_id})
+
+
 def create_interface(_fleet: Instances, asked: Parameters) -> wire.Answer:
     """CreateNetworkInterface."""
     before = set(ec2._network_interfaces)
@@ -34,8 +43,8 @@ def interfaces(_fleet: Instances, asked: Parameters) -> wire.Answer:
     """DescribeNetworkInterfaces."""
     names = ec2._parse_member_list(asked, "NetworkInterfaceId")
     rows = [
-        {**one, "TagSet": ec2._tags.get(name, [])}
-        for name, one in ec2._network_interfaces.items()
+        {**interface, "TagSet": ec2._tags.get(name, [])}
+        for name, interface in ec2._network_interfaces.items()
         if not names or name in names
     ]
     return wire.answer("DescribeNetworkInterfaces", {"NetworkInterfaces": rows})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aws_cdk.assertions import Template
 
-from gpustation.leftovers.ours import SHAPES, Names
+from gpustation.leftovers.ours import Names
 from tests.synthesis import synthesize, synthesize_image, synthesize_role
 
 Resources = dict[str, dict[str, Any]]
@@ -177,17 +177,17 @@ def test_what_writes_a_log_is_gone_before_the_log(resources: Resources) -> None:
 
 
 def test_names_that_cloudformation_makes_of_ours_are_known(resources: Resources) -> None:
-    """Where a thing may have no tags, and its stack any name."""
-    named = {"AWS::Lambda::Function", "AWS::Logs::LogGroup", "AWS::IAM::Role"}
+    """Where a thing may have no tags, and the person tells the stack's name."""
+    named = {
+        *("AWS::Lambda::Function", "AWS::Logs::LogGroup", "AWS::IAM::Role"),
+        "AWS::IAM::InstanceProfile",
+    }
     for name, one in resources.items():
-        if one["Type"] in named and "Handler" in name:
-            assert any(shape.search(f"alice-{name}-AbCdEf") for shape in SHAPES), name
-        if one["Type"] == "AWS::IAM::InstanceProfile" and name.startswith("Generation"):
-            assert Names().reason({}, f"alice-{name}-AbCdEf")
-        if one["Type"] == "AWS::SSM::Parameter":
-            own = one["Properties"].get("Name", f"CFN-{name}-AbCdEf")
-            assert Names().reason({}, own), own
-    assert not Names().reason({}, "alice-Function9D5A8239-AbCdEf")
+        fixed = one["Type"] == "AWS::SSM::Parameter" and "Name" in one["Properties"]
+        if one["Type"] in named or (one["Type"] == "AWS::SSM::Parameter" and not fixed):
+            start = "CFN" if one["Type"] == "AWS::SSM::Parameter" else "alice"
+            assert Names(("alice",)).generated(f"{start}-{name}-AbCdEfGhIj12"), name
+    assert not Names(("alice",)).generated("alice-Function9D5A8239-AbCdEfGhIj12")
 
 
 def test_image_that_is_to_stay_is_not_built_anew() -> None:

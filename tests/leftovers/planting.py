@@ -17,6 +17,9 @@ GONE = "GpuGone"
 """A stack that never was: what bears its name is left of it."""
 TAGS = [{"Key": "gpustation", "Value": GONE}]
 PLAIN = {"gpustation": GONE}
+SUFFIX = "AbCdEfGhIj12"
+"""As CloudFormation appends to names."""
+FUNCTION = f"GpuWorkstation-QuotaCheckHandlerFunction9D5A8239-{SUFFIX}"
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
@@ -85,6 +88,7 @@ class Garden:
             StackName="GpuWorkstation",
             ChangeSetName="cdk-deploy-change-set",
             ChangeSetType="CREATE",
+            Tags=TAGS,
             TemplateBody=json.dumps({"Resources": {"P": parameter()}}),
         )
         self._await_change_set("GpuWorkstation")
@@ -92,7 +96,8 @@ class Garden:
 
     def _change_set(self) -> Planted:
         living = Stack(self.aws, "GpuImage")
-        assert living.create({"P": parameter()}) == "CREATE_COMPLETE"
+        body = {"Resources": {"P": parameter()}}
+        assert living.deploy("create_stack", body, Tags=TAGS) == "CREATE_COMPLETE"
         self._places.append(living.delete)
         self._client("cloudformation").create_change_set(
             StackName="GpuImage",
@@ -210,20 +215,16 @@ class Garden:
         return Planted("security group", made["GroupId"])
 
     def _route_table(self) -> Planted:
-        ec2, vpc = self._client("ec2"), self._foreign_vpc()
-        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.8.2.0/24")["Subnet"]["SubnetId"]
-        self._places.append(lambda: ec2.delete_subnet(SubnetId=subnet))
-        made = ec2.create_route_table(VpcId=vpc, TagSpecifications=specified("route-table"))
-        table = made["RouteTable"]["RouteTableId"]
-        ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
-        return Planted("route table", table)
+        made = self._client("ec2").create_route_table(
+            VpcId=self._foreign_vpc(), TagSpecifications=specified("route-table")
+        )
+        return Planted("route table", made["RouteTable"]["RouteTableId"])
 
     def _internet_gateway(self) -> Planted:
-        ec2 = self._client("ec2")
-        made = ec2.create_internet_gateway(TagSpecifications=specified("internet-gateway"))
-        gateway = made["InternetGateway"]["InternetGatewayId"]
-        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=self._foreign_vpc())
-        return Planted("internet gateway", gateway)
+        made = self._client("ec2").create_internet_gateway(
+            TagSpecifications=specified("internet-gateway")
+        )
+        return Planted("internet gateway", made["InternetGateway"]["InternetGatewayId"])
 
     def _network_interface(self) -> Planted:
         ec2, vpc = self._client("ec2"), self._foreign_vpc()
@@ -236,20 +237,17 @@ class Garden:
 
     def _role(self) -> Planted:
         """Named as CloudFormation names one of ours, untagged, with all that holds it."""
-        iam, name = self._client("iam"), "GpuWorkstation-Generation1MachineRoleB54D23D1-AbCdEf"
+        iam, name = self._client("iam"), f"GpuWorkstation-Generation1MachineRoleB54D23D1-{SUFFIX}"
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
-        iam.put_role_policy(RoleName=name, PolicyName="inline one", PolicyDocument=ALLOWS)
+        iam.put_role_policy(RoleName=name, PolicyName="inline", PolicyDocument=ALLOWS)
         managed = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
         iam.attach_role_policy(RoleName=name, PolicyArn=managed)
-        iam.create_instance_profile(InstanceProfileName="another's")
-        iam.add_role_to_instance_profile(InstanceProfileName="another's", RoleName=name)
-        self._places.append(lambda: iam.delete_instance_profile(InstanceProfileName="another's"))
         return Planted("role", name)
 
     def _instance_profile(self) -> Planted:
         """Instance profiles of a stack bear no tags: CloudFormation has no property for them."""
         iam, role = self._client("iam"), "somebody"
-        name = "GpuImage-ImageInstanceProfileE31F42A3-AbCdEf"
+        name = f"GpuImage-ImageInstanceProfileE31F42A3-{SUFFIX}"
         iam.create_role(RoleName=role, AssumeRolePolicyDocument=TRUST)
         self._places.append(lambda: iam.delete_role(RoleName=role))
         iam.create_instance_profile(InstanceProfileName=name)
@@ -271,7 +269,7 @@ class Garden:
         return Planted("OIDC provider", made["OpenIDConnectProviderArn"])
 
     def _function(self) -> Planted:
-        iam, name = self._client("iam"), "GpuWorkstation-QuotaCheckHandlerFunction9D5A8239-AbCd"
+        iam, name = self._client("iam"), FUNCTION
         role = iam.create_role(RoleName="of-functions", AssumeRolePolicyDocument=TRUST)["Role"]
         self._places.append(lambda: iam.delete_role(RoleName="of-functions"))
         packed = io.BytesIO()
@@ -288,13 +286,13 @@ class Garden:
 
     def _log_group(self) -> Planted:
         """As one that comes back: without tags, under the name that its writer gives it."""
-        logs, name = self._client("logs"), "/aws/lambda/GpuWorkstation-QuotaCheckHandlerFunction9"
+        logs, name = self._client("logs"), f"/aws/lambda/{FUNCTION}"
         logs.create_log_group(logGroupName=name)
         return Planted("log group", name)
 
     def _parameter(self) -> Planted:
         name = "/gpustation/image/mxnet"
-        self._client("ssm").put_parameter(Name=name, Value="ami-0", Type="String")
+        self._client("ssm").put_parameter(Name=name, Value="ami-0", Type="String", Tags=TAGS)
         return Planted("parameter", name)
 
     def _bucket(self) -> Planted:
@@ -339,7 +337,7 @@ class Garden:
 
     def _infrastructure_configuration(self) -> Planted:
         made = self._client("imagebuilder").create_infrastructure_configuration(
-            name="gpuimage-mxnet", instanceProfileName="none"
+            name="gpuimage-mxnet", instanceProfileName="none", tags=PLAIN
         )
         return Planted("infrastructure configuration", made["infrastructureConfigurationArn"])
 

@@ -10,11 +10,14 @@ import pytest
 from planting import GONE, TAGS, TRUST, Garden, parameter, specified
 
 from gpustation.leftovers import Result
+from gpustation.leftovers.ours import NOT_PROVEN
+from gpustation.leftovers.report import LEFT, exit_status
 from localaws import LocalAws
 from tests.localaws.probe_stack import UBUNTU, Stack, role
 
 Look = Callable[..., Result]
 Paste = Callable[[str], None]
+OURS = [{"Key": "gpustation", "Value": "GpuWorkstation"}]
 REFUSED = {
     "Type": "AWS::ImageBuilder::InfrastructureConfiguration",
     "Properties": {"Name": "!", "InstanceProfileName": "none"},
@@ -29,6 +32,11 @@ def stack(aws: LocalAws) -> Iterator[Stack]:
     yield made
     if made.stack_id:
         made.delete()
+
+
+def create(stack: Stack, resources: dict[str, Any], **more: Any) -> str:
+    """As the CDK CLI creates a stack of ours: with its tags."""
+    return stack.deploy("create_stack", {"Resources": resources}, Tags=OURS, **more)
 
 
 def launch(aws: LocalAws, **more: Any) -> dict[str, Any]:
@@ -81,30 +89,28 @@ def test_what_an_update_could_not_remove_is_left_though_its_stack_lives(
     stack: Stack, look: Look, paste: Paste
 ) -> None:
     kept = {**GROUP, "DeletionPolicy": "Retain"}
-    assert stack.create({"P": parameter(), "Kept": kept}) == "CREATE_COMPLETE"
+    assert create(stack, {"P": parameter(), "Kept": kept}) == "CREATE_COMPLETE"
     assert look().rows == ()
     assert stack.update({"P": parameter()}) == "UPDATE_COMPLETE"
     (row,) = look().rows
     assert (row.kind, row.id) == ("log group", "/probe/kept")
     assert "the stack GpuWorkstation lives and does not own it" in row.ours
+    assert not row.doubt
     paste(row.removal)
     assert look().rows == ()
 
 
 def test_what_a_dead_stack_holds_is_left_and_goes_with_it(
-    aws: LocalAws, look: Look, paste: Paste
+    stack: Stack, look: Look, paste: Paste
 ) -> None:
     refused = {**REFUSED, "DependsOn": ["Group"]}
-    aws.client("cloudformation").create_stack(
-        StackName="GpuWorkstation",
-        TemplateBody=json.dumps({"Resources": {"Group": GROUP, "Refused": refused}}),
-        DisableRollback=True,
-    )
-    assert Stack(aws, "GpuWorkstation", "GpuWorkstation").settled() == "CREATE_FAILED"
+    resources = {"Group": GROUP, "Refused": refused}
+    assert create(stack, resources, DisableRollback=True) == "CREATE_FAILED"
     dead, group = look().left
     assert (dead.kind, group.kind, group.id) == ("stack", "log group", "/probe/kept")
     assert "deploy it again or delete it" in dead.ours
     assert "its stack GpuWorkstation is CREATE_FAILED" in group.ours
+    assert dead.removal.count(stack.stack_id) == 2, "another stack may have the name by then"
     paste(dead.removal)
     assert look().rows == ()
 
@@ -173,29 +179,53 @@ def test_machine_and_disk_are_two_rows_whose_commands_follow_one_another(
 ) -> None:
     ebs = {"VolumeSize": 100, "VolumeType": "gp3", "DeleteOnTermination": goes_with_it}
     disk = {"DeviceName": "/dev/sda1", "Ebs": ebs}
-    made = launch(aws, BlockDeviceMappings=[disk], TagSpecifications=specified("instance"))
+    tags = [*specified("instance"), *([] if goes_with_it else specified("volume"))]
+    made = launch(aws, BlockDeviceMappings=[disk], TagSpecifications=tags)
     aws.client("ec2").stop_instances(InstanceIds=[made["InstanceId"]])
     machine, volume = look().left
     assert (machine.kind, volume.kind) == ("instance", "volume")
     assert (machine.usd_per_month, volume.usd_per_month) == (0.0, pytest.approx(8.0))
     assert "stopped: only its disks cost" in machine.cost
-    assert volume.ours.startswith(f"disk of {made['InstanceId']}")
+    assert volume.ours.startswith(f"disk of {made['InstanceId']}") == goes_with_it
     paste(f"{machine.removal}\n{volume.removal}")
     assert look().rows == ()
 
 
-def test_disk_in_the_machine_of_another_is_told(aws: LocalAws, look: Look, paste: Paste) -> None:
+def test_disk_that_a_person_attached_is_not_offered(
+    aws: LocalAws, look: Look, paste: Paste
+) -> None:
+    ec2 = aws.client("ec2")
+    machine = launch(aws, TagSpecifications=specified("instance"))["InstanceId"]
+    data = ec2.create_volume(AvailabilityZone="us-east-1a", Size=10)["VolumeId"]
+    ec2.attach_volume(VolumeId=data, InstanceId=machine, Device="/dev/sdf")
+    rows = {row.id: row for row in look().left}
+    assert (rows[data].doubt, rows[data].removal[:2]) == (NOT_PROVEN, "# ")
+    paste("\n".join(row.removal for row in rows.values()))
+    assert look().rows == ()
+    ec2.detach_volume(VolumeId=data)
+    ec2.delete_volume(VolumeId=data)
+
+
+def test_disk_in_the_machine_of_another_is_told_and_not_taken(
+    aws: LocalAws, look: Look, paste: Paste
+) -> None:
     other = launch(aws)["InstanceId"]
     ec2 = aws.client("ec2")
     volume = ec2.create_volume(
         AvailabilityZone="us-east-1a", Size=10, TagSpecifications=specified("volume")
     )["VolumeId"]
     ec2.attach_volume(VolumeId=volume, InstanceId=other, Device="/dev/sdf")
+    found = look()
+    (row,) = found.rows
+    assert row.doubt == f"attached to {other}, which is not ours"
+    assert row.removal.startswith(f"# attached to {other}, which is not ours: aws ec2 detach")
+    assert found.usd_per_month == 0
+    assert exit_status(found) == LEFT
+    ec2.detach_volume(VolumeId=volume)
+    ec2.terminate_instances(InstanceIds=[other])
     (row,) = look().rows
-    assert f"attached to {other}, which is not ours" in row.ours
     paste(row.removal)
     assert look().rows == ()
-    ec2.terminate_instances(InstanceIds=[other])
 
 
 def test_address_of_a_left_machine_is_counted_once(aws: LocalAws, look: Look, paste: Paste) -> None:
@@ -224,8 +254,96 @@ def test_whatever_lies_in_a_left_network_goes_before_it(
     kinds = ["internet gateway", "route table", "subnet", "security group", "vpc"]
     assert [row.kind for row in rows] == kinds
     assert all(f"in {vpc}, which is left" in row.ours for row in rows[:-1])
-    paste("\n".join(row.removal for row in rows))
+    assert [row.doubt for row in rows] == [NOT_PROVEN] * 4 + [""], "made by whom?"
+    paste("\n".join(row.removal.removeprefix(f"# {NOT_PROVEN}: ") for row in rows))
     assert look().rows == ()
+
+
+def test_gateway_and_routes_that_another_network_uses_are_not_offered(
+    aws: LocalAws, look: Look, paste: Paste
+) -> None:
+    ec2 = aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.1.0/24")["Subnet"]["SubnetId"]
+    table = ec2.create_route_table(VpcId=vpc, TagSpecifications=specified("route-table"))
+    ec2.associate_route_table(RouteTableId=table["RouteTable"]["RouteTableId"], SubnetId=subnet)
+    gateway = ec2.create_internet_gateway(TagSpecifications=specified("internet-gateway"))
+    ec2.attach_internet_gateway(
+        InternetGatewayId=gateway["InternetGateway"]["InternetGatewayId"], VpcId=vpc
+    )
+    rows = look().left
+    assert [row.doubt for row in rows] == [
+        f"in use by {vpc}, which is not left",
+        f"in use by {subnet}, which is not left",
+    ]
+    assert all(row.removal.startswith("# in use by ") for row in rows)
+    ec2.create_tags(Resources=[vpc], Tags=TAGS)
+    rows = look().left
+    assert [(row.kind, row.doubt) for row in rows] == [
+        ("internet gateway", ""),
+        ("route table", ""),
+        ("subnet", NOT_PROVEN),
+        ("vpc", ""),
+    ]
+    paste("\n".join(row.removal.removeprefix(f"# {NOT_PROVEN}: ") for row in rows))
+    assert look().rows == ()
+
+
+def test_network_with_a_machine_of_another_in_it_is_not_offered(aws: LocalAws, look: Look) -> None:
+    ec2 = aws.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16", TagSpecifications=specified("vpc"))["Vpc"]
+    names = {"VpcId": vpc["VpcId"]}
+    subnet = ec2.create_subnet(
+        **names, CidrBlock="10.7.1.0/24", TagSpecifications=specified("subnet")
+    )["Subnet"]["SubnetId"]
+    table = ec2.create_route_table(**names, TagSpecifications=specified("route-table"))
+    table = table["RouteTable"]["RouteTableId"]
+    associated = ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)["AssociationId"]
+    machine = launch(aws, SubnetId=subnet)["InstanceId"]
+    assert {(row.kind, row.doubt) for row in look().left} == {
+        (kind, f"in use by {machine}, which is not left")
+        for kind in ("route table", "subnet", "vpc")
+    }
+    ec2.terminate_instances(InstanceIds=[machine])
+    assert {row.doubt for row in look().left} == {""}
+    ec2.disassociate_route_table(AssociationId=associated)
+    ec2.delete_route_table(RouteTableId=table)
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(**names)
+
+
+def test_role_policy_and_provider_that_others_use_are_not_offered(
+    aws: LocalAws, look: Look
+) -> None:
+    iam = aws.client("iam")
+    garden = Garden(aws)
+    (ours,), (policy,) = garden.plant("role"), garden.plant("policy")
+    (provider,) = garden.plant("OIDC provider")
+    iam.create_instance_profile(InstanceProfileName="another")
+    iam.add_role_to_instance_profile(InstanceProfileName="another", RoleName=ours.id)
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRoleWithWebIdentity"}
+    statement["Principal"] = {"Federated": provider.id}  # type: ignore[assignment]
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.create_role(RoleName="deploys", AssumeRolePolicyDocument=trust)
+    iam.attach_role_policy(RoleName="deploys", PolicyArn=policy.id)
+    doubts = {row.kind: row.doubt for row in look().left}
+    iam.remove_role_from_instance_profile(InstanceProfileName="another", RoleName=ours.id)
+    iam.delete_instance_profile(InstanceProfileName="another")
+    iam.detach_role_policy(RoleName="deploys", PolicyArn=policy.id)
+    iam.delete_role(RoleName="deploys")
+    assert doubts == {
+        "role": "in the instance profile another, not left",
+        "policy": "attached to the role deploys, not left",
+        "OIDC provider": "trusted by the role deploys, not left",
+    }
+    rows = look().left
+    assert {row.doubt for row in rows} == {""}
+    iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=provider.id)
+    iam.delete_policy(PolicyArn=policy.id)
+    iam.delete_role_policy(RoleName=ours.id, PolicyName="inline")
+    managed = iam.list_attached_role_policies(RoleName=ours.id)["AttachedPolicies"]
+    iam.detach_role_policy(RoleName=ours.id, PolicyArn=managed[0]["PolicyArn"])
+    iam.delete_role(RoleName=ours.id)
 
 
 def test_stacks_of_other_names_are_found_by_tag_or_when_named(aws: LocalAws, look: Look) -> None:

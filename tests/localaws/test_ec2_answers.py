@@ -122,3 +122,11 @@ def test_parameter_can_be_missing_and_image_unsuitable(aws: LocalAws, ec2: Any) 
 def test_fails_when_an_instance_filter_does_not_exist(ec2: Any) -> None:
     with pytest.raises(ClientError, match="The filter 'colour' is invalid"):
         ec2.describe_instances(Filters=[{"Name": "colour", "Values": ["red"]}])
+
+
+def test_key_pair_is_deleted_by_its_id(ec2: Any) -> None:
+    made, other = (ec2.create_key_pair(KeyName=name)["KeyPairId"] for name in ("one", "two"))
+    ec2.delete_key_pair(KeyPairId=made)
+    assert [pair["KeyPairId"] for pair in ec2.describe_key_pairs()["KeyPairs"]] == [other]
+    ec2.delete_key_pair(KeyName="two")
+    assert ec2.describe_key_pairs()["KeyPairs"] == []

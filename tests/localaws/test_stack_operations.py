@@ -163,6 +163,21 @@ def test_failed_deletion_keeps_what_the_resource_needs(stack: Stack, aws: LocalA
     assert stack.delete() == "DELETE_COMPLETE"
 
 
+def test_resource_names_its_stack_and_a_deleted_stack_its_resources(
+    stack: Stack, aws: LocalAws
+) -> None:
+    stack.create({"One": note()})
+    one, cloudformation = stack.physical_id("One"), aws.client("cloudformation")
+    (row,) = cloudformation.describe_stack_resources(PhysicalResourceId=one)["StackResources"]
+    assert (row["StackId"], row["PhysicalResourceId"]) == (stack.stack_id, one)
+    assert stack.delete() == "DELETE_COMPLETE"
+    with pytest.raises(ClientError, match=f"Stack for {one} does not exist"):
+        cloudformation.describe_stack_resources(PhysicalResourceId=one)
+    shown = cloudformation.list_stack_resources(StackName=stack.stack_id)
+    (row,) = shown["StackResourceSummaries"]
+    assert (row["PhysicalResourceId"], row["ResourceStatus"]) == (one, "DELETE_COMPLETE")
+
+
 def test_forced_deletion_leaves_what_it_could_not_delete(stack: Stack, aws: LocalAws) -> None:
     stack.create(network())
     subnet, vpc = stack.physical_id("Subnet"), stack.physical_id("Vpc")

@@ -15,7 +15,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.model import Shape
 from botocore.stub import Stubber
+from leftovers_account import WrittenAccount
 
+from gpustation.leftovers import find
 from gpustation.leftovers.account import Account, moment, tags_of
 from gpustation.leftovers.result import NotChecked
 
@@ -120,6 +122,79 @@ def account(stubbed: dict[str, Stubber], monkeypatch: pytest.MonkeyPatch) -> Ite
 
     monkeypatch.setattr(Account, "client", get)
     yield Account(boto3.session.Session(), "us-east-1")
+
+
+@pytest.mark.parametrize(("service", "operation", "member"), calls())
+def test_call_without_pages_has_no_next_one(service: str, operation: str, member: str) -> None:
+    meta = known(service).meta
+    model = meta.service_model.operation_model(meta.method_to_api_mapping[operation])
+    marks = [one for one in model.output_shape.members if re.search("(?i)token|marker|trunc", one)]
+    assert bool(marks) == known(service).can_paginate(operation)
+
+
+def test_empty_page_is_not_the_last(account: Account, stubbed: dict[str, Stubber]) -> None:
+    stubbed["ec2"].add_response("describe_vpcs", {"Vpcs": [], "NextToken": "more"})
+    stubbed["ec2"].add_response("describe_vpcs", {"Vpcs": [{"VpcId": "vpc-1"}]})
+    assert account.list("ec2", "describe_vpcs", "Vpcs") == [{"VpcId": "vpc-1"}]
+
+
+def test_list_that_ends_early_is_no_short_list(
+    account: Account, stubbed: dict[str, Stubber]
+) -> None:
+    """It says that there is more, and not where."""
+    stubbed["iam"].add_response("list_role_policies", {"PolicyNames": ["a"], "IsTruncated": True})
+    assert account.ask("iam", "list_role_policies", "PolicyNames", RoleName="role") is None
+    (told,) = account.not_checked
+    assert (told.action, told.reason) == (
+        "iam:ListRolePolicies",
+        "the list ends early: no mark for its next page",
+    )
+
+
+@pytest.mark.parametrize("operation", ["describe_vpcs", "describe_addresses"])
+def test_answer_without_its_list_is_no_empty_list(
+    account: Account, stubbed: dict[str, Stubber], operation: str
+) -> None:
+    member = {"describe_vpcs": "Vpcs", "describe_addresses": "Addresses"}[operation]
+    stubbed["ec2"].add_response(operation, {})
+    assert account.ask("ec2", operation, member) is None
+    assert account.not_checked[0].reason == f"the answer has no {member}"
+
+
+def test_thing_without_tags_is_none_that_could_not_be_asked(
+    account: Account, stubbed: dict[str, Stubber]
+) -> None:
+    stubbed["logs"].add_response("list_tags_for_resource", {})
+    assert account.tags("logs", "list_tags_for_resource", "tags", resourceArn="arn:aws:x") == {}
+    assert account.not_checked == []
+
+
+def test_physical_id_that_no_stack_has_is_no_failure(
+    account: Account, stubbed: dict[str, Stubber]
+) -> None:
+    call = ("cloudformation", "describe_stack_resources", "StackResources")
+    stub = stubbed["cloudformation"]
+    stub.add_client_error(call[1], "ValidationError", "Stack for vol-1 does not exist")
+    assert account.ask(*call, PhysicalResourceId="vol-1") == []
+    stub.add_client_error("list_stack_resources", "ValidationError", "Stack x does not exist")
+    named = ("cloudformation", "list_stack_resources", "StackResourceSummaries")
+    assert account.ask(*named, StackName="x") is None, "then what it owns is not known"
+
+
+def test_row_that_lacks_a_key_ends_its_kinds_and_nothing_looks_clean(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tags = [{"Key": "gpustation", "Value": "gone"}]
+    whole = {"AllocationId": "eipalloc-1", "PublicIp": "192.0.2.1", "Tags": tags}
+    answers = {
+        "describe_addresses": [whole, {"PublicIp": "192.0.2.2"}],
+        "describe_vpcs": [{"VpcId": "vpc-1", "Tags": tags}],
+    }
+    monkeypatch.setattr(find, "Account", lambda *_: WrittenAccount(answers))
+    found = find.find_leftovers(boto3.session.Session(), region="us-east-1")
+    assert [row.id for row in found.rows] == ["eipalloc-1", "vpc-1"]
+    (told,) = found.not_checked
+    assert (told.action, "AllocationId" in told.reason) == ("the rest of the machines", True)
 
 
 def test_failing_second_page_is_no_short_list(

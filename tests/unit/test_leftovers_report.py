@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import io
+import subprocess
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from gpustation.leftovers import Leftover, NotChecked, Result
 from gpustation.leftovers import __main__ as command_line
+from gpustation.leftovers.ours import Ownership
 from gpustation.leftovers.prices import machine, parameter, snapshot, volume
-from gpustation.leftovers.report import conclusion, exit_status, report
-from gpustation.leftovers.result import chain, command
+from gpustation.leftovers.report import conclusion, exit_status, report, visible
+from gpustation.leftovers.result import REFUSED, chain, command, leftover
 
 MADE = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=3, hours=1)
 DISK = Leftover(
@@ -100,9 +103,95 @@ def test_costs() -> None:
 
 
 def test_commands_are_quoted() -> None:
-    made = command("iam delete-role-policy", role_name="a", policy_name="with blanks; and $x")
-    assert made == "aws iam delete-role-policy --role-name a --policy-name 'with blanks; and $x'"
+    made = command("iam delete-role-policy", role_name="a", policy_name="b")
+    assert made == "aws iam delete-role-policy --role-name a --policy-name b"
     assert chain("", "a", "", "b") == "a && b"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("file:///etc/passwd", "fileb://key", "http://192.0.2.1/", "https://x", "FILE://x"),
+        *("-x", "--region", "", " ", "a b", "a\nb", "a\n", "a\tb", "a'b", 'a"b', "a\\b"),
+        *("$(id)", "`id`", "$HOME", "a;b", "a|b", "a&b", "a>b", "~", "*", "a?", "!a", "#a", "(a)"),
+        *("a=b,c=d", "[1]", "{}", "{a,b}", "%41", "\x1b[2J", "a\u202eb", "a\u200bb", "\u0440", "é"),
+    ],
+)
+def test_value_that_means_something_else_is_in_no_command(value: str) -> None:
+    """The AWS CLI reads `file://` and `http://` wherever a value may stand."""
+    made = command("iam delete-role", role_name=value)
+    assert made == REFUSED
+    assert command("ec2 delete-vpc", value, vpc_id="vpc-1") == (
+        "aws ec2 delete-vpc --vpc-id vpc-1" if value == "" else REFUSED
+    )
+    assert chain("aws iam first", made, "aws iam last") == REFUSED
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("vol-0123456789abcdef0", "/aws/lambda/GpuImage-A_b.c", "/gpustation/image/mxnet"),
+        "arn:aws:imagebuilder:us-east-1:123456789012:image/gpuimage-mxnet/1.0.0/1",
+        "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com",
+    ],
+)
+def test_names_and_ids_of_ours_need_no_quotes(value: str) -> None:
+    assert command("x y", "us-east-1", z=value) == f"aws x y --region us-east-1 --z {value}"
+
+
+HOSTILE = "\x1b[2J\u009b31m\u202eback\u2066\u200b\ufeff\r\naws iam delete-user\u2028[bold]\\x"
+SHOWN = (
+    "\\x1b[2J\\x9b31m\\u202eback\\u2066\\u200b\\ufeff\\r\\naws iam delete-user\\u2028[bold]\\\\x"
+)
+
+
+def test_text_of_others_is_shown_and_not_obeyed() -> None:
+    assert visible(HOSTILE) == SHOWN
+    assert visible("plain: a/b 'c' \"d\" ~") == "plain: a/b 'c' \"d\" ~"
+    for field in ("id", "cost", "ours", "removal", "stays", "doubt"):
+        row = dataclasses.replace(DISK, **{field: HOSTILE})
+        text = shown(result(row))
+        assert set(text) - set("\n") <= EXPECTED, field
+    denied = NotChecked(HOSTILE, HOSTILE, HOSTILE)
+    text = shown(Result(HOSTILE, HOSTILE, (), (denied,)))
+    assert set(text) - set("\n") <= EXPECTED
+    assert [line for line in text.splitlines() if line.startswith("aws ")] == []
+
+
+EXPECTED = {chr(one) for one in range(32, 127)} | set("┃━┏┓┡┩╇┳│┴└┘─┼┤├")
+"""What a report is made of: ASCII, and the lines of its tables."""
+
+
+def test_what_is_in_doubt_is_a_comment_and_comes_before_what_is_not() -> None:
+    why = Ownership("its name", "not proven to be ours")
+    removal = "aws iam delete-role --role-name GpuImage-thumbnails"
+    doubtful = leftover("role", "GpuImage-thumbnails", "global", why, removal)
+    assert doubtful.removal == f"# not proven to be ours: {removal}"
+    found = result(DISK, doubtful)
+    assert exit_status(found) == exit_status(result(doubtful)) == 1
+    assert (found.doubtful, found.usd_per_month) == ((doubtful,), 5.12)
+    assert "1 left, 5.12 USD per month" in conclusion(found)
+    assert "1 more may be: look at each." in conclusion(found)
+    lines = shown(found).splitlines()
+    start = lines.index("To remove it, in this order:")
+    assert lines.index(doubtful.removal) < start
+    assert [line for line in lines if line.startswith("aws ")] == [DISK.removal]
+    assert not [line for line in shown(result(doubtful)).splitlines() if line.startswith("aws ")]
+    refused = leftover("role", "-x", "global", why, REFUSED)
+    assert refused.removal == REFUSED
+
+
+def test_nothing_that_a_report_prints_runs_but_its_commands(tmp_path: Path) -> None:
+    """A person may paste the whole of it."""
+    names = [f"$(touch {tmp_path}/a)", f"x\ntouch {tmp_path}/b\n", f"`touch {tmp_path}/c`", "'"]
+    rows = []
+    for number, name in enumerate(names):
+        why = Ownership(f"tag gpustation={name}", name if number % 2 else "")
+        rows.append(leftover("role", name, "global", why, command("iam delete-role", x=name)))
+    lines = [line for line in shown(result(*rows)).splitlines() if line.startswith(("aws", "#"))]
+    subprocess.run(["bash", "-c", "\n".join(lines)], check=False, env={"PATH": "/usr/bin:/bin"})
+    assert list(tmp_path.iterdir()) == []
+    assert lines == [REFUSED] * len(names)
 
 
 def test_wrong_usage_and_missing_region(

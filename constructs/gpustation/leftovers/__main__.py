@@ -9,7 +9,7 @@ from botocore.exceptions import BotoCoreError
 
 from gpustation.leftovers.find import find_leftovers
 from gpustation.leftovers.ours import STACK_NAMES
-from gpustation.leftovers.report import exit_status, report
+from gpustation.leftovers.report import exit_status, report, visible
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,7 +40,7 @@ def main(words: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except (BotoCoreError, ValueError) as error:
-        print(f"leftovers: {error}", file=sys.stderr)
+        print(f"leftovers: {visible(str(error))}", file=sys.stderr)
         return 3
     report(found)
     return exit_status(found)

@@ -27,6 +27,8 @@ GONE = {
     "InvalidResourceId",
 }
 """Codes of a thing that went between two calls: then it is no leftover."""
+_NOBODYS = "does not exist"
+"""What CloudFormation says, without a code of its own, of a physical id that no stack has."""
 _ACTIONS = {"s3:ListBuckets": "s3:ListAllMyBuckets"}
 """Where IAM calls an action otherwise than the API calls its operation."""
 
@@ -71,26 +73,18 @@ class Account:
             **arguments: Arguments of the call.
 
         Returns:
-            The member; an empty list where the answer has none or the thing is gone; ``None``
-            when the call failed, which is then in ``not_checked``.
+            The member; an empty list where the thing is gone; ``None`` when the call failed or its
+            answer is not whole, which is then in ``not_checked``.
         """
-        client = self.client(service, region)
-        try:
-            if not client.can_paginate(operation):
-                return getattr(client, operation)(**arguments).get(member, [])
-            pages = client.get_paginator(operation).paginate(**arguments)
-            return [row for page in pages for row in page.get(member, [])]
-        except ClientError as error:
-            if error.response["Error"]["Code"] in GONE:
-                return []
-            self._note(client, operation, error)
-        except BotoCoreError as error:
-            self._note(client, operation, error)
-        return None
+        return self._ask(service, operation, member, region, arguments)
 
     def list(self, service: str, operation: str, member: str, **arguments: Any) -> list[Any]:
         """As ``ask``, and an empty list when the call failed."""
         return self.ask(service, operation, member, **arguments) or []
+
+    def tags(self, service: str, operation: str, member: str, **arguments: Any) -> dict[str, str]:
+        """The tags of one thing; a service may leave out the member where there are none."""
+        return tags_of(self._ask(service, operation, member, "", arguments, optional=True))
 
     def each(self, rows: Iterable[Any], call: Callable[[Any], Any]) -> Iterator[tuple[Any, Any]]:
         """Every row with what a call of its own says of it, several calls at a time."""
@@ -98,16 +92,48 @@ class Account:
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             yield from zip(kept, pool.map(call, kept), strict=True)
 
-    def _note(self, client: Any, operation: str, error: ClientError | BotoCoreError) -> None:
+    def note(self, found: NotChecked) -> None:
+        """Keep something that could not be asked, each call once."""
+        with self._lock:
+            if (found.action, found.region) not in [(n.action, n.region) for n in self.not_checked]:
+                self.not_checked.append(found)
+
+    def _ask(
+        self,
+        service: str,
+        operation: str,
+        member: str,
+        region: str,
+        arguments: Mapping[str, Any],
+        *,
+        optional: bool = False,
+    ) -> Any:
+        client = self.client(service, region)
+        try:
+            if not client.can_paginate(operation):
+                pages = [getattr(client, operation)(**arguments)]
+            else:
+                pages = list(client.get_paginator(operation).paginate(**arguments))
+        except ClientError as error:
+            told = error.response["Error"]
+            nobodys = "PhysicalResourceId" in arguments and _NOBODYS in told["Message"]
+            if told["Code"] in GONE or nobodys:
+                return []
+            return self._note(client, operation, f"{told['Code']}: {told['Message']}")
+        except BotoCoreError as error:
+            return self._note(client, operation, str(error))
+        if pages[-1].get("IsTruncated"):
+            return self._note(client, operation, "the list ends early: no mark for its next page")
+        if not optional and any(member not in page for page in pages):
+            return self._note(client, operation, f"the answer has no {member}")
+        if len(pages) == 1:
+            return pages[0].get(member, [])
+        return [row for page in pages for row in page.get(member, [])]
+
+    def _note(self, client: Any, operation: str, reason: str) -> None:
         service = client.meta.service_model
         name = f"{service.signing_name}:{client.meta.method_to_api_mapping[operation]}"
-        reason = str(error)
-        if isinstance(error, ClientError):
-            told = error.response["Error"]
-            reason = f"{told['Code']}: {told['Message']}"
-        found = NotChecked(_ACTIONS.get(name, name), client.meta.region_name, reason)
-        if (found.action, found.region) not in [(n.action, n.region) for n in self.not_checked]:
-            self.not_checked.append(found)
+        self.note(NotChecked(_ACTIONS.get(name, name), client.meta.region_name, reason))
 
 
 def tags_of(raw: Any) -> dict[str, str]:

@@ -6,17 +6,19 @@ No stack of ours makes buckets or repositories; the bootstrap's alone is shown, 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
 from gpustation.leftovers import prices
-from gpustation.leftovers.account import moment, tags_of
-from gpustation.leftovers.result import Leftover, chain, command
+from gpustation.leftovers.account import moment
+from gpustation.leftovers.ours import Ownership
+from gpustation.leftovers.result import Leftover, chain, command, leftover
 from gpustation.leftovers.search import Search
 
 Found = Mapping[str, Any]
-BOOTSTRAP_BUCKET = r"cdk-[a-z0-9]+-assets-\d{12}-"
+BOOTSTRAP_BUCKET = "cdk-[a-z0-9]+-assets-[0-9]{12}-"
 """Name of the bucket of ``cdk bootstrap``, before its region; the middle is the qualifier."""
 _OBJECTS = "{Objects: [Versions, DeleteMarkers][].{Key: Key, VersionId: VersionId}}"
 
@@ -33,38 +35,42 @@ def _functions(search: Search) -> Iterator[Leftover]:
     found = search.account.list("lambda", "list_functions", "Functions")
 
     def tags(function: Found) -> Any:
-        return search.account.list("lambda", "list_tags", "Tags", Resource=function["FunctionArn"])
+        return search.account.tags("lambda", "list_tags", "Tags", Resource=function["FunctionArn"])
 
-    for function, raw in search.account.each(found, tags):
+    for function, tagged in search.account.each(found, tags):
         name, arn = function["FunctionName"], function["FunctionArn"]
-        why = search.left(tags_of(raw), name, arn, name=name)
+        why = search.left(tagged, name, arn, name=name)
         if why:
             removal = command("lambda delete-function", search.region, function_name=name)
-            yield _row(search, "function", name, moment(function["LastModified"]), why, removal)
+            created = moment(function.get("LastModified"))
+            yield leftover("function", name, search.region, why, removal, created=created)
 
 
 def _log_groups(search: Search) -> Iterator[Leftover]:
+    """Log groups; a service that writes late makes one anew, without tags, under the old name."""
     found = search.account.list("logs", "describe_log_groups", "logGroups")
 
     def tags(group: Found) -> Any:
         arn = group["arn"].removesuffix(":*")
-        return search.account.list("logs", "list_tags_for_resource", "tags", resourceArn=arn)
+        return search.account.tags("logs", "list_tags_for_resource", "tags", resourceArn=arn)
 
-    for group, raw in search.account.each(found, tags):
+    for group, tagged in search.account.each(found, tags):
         name = group["logGroupName"]
-        why = search.left(tags_of(raw), name, name=name)
+        why = search.left(tagged, name, name=name)
         if why:
             removal = command("logs delete-log-group", search.region, log_group_name=name)
             created = datetime.fromtimestamp(group["creationTime"] / 1000, timezone.utc)
             cost = prices.log_group(group.get("storedBytes", 0))
-            yield _row(search, "log group", name, created, why, removal, cost)
+            yield leftover(
+                "log group", name, search.region, why, removal, created=created, cost=cost
+            )
 
 
 def _parameters(search: Search) -> Iterator[Leftover]:
     found = search.account.list("ssm", "describe_parameters", "Parameters")
 
     def tags(parameter: Found) -> Any:
-        return search.account.list(
+        return search.account.tags(
             "ssm",
             "list_tags_for_resource",
             "TagList",
@@ -72,14 +78,15 @@ def _parameters(search: Search) -> Iterator[Leftover]:
             ResourceId=parameter["Name"],
         )
 
-    for parameter, raw in search.account.each(found, tags):
-        name = parameter["Name"]
-        why = search.left(tags_of(raw), name, name=name)
+    for parameter, tagged in search.account.each(found, tags):
+        name, changed = parameter["Name"], parameter.get("LastModifiedDate")
+        why = search.left(tagged, name, name=name, made=changed)
         if why:
             removal = command("ssm delete-parameter", search.region, name=name)
             cost = prices.parameter(parameter.get("Tier", ""))
-            changed = parameter.get("LastModifiedDate")
-            yield _row(search, "parameter", name, changed, why, removal, cost)
+            yield leftover(
+                "parameter", name, search.region, why, removal, created=changed, cost=cost
+            )
 
 
 def _bootstrap(search: Search) -> Iterator[Leftover]:
@@ -89,16 +96,14 @@ def _bootstrap(search: Search) -> Iterator[Leftover]:
     for bucket in found:
         name = bucket["Name"]
         if ours.fullmatch(name):
-            usd, cost = prices.bucket()
-            yield Leftover(
-                kind="bucket",
-                id=name,
-                region=search.region,
+            yield leftover(
+                "bucket",
+                name,
+                search.region,
+                Ownership("the name of `cdk bootstrap`'s bucket"),
+                _bucket_removal(search.region, name),
                 created=bucket.get("CreationDate"),
-                usd_per_month=usd,
-                cost=cost,
-                ours="the name of `cdk bootstrap`'s bucket",
-                removal=_bucket_removal(search.region, name),
+                cost=prices.bucket(),
                 stays="templates and scripts of every CDK app of the account in this region lie "
                 "in it; `cdk gc` removes what no stack uses",
             )
@@ -110,19 +115,8 @@ def _bucket_removal(region: str, name: str) -> str:
     A bucket that is empty goes at the first try; of a full one 1000 versions go at a time.
     """
     delete = command("s3api delete-bucket", region, bucket=name)
-    versions = command("s3api list-object-versions", region, bucket=name, query=_OBJECTS)
-    listed = f'"$({versions} --max-items 1000 --output json)"'
+    versions = command("s3api list-object-versions", region, bucket=name)
+    paged = f"--query {shlex.quote(_OBJECTS)} --max-items 1000 --output json"
+    listed = f'"$({versions} {paged})"'
     emptied = f"{command('s3api delete-objects', region, bucket=name)} --delete {listed}"
     return f"{delete} || ({chain(emptied, delete)})"
-
-
-def _row(
-    search: Search,
-    kind: str,
-    name: str,
-    created: datetime | None,
-    why: str,
-    removal: str,
-    cost: prices.Cost = (0.0, prices.FREE),
-) -> Leftover:
-    return Leftover(kind, name, search.region, created, *cost, why, removal)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import boto3
 
 from gpustation.aws_session import make_session
 from gpustation.leftovers import data, identities, images, machines, network
 from gpustation.leftovers.account import Account
-from gpustation.leftovers.ours import STACK_NAMES, Names
-from gpustation.leftovers.result import KINDS, Leftover, Result
+from gpustation.leftovers.ours import Names
+from gpustation.leftovers.result import KINDS, Leftover, NotChecked, Result
 from gpustation.leftovers.search import Search
 from gpustation.leftovers.stacks import Stacks
 
@@ -42,14 +42,23 @@ def find_leftovers(
         raise ValueError("no region: set AWS_REGION or pass --region, e.g. us-east-1")
     account = Account(session, region)
     number = account.ask("sts", "get_caller_identity", "Account")
-    names = Names((*STACK_NAMES, *stacks))
+    names = Names(tuple(stacks))
     living = Stacks(account, names)
     rows: list[Leftover] = []
     if living.known:
         search = Search(account, names, living)
-        rows += living.leftovers()
+        rows += _whole(account, "stacks", living.leftovers())
         for kinds in (machines, images, network, identities, data):
-            rows += kinds.leftovers(search)
+            rows += _whole(account, kinds.__name__.rpartition(".")[2], kinds.leftovers(search))
         living.note_work()
     rows.sort(key=lambda row: (KINDS.index(row.kind), row.id))
     return Result(number or "", region, tuple(rows), tuple(account.not_checked))
+
+
+def _whole(account: Account, about: str, rows: Iterator[Leftover]) -> Iterator[Leftover]:
+    """The rows; an answer that cannot be read ends them and makes the result incomplete."""
+    try:
+        yield from rows
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = f"an answer of AWS could not be read: {error!r}"
+        account.note(NotChecked(f"the rest of the {about}", account.region, reason))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from gpustation.leftovers import prices
-from gpustation.leftovers.account import tags_of
-from gpustation.leftovers.result import GLOBAL, Leftover, chain, command
+from gpustation.leftovers.ours import Ownership
+from gpustation.leftovers.result import GLOBAL, Leftover, chain, command, leftover
 from gpustation.leftovers.search import Search
 from gpustation.leftovers.stacks import Stacks
 
@@ -19,11 +20,15 @@ AWS_OWN = "/aws-service-role/"
 def leftovers(search: Search) -> Iterator[Leftover]:
     """Everything of these kinds that is left."""
     elsewhere = _Elsewhere(search)
+    found = search.account.list("iam", "list_roles", "Roles")
     profiles = list(_profiles(search, elsewhere))
     yield from profiles
-    yield from _roles(search, elsewhere, {row.id for row in profiles})
-    yield from _policies(search, elsewhere)
-    yield from _providers(search, elsewhere)
+    roles = list(_roles(search, elsewhere, found, _certain(profiles)))
+    yield from roles
+    left = _certain(roles)
+    yield from _policies(search, elsewhere, left)
+    others = [role for role in found if role["RoleName"] not in left]
+    yield from _providers(search, elsewhere, others)
 
 
 class _Elsewhere:
@@ -38,12 +43,19 @@ class _Elsewhere:
         self._asked = False
         self._stacks: list[Stacks] | None = None
 
-    def left(self, tags: Mapping[str, str], *ids: str, name: str = "") -> str:
+    def left(self, tags: Mapping[str, str], *ids: str, name: str = "") -> Ownership | None:
         """As ``Search.left``, where a stack of any enabled region may own it."""
         why = self._search.left(tags, *ids, name=name)
-        others = self._others() if why else []
-        if others is None or any(not one.known or one.owns(tags, *ids) for one in others):
-            return ""
+        if why is None:
+            return None
+        others = self._others()
+        if others is None:
+            return None
+        for stacks, owns in self._search.account.each(others, lambda one: one.owns(tags, *ids)):
+            stacks.note_work()
+            if owns or not stacks.known:
+                return None
+            why = _doubted(why, stacks.doubt(tags))
         return why
 
     def _others(self) -> list[Stacks] | None:
@@ -58,20 +70,34 @@ class _Elsewhere:
         return self._stacks
 
 
+def _certain(rows: list[Leftover]) -> set[str]:
+    return {row.id for row in rows if not row.doubt}
+
+
+def _doubted(why: Ownership, doubt: str) -> Ownership:
+    return replace(why, doubt=why.doubt or doubt)
+
+
+def _used(words: str, users: Iterable[str]) -> str:
+    """A doubt where others use a thing."""
+    named = sorted(users)
+    return f"{words} {', '.join(named)}, not left" if named else ""
+
+
 def _profiles(search: Search, elsewhere: _Elsewhere) -> Iterator[Leftover]:
     found = search.account.list("iam", "list_instance_profiles", "InstanceProfiles")
 
     def tags(profile: Found) -> Any:
-        return search.account.list(
+        return search.account.tags(
             "iam",
             "list_instance_profile_tags",
             "Tags",
             InstanceProfileName=profile["InstanceProfileName"],
         )
 
-    for profile, raw in search.account.each(found, tags):
+    for profile, tagged in search.account.each(found, tags):
         name = profile["InstanceProfileName"]
-        why = elsewhere.left(tags_of(raw), name, profile["Arn"], name=name)
+        why = elsewhere.left(tagged, name, profile["Arn"], name=name)
         if why:
             named = {"instance_profile_name": name}
             emptied = [
@@ -84,19 +110,25 @@ def _profiles(search: Search, elsewhere: _Elsewhere) -> Iterator[Leftover]:
             yield _row("instance profile", name, profile, why, removal)
 
 
-def _roles(search: Search, elsewhere: _Elsewhere, profiles: set[str]) -> Iterator[Leftover]:
+def _roles(
+    search: Search, elsewhere: _Elsewhere, found: list[Found], profiles: set[str]
+) -> Iterator[Leftover]:
     """Roles; profiles that are left are removed before them."""
-    found = search.account.list("iam", "list_roles", "Roles")
     own = [role for role in found if not role["Path"].startswith(AWS_OWN)]
 
     def tags(role: Found) -> Any:
-        return search.account.list("iam", "list_role_tags", "Tags", RoleName=role["RoleName"])
+        return search.account.tags("iam", "list_role_tags", "Tags", RoleName=role["RoleName"])
 
-    for role, raw in search.account.each(own, tags):
+    for role, tagged in search.account.each(own, tags):
         name = role["RoleName"]
-        why = elsewhere.left(tags_of(raw), name, role["Arn"], name=name)
+        why = elsewhere.left(tagged, name, role["Arn"], name=name)
         if why:
-            yield _row("role", name, role, why, _role_removal(search, name, profiles))
+            holding = search.account.list(
+                "iam", "list_instance_profiles_for_role", "InstanceProfiles", RoleName=name
+            )
+            others = {one["InstanceProfileName"] for one in holding} - profiles
+            why = _doubted(why, _used("in the instance profile", others))
+            yield _row("role", name, role, why, _role_removal(search, name, others))
 
 
 def _role_removal(search: Search, name: str, profiles: set[str]) -> str:
@@ -104,7 +136,6 @@ def _role_removal(search: Search, name: str, profiles: set[str]) -> str:
     ask, named = search.account.list, {"RoleName": name}
     inline = ask("iam", "list_role_policies", "PolicyNames", **named)
     attached = ask("iam", "list_attached_role_policies", "AttachedPolicies", **named)
-    used = ask("iam", "list_instance_profiles_for_role", "InstanceProfiles", **named)
     option = {"role_name": name}
     return chain(
         *(command("iam delete-role-policy", **option, policy_name=one) for one in inline),
@@ -113,65 +144,67 @@ def _role_removal(search: Search, name: str, profiles: set[str]) -> str:
             for one in attached
         ),
         *(
-            command(
-                "iam remove-role-from-instance-profile",
-                **option,
-                instance_profile_name=one["InstanceProfileName"],
-            )
-            for one in used
-            if one["InstanceProfileName"] not in profiles
+            command("iam remove-role-from-instance-profile", **option, instance_profile_name=one)
+            for one in sorted(profiles)
         ),
         command("iam delete-role", **option),
     )
 
 
-def _policies(search: Search, elsewhere: _Elsewhere) -> Iterator[Leftover]:
+def _policies(search: Search, elsewhere: _Elsewhere, roles: set[str]) -> Iterator[Leftover]:
     found = search.account.list("iam", "list_policies", "Policies", Scope="Local")
 
     def tags(policy: Found) -> Any:
-        return search.account.list("iam", "list_policy_tags", "Tags", PolicyArn=policy["Arn"])
+        return search.account.tags("iam", "list_policy_tags", "Tags", PolicyArn=policy["Arn"])
 
-    for policy, raw in search.account.each(found, tags):
-        why = elsewhere.left(tags_of(raw), policy["Arn"], name=policy["PolicyName"])
+    for policy, tagged in search.account.each(found, tags):
+        why = elsewhere.left(tagged, policy["Arn"], name=policy["PolicyName"])
         if why:
             used = search.account.list(
                 "iam", "list_entities_for_policy", "PolicyRoles", PolicyArn=policy["Arn"]
             )
+            attached = {one["RoleName"] for one in used}
             option = {"policy_arn": policy["Arn"]}
             removal = chain(
                 *(
-                    command("iam detach-role-policy", role_name=one["RoleName"], **option)
-                    for one in used
+                    command("iam detach-role-policy", role_name=one, **option)
+                    for one in sorted(attached)
                 ),
                 command("iam delete-policy", **option),
             )
+            why = _doubted(why, _used("attached to the role", attached - roles))
             yield _row("policy", policy["Arn"], policy, why, removal)
 
 
-def _providers(search: Search, elsewhere: _Elsewhere) -> Iterator[Leftover]:
+def _providers(search: Search, elsewhere: _Elsewhere, others: list[Found]) -> Iterator[Leftover]:
+    """Identity providers; an account has one per issuer, so roles of others may trust it."""
     found = search.account.list(
         "iam", "list_open_id_connect_providers", "OpenIDConnectProviderList"
     )
 
     def tags(provider: Found) -> Any:
-        return search.account.list(
+        return search.account.tags(
             "iam",
             "get_open_id_connect_provider",
             "Tags",
             OpenIDConnectProviderArn=provider["Arn"],
         )
 
-    for provider, raw in search.account.each(found, tags):
+    for provider, tagged in search.account.each(found, tags):
         arn = provider["Arn"]
-        why = elsewhere.left(tags_of(raw), arn)
+        why = elsewhere.left(tagged, arn)
         if why:
             removal = command(
                 "iam delete-open-id-connect-provider", open_id_connect_provider_arn=arn
             )
-            why += "; an account has one per issuer: roles of others may trust it by now"
+            trusting = {
+                role["RoleName"]
+                for role in others
+                if json.dumps(arn) in json.dumps(role.get("AssumeRolePolicyDocument"))
+            }
+            why = _doubted(why, _used("trusted by the role", trusting))
             yield _row("OIDC provider", arn, {}, why, removal)
 
 
-def _row(kind: str, name: str, found: Found, why: str, removal: str) -> Leftover:
-    created = found.get("CreateDate")
-    return Leftover(kind, name, GLOBAL, created, 0.0, prices.FREE, why, removal)
+def _row(kind: str, name: str, found: Found, why: Ownership, removal: str) -> Leftover:
+    return leftover(kind, name, GLOBAL, why, removal, created=found.get("CreateDate"))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from gpustation.leftovers.account import Account
-from gpustation.leftovers.ours import Names
+from gpustation.leftovers.ours import Names, Ownership
 from gpustation.leftovers.stacks import Stacks
 
 
@@ -29,16 +30,28 @@ class Search:
         """The region that is searched."""
         return self.account.region
 
-    def left(self, tags: Mapping[str, str], *ids: str, name: str = "", part_of: str = "") -> str:
-        """Why a thing is a leftover of ours; empty when it is another's or a stack's.
+    def left(
+        self,
+        tags: Mapping[str, str],
+        *ids: str,
+        name: str = "",
+        part_of: Ownership | None = None,
+        made: datetime | None = None,
+    ) -> Ownership | None:
+        """Why a thing is a leftover of ours; ``None`` when it is another's or a stack's.
 
         Args:
             tags: Its tags.
-            *ids: Every id by which a stack may know it, or what it is a part of.
+            *ids: Every id by which a stack may know it, or what it is a part of. The first is the
+                one by which CloudFormation knows it.
             name: Its name, where that tells whose it is.
-            part_of: Why it is ours whatever its tags say.
+            part_of: Why it is ours when it does not say so itself.
+            made: When it was made, where something else may have its name by now.
         """
-        ours = self.names.reason(tags, name) or part_of
-        if not ours or self.stacks.owns(tags, *ids):
-            return ""
-        return f"{ours}; {self.stacks.fate(tags)}"
+        found = self.names.ownership(tags, name, lambda: self.stacks.listing(made, *ids))
+        if part_of is not None and (found is None or (found.doubt and not part_of.doubt)):
+            found = part_of
+        if found is None or self.stacks.owns(tags, *ids):
+            return None
+        doubt = found.doubt or self.stacks.doubt(tags)
+        return Ownership(f"{found.reason}; {self.stacks.fate(tags)}", doubt)
