@@ -40,17 +40,27 @@ def status_of(interrupt: KeyboardInterrupt) -> int:
     return interrupt.status if isinstance(interrupt, Interrupted) else 128 + signal.SIGINT
 
 
+def end(command: str, interrupt: KeyboardInterrupt) -> int:
+    """Say that a command was interrupted, and what else it met; returns its exit status."""
+    met = f" ({' '.join(str(interrupt.__cause__).split())})" if interrupt.__cause__ else ""
+    warn(f"{command}: interrupted{met}")
+    return status_of(interrupt)
+
+
 class Hold:
     """Work that a signal ends only where the work says so.
 
     Args:
         what: What is under way and what would be left of it, in one line: the answer to every
             signal. It may be set anew.
+
+    Attributes:
+        number: The first signal that came; 0 if none did.
     """
 
     def __init__(self, what: str) -> None:
         self.what = what
-        self._number = 0
+        self.number = 0
 
     def check(self) -> None:
         """End the work if a signal came.
@@ -58,8 +68,8 @@ class Hold:
         Raises:
             Interrupted: One came.
         """
-        if self._number:
-            raise Interrupted(self._number)
+        if self.number:
+            raise Interrupted(self.number)
 
     def pause(self, seconds: float) -> None:
         """Wait, or end the work as soon as a signal comes.
@@ -77,7 +87,7 @@ class Hold:
 
     def note(self, number: int, _frame: object) -> None:
         """The signals' handler."""
-        self._number = self._number or number
+        self.number = self.number or number
         warn(f"{signal.Signals(number).name}: {self.what}")
 
 
@@ -85,11 +95,11 @@ class Hold:
 def listening() -> Iterator[None]:
     """Let a signal raise ``Interrupted`` wherever the command is, unless it is ending already."""
 
-    def end(number: int, _frame: object) -> None:
+    def interrupt(number: int, _frame: object) -> None:
         if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
             raise Interrupted(number)
 
-    with _handled_by(end):
+    with _handled_by(interrupt):
         yield
 
 
@@ -101,11 +111,16 @@ def held(what: str) -> Iterator[Hold]:
         what: See ``Hold``.
 
     Raises:
-        Interrupted: A signal came, and the block ended without an error.
+        Interrupted: A signal came; its cause is the error with which the block ended, if any.
     """
     hold = Hold(what)
     with _handled_by(hold.note):
-        yield hold
+        try:
+            yield hold
+        except Exception as error:
+            if hold.number:
+                raise Interrupted(hold.number) from error
+            raise
     hold.check()
 
 

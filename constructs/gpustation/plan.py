@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from gpustation.aws_session import explain, make_session
 from gpustation.change_set import REVIEW, ChangeSetError, find_stack, read_changes
 from gpustation.cloud_assembly import AssemblyError, SynthesizedStack, fill, synthesize
-from gpustation.interrupts import listening, say, status_of, warn
+from gpustation.interrupts import end, listening, say, warn
 from gpustation.stack_plan import Effect, Plan, plan_of_changes, plan_of_new, plan_of_status
 
 if TYPE_CHECKING:
@@ -142,8 +142,7 @@ def main(words: list[str] | None = None) -> int:
         try:
             plan = make_plan(make_session(), app=args.app, context=args.context)
         except KeyboardInterrupt as interrupt:
-            warn("plan: interrupted")
-            return status_of(interrupt)
+            return end("plan", interrupt)
         except PlanError as error:
             warn(f"plan: {error}")
             return FAILED

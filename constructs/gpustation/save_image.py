@@ -34,7 +34,7 @@ from gpustation.image_removal import (
     snapshots_of,
     tries,
 )
-from gpustation.interrupts import Hold, held, listening, say, status_of, warn
+from gpustation.interrupts import Hold, end, held, listening, say, warn
 from gpustation.leftovers.prices import SNAPSHOT_PER_GIB, volume
 from gpustation.tags import OWNER_TAG, SAVED_TAG
 
@@ -457,8 +457,7 @@ def main(words: list[str] | None = None) -> int:
         try:
             (_undo if args.undo else _save)(args)
         except KeyboardInterrupt as interrupt:
-            warn("save_image: interrupted")
-            return status_of(interrupt)
+            return end("save_image", interrupt)
         except (SaveImageError, ClientError, BotoCoreError) as error:
             text = str(error) if isinstance(error, SaveImageError) else explain(error)
             warn(f"save_image: {text}")

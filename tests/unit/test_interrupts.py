@@ -12,8 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpustation import interrupts
-from gpustation.interrupts import Interrupted, held, listening, status_of
+from gpustation.interrupts import Interrupted, end, held, listening, status_of
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
 
@@ -65,15 +64,22 @@ def test_a_signal_after_the_last_check_is_not_lost() -> None:
         send(signal.SIGTERM)
 
 
-def test_a_fault_counts_more_than_a_signal_in_its_clean_up() -> None:
+def test_a_fault_after_the_signal_is_told_beside_it(capfd: pytest.CaptureFixture[str]) -> None:
     def fail() -> None:
         try:
-            raise ValueError("no")
+            raise ValueError("the disk\nis full")
         finally:
             send(signal.SIGTERM)
 
-    with pytest.raises(ValueError, match="no"), held("it"):
+    with pytest.raises(Interrupted) as ended, held("it"):
         fail()
+    assert end("mine", ended.value) == 128 + signal.SIGTERM
+    assert capfd.readouterr().err.splitlines()[-1] == "mine: interrupted (the disk is full)"
+
+
+def test_a_fault_without_a_signal_is_its_own() -> None:
+    with pytest.raises(ValueError, match="no"), held("it"):
+        raise ValueError("no")
 
 
 def test_a_command_that_is_ending_is_not_interrupted_again() -> None:
@@ -121,9 +127,10 @@ CHILD = textwrap.dedent(
     """
     import os, sys
     from gpustation import interrupts
-    os.close(1)
-    reader, writer = os.pipe()  # takes number 1 or the next
-    os.dup2(writer, 1), os.close(reader)
+    reader, writer = os.pipe()
+    os.dup2(writer, 1)
+    os.close(reader)
+    os.close(writer)
     interrupts.say("nobody reads this")
     interrupts.say("nor this")
     os.close(2)
@@ -133,6 +140,5 @@ CHILD = textwrap.dedent(
 
 
 def test_a_closed_terminal_stops_nothing_and_changes_no_exit_status() -> None:
-    assert interrupts.__file__
     done = subprocess.run([sys.executable, "-c", CHILD], check=False, timeout=60)
     assert done.returncode == 0
