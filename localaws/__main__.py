@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
-from types import FrameType
 
+from gpustation.interrupts import listening
 from localaws.server import LocalAws, LocalAwsError
 
 
 def main() -> int:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C, or another signal that ends it."""
     parser = argparse.ArgumentParser(prog="python -m localaws", description=__doc__)
     parser.add_argument("--region", default="us-east-1", help="default: %(default)s")
     parser.add_argument("--verbose", action="store_true", help="the emulator's own log, too")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with LocalAws(options.region, verbose=options.verbose) as aws:
+        with listening(), LocalAws(options.region, verbose=options.verbose) as aws:
             print(f"# an AWS on this machine, account {aws.account}; its log: {aws.log}")
             print("# paste into another shell, then for example: cdk bootstrap && cdk deploy")
             for name, value in aws.exports.items():
@@ -33,10 +31,6 @@ def main() -> int:
         return 1
     print(f"the embedded AWS ended with exit status {status}", file=sys.stderr)
     return 1
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

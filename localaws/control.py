@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Fault = Literal["throttle", "deny", "missing", "silent", "expired"]
+Fault = Literal["throttle", "deny", "missing", "silent", "expired", "unsettled"]
 """What a call answers: too many requests, access denied, or that the thing is not there; a signal
-can also be met by silence, and CloudFormation say that the caller's credentials have expired."""
+can also be met by silence, and CloudFormation say that the caller's credentials have expired.
+`unsettled` is EC2 right after a change: an image or snapshot is not known yet, or still in use."""
 Operation = Literal["create", "update", "delete"]
 """What CloudFormation does to a resource."""
 CALL_SECONDS = 30
@@ -79,7 +80,8 @@ class Control:
                 `Signal` for what is sent to a wait condition's handle: status 503, or with
                 `silent` no answer at all. EC2, Systems Manager and Service Quotas know all kinds,
                 the other services `throttle` and `deny`.
-            kind: How it fails; None: it works again. `expired` is for CloudFormation's calls.
+            kind: How it fails; None: it works again. `expired` is for CloudFormation's calls,
+                `unsettled` for DescribeImages, DeregisterImage, DescribeSnapshots, DeleteSnapshot.
             times: How many calls fail before it works again. Default: all of them.
         """
         self._call("fault", operation=operation, kind=kind, times=times)

@@ -5,7 +5,6 @@ Run by ``make demo``. Exit status 0 only if every step ended as it must, the ref
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from rich.markup import escape
 from rich.rule import Rule
 from rich.table import Table
 
+from gpustation.interrupts import listening, say, status_of
 from localaws import LocalAws
 from localaws.boots.support import why_not
 
@@ -88,7 +88,11 @@ STORY = (
 
 def main() -> int:
     """Runs the story; returns the exit status."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with listening():
+        return _show()
+
+
+def _show() -> int:
     console.print(Rule("gpustation: the main job, without an AWS account"))
     reason = why_not()
     console.print(
@@ -110,9 +114,9 @@ def main() -> int:
     except DemoError as error:
         console.print(f"[bold red]the demo failed:[/bold red] {escape(str(error))}")
         return 1
-    except KeyboardInterrupt:
-        console.print("\ninterrupted: the embedded AWS and all that it started are gone")
-        return 130
+    except KeyboardInterrupt as interrupt:
+        say("\ninterrupted: the embedded AWS and all that it started are gone")
+        return status_of(interrupt)
     machine = "a machine's set-up" if reason else f"a GPU ({COMPUTED_ON_CPU})"
     console.print(
         f"\nEvery step ended as it must, in {time.monotonic() - began:.0f} s.\n"

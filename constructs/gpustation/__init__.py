@@ -1,14 +1,21 @@
-"""GPU workstations for deep learning on AWS: CDK constructs, settings and the GPU catalog."""
+"""GPU workstations for deep learning on AWS: CDK constructs, settings and the GPU catalog.
 
-from gpustation.deploy_role import DeployRole
-from gpustation.gpu_image import GpuImage
-from gpustation.gpu_instance import READY_STEPS, GpuInstance
-from gpustation.image_choice import ImageChoice
-from gpustation.image_contents import ImageContents
-from gpustation.quota_check import QuotaCheck
-from gpustation.ready_signal import ReadySignal
-from gpustation.settings import Settings, SettingsReport, read_settings
-from gpustation.workstation_network import WorkstationNetwork
+Names are loaded at their first use: the CDK starts Node.js, which the commands do not need.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gpustation.deploy_role import DeployRole
+    from gpustation.gpu_image import GpuImage
+    from gpustation.gpu_instance import READY_STEPS, GpuInstance
+    from gpustation.image_choice import ImageChoice
+    from gpustation.image_contents import ImageContents
+    from gpustation.quota_check import QuotaCheck
+    from gpustation.ready_signal import ReadySignal
+    from gpustation.settings import Settings, SettingsReport, read_settings
+    from gpustation.workstation_network import WorkstationNetwork
 
 __all__ = [
     "READY_STEPS",
@@ -24,3 +31,24 @@ __all__ = [
     "WorkstationNetwork",
     "read_settings",
 ]
+
+_MODULES = {
+    "DeployRole": "deploy_role",
+    "GpuImage": "gpu_image",
+    "GpuInstance": "gpu_instance",
+    "READY_STEPS": "gpu_instance",
+    "ImageChoice": "image_choice",
+    "ImageContents": "image_contents",
+    "QuotaCheck": "quota_check",
+    "ReadySignal": "ready_signal",
+    "Settings": "settings",
+    "SettingsReport": "settings",
+    "read_settings": "settings",
+    "WorkstationNetwork": "workstation_network",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

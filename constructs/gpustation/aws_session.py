@@ -1,4 +1,4 @@
-"""The account and region of a command, as the CDK CLI finds them."""
+"""The account and region of a command, as the CDK CLI finds them, and AWS's errors in words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,36 @@ import os
 from collections.abc import Mapping
 
 import boto3
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    MissingDependencyException,
+    NoCredentialsError,
+    NoRegionError,
+    SSOError,
+    UnauthorizedSSOTokenError,
+)
+
+_LOG_IN = "log in again (`aws sso login`, `aws login`), or renew the keys"
+_REMEDIES = {
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"),
+        f"the credentials have expired; {_LOG_IN}",
+    ),
+    **dict.fromkeys(
+        ("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException"),
+        "AWS does not accept these credentials in this region; check `aws sts "
+        "get-caller-identity`, and that the account has enabled the region",
+    ),
+    "SignatureDoesNotMatch": "the secret key is wrong, or this computer's clock is",
+    "OptInRequired": "the account is not signed up for this service or region yet; a new account "
+    "takes up to 24 hours, and some regions must be enabled first",
+}
+"""What to do about errors that say nothing about the thing asked for."""
+_MISSING = (
+    "the credentials of `aws login` need the package awscrt, which is not installed; run "
+    "`make setup`, or python -m pip install 'botocore[crt]'"
+)
 
 
 def make_session(environment: Mapping[str, str] = os.environ) -> boto3.Session:
@@ -14,3 +44,21 @@ def make_session(environment: Mapping[str, str] = os.environ) -> boto3.Session:
     Without that variable boto3's own order holds: ``AWS_DEFAULT_REGION``, then the profile.
     """
     return boto3.Session(region_name=environment.get("AWS_REGION") or None)
+
+
+def explain(error: ClientError | BotoCoreError) -> str:
+    """What AWS or its SDK answered, in one line, with the remedy where the code alone tells it."""
+    if isinstance(error, ClientError):
+        code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        remedy = _REMEDIES.get(code, "")
+        return " ".join(f"{code}: {message}{f' ({remedy})' if remedy else ''}".split())
+    if isinstance(error, MissingDependencyException) and "crt" in str(error):
+        return _MISSING
+    text = " ".join(str(error).split())
+    if isinstance(error, NoCredentialsError):
+        return f"{text}; run `aws configure` or `aws sso login`"
+    if isinstance(error, NoRegionError):
+        return f"{text} Set AWS_REGION, e.g. us-east-1"
+    if isinstance(error, (SSOError, UnauthorizedSSOTokenError)):
+        return f"{text} ({_LOG_IN})"
+    return text

@@ -11,13 +11,15 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from gpustation.aws_session import explain
 from gpustation.cloud_assembly import SynthesizedStack
+from gpustation.interrupts import Hold, held, warn
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -27,6 +29,8 @@ MAX_TEMPLATE_BYTES = 51_200
 WAIT_SECONDS = 300.0
 """How long a change set, or the removal of the stack that it made, may take; seconds are usual."""
 POLL_SECONDS = 1.0
+SETTLE_SECONDS = 60.0
+"""How long CloudFormation may not know a change set that it has just made (awscfncli#109)."""
 NAME_PREFIX = "gpustation-plan-"
 REVIEW = "REVIEW_IN_PROGRESS"
 """Status of a stack that a change set made, and nothing else yet."""
@@ -92,9 +96,10 @@ def read_changes(
 
     Raises:
         ChangeSetError: CloudFormation refuses the template, or takes too long.
+        Interrupted: A signal came.
     """
-    with _made(cloudformation, stack, deployed, poll_seconds) as names:
-        pages = _final_pages(cloudformation, names, poll_seconds)
+    with _made(cloudformation, stack, deployed, poll_seconds) as (names, hold):
+        pages = _final_pages(cloudformation, names, poll_seconds, hold)
         status, reason = pages[0]["Status"], pages[0].get("StatusReason", "")
         if status == "FAILED" and any(text in reason for text in _NO_CHANGES):
             return None
@@ -110,16 +115,51 @@ def _made(
     stack: SynthesizedStack,
     deployed: Deployed | None,
     poll_seconds: float,
-) -> Iterator[Mapping[str, Any]]:
+) -> Iterator[tuple[Mapping[str, Any], Hold]]:
     """Name the change set and its stack while it exists."""
     new = deployed is None or deployed.status == REVIEW
     request = _request(stack, deployed.parameters if deployed and not new else frozenset())
     request["ChangeSetType"] = "CREATE" if new else "UPDATE"
+    what = f"change set {request['ChangeSetName']}"
+    if deployed is None:
+        what += f" and the empty stack {stack.name}"
+
+    def clear() -> None:
+        try:
+            _remove(cloudformation, request, deployed is None, poll_seconds)
+        except (ClientError, BotoCoreError) as error:
+            raise ChangeSetError(
+                f"{what} could not be deleted ({explain(error)}) and may be left; delete them "
+                "where they are, nothing needs them"
+            ) from error
+
+    with held(
+        f"deleting {what}; if this is killed before its end, delete them, nothing needs them"
+    ) as hold:
+        try:
+            _create(cloudformation, request)
+        except BaseException:
+            with suppress(ChangeSetError):  # where nothing was made, this has no right to more
+                clear()
+            raise
+        try:
+            yield request, hold
+        except BaseException:
+            try:
+                clear()
+            except ChangeSetError as left:
+                warn(f"plan: {left}")
+            raise
+        clear()
+
+
+def _create(cloudformation: CloudFormationClient, request: Mapping[str, Any]) -> None:
     try:
         cloudformation.create_change_set(**request)
-        yield request
-    finally:
-        _remove(cloudformation, request, made_stack=deployed is None, poll_seconds=poll_seconds)
+    except ClientError as error:
+        # The SDK repeats a request whose answer got lost, and the name is this one's alone
+        if error.response["Error"]["Code"] != "AlreadyExistsException":
+            raise
 
 
 def _request(stack: SynthesizedStack, kept: frozenset[str]) -> dict[str, Any]:
@@ -145,20 +185,30 @@ def _request(stack: SynthesizedStack, kept: frozenset[str]) -> dict[str, Any]:
 
 
 def _final_pages(
-    cloudformation: CloudFormationClient, names: Mapping[str, Any], poll_seconds: float
+    cloudformation: CloudFormationClient,
+    names: Mapping[str, Any],
+    poll_seconds: float,
+    hold: Hold,
 ) -> list[Any]:
     """All pages of the change set's description once it is no longer being made."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    began = time.monotonic()
     while True:
-        pages = _pages(cloudformation, names)
-        if pages[0]["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
-            return pages
-        if time.monotonic() > deadline:
+        hold.check()
+        try:
+            pages = _pages(cloudformation, names)
+        except ClientError as error:
+            unknown = error.response["Error"]["Code"].startswith("ChangeSetNotFound")
+            if not unknown or time.monotonic() - began > SETTLE_SECONDS:
+                raise
+        else:
+            if pages[0]["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
+                return pages
+        if time.monotonic() - began > WAIT_SECONDS:
             raise ChangeSetError(
                 f"{names['StackName']}: the change set was not there after {WAIT_SECONDS:g} s; "
                 "try again"
             )
-        time.sleep(poll_seconds)
+        hold.pause(poll_seconds)
 
 
 def _pages(cloudformation: CloudFormationClient, names: Mapping[str, Any]) -> list[Any]:
@@ -169,11 +219,10 @@ def _pages(cloudformation: CloudFormationClient, names: Mapping[str, Any]) -> li
 def _remove(
     cloudformation: CloudFormationClient,
     names: Mapping[str, Any],
-    *,
     made_stack: bool,
     poll_seconds: float,
 ) -> None:
-    """Take the change set away, and the empty stack if it was made with it."""
+    """Delete the change set, and the empty stack if it was made with it."""
     deadline = time.monotonic() + WAIT_SECONDS
     while not _is_deleted(cloudformation, names):
         _pause(deadline, poll_seconds, f"change set {names['ChangeSetName']}")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from gpustation.interrupts import SLICE_SECONDS, Hold, held
 
 _STACK = "aws:cloudformation:stack"
 
@@ -39,47 +43,73 @@ class SynthesizedStack:
     execution_role: str
 
 
-def synthesize(folder: Path, *, app: str = "", context: Sequence[str] = ()) -> SynthesizedStack:
+def synthesize(*, app: str = "", context: Sequence[str] = ()) -> SynthesizedStack:
     """Run ``cdk synth`` from the current folder and read the stack that bare commands mean.
 
+    Nothing of it stays: neither files nor processes, also if a signal comes.
+
     Args:
-        folder: Where the cloud assembly goes.
-        app: The CDK CLI's ``--app``: a command, or a cloud assembly, which stays where it is.
+        app: The CDK CLI's ``--app``: a command, or a cloud assembly, which is only read.
             Default: the app of ``cdk.json``.
-        context: Settings as ``key=value``.
+        context: Settings as ``key=value``; only for an app that is a command.
 
     Raises:
         AssemblyError: There is no CDK CLI, it failed, or the app has no such stack.
+        Interrupted: A signal came.
     """
+    named = app or os.environ.get("CDK_APP") or _configured_app()
+    is_assembly = bool(named) and Path(named).is_dir()
+    if context and is_assembly:
+        raise AssemblyError(
+            f"--context {context[0]}: the app {named} is a cloud assembly, made with settings of "
+            "its own, and the CDK CLI would ignore this one; synthesize it again with this "
+            "setting, or pass a command as --app"
+        )
     cdk = shutil.which("cdk")
     if cdk is None:
         raise AssemblyError("cdk is not on PATH; run `make setup`, then `. .venv/bin/activate`")
-    made = Path(app) if app and Path(app).is_dir() else folder
-    words = [word for setting in context for word in ("--context", setting)]
-    words += ["--app", app] if app else []
-    words += [] if made != folder else ["--output", str(folder)]
-    status, output = _run([cdk, "synth", "--quiet", "--no-color", *words])
-    if status != 0:
-        raise AssemblyError(f"{output.strip()}\ncdk synth failed; set right what it says")
-    return read_assembly(made)
+    what = "cdk synth is being ended; nothing was made in the account"
+    with held(what) as hold, tempfile.TemporaryDirectory(prefix="gpustation-plan-") as scratch:
+        made = Path(named) if is_assembly else Path(scratch, "cdk.out")
+        words = [word for setting in context for word in ("--context", setting)]
+        words += ["--app", app] if app else []
+        words += [] if is_assembly else ["--output", str(made)]
+        command = [cdk, "synth", "--quiet", "--no-color", *words]
+        status, output = _run(command, scratch, hold)
+        if status != 0:
+            raise AssemblyError(f"{output.strip()}\ncdk synth failed; set right what it says")
+        return read_assembly(made)
 
 
-def _run(command: list[str]) -> tuple[int, str]:
-    """Exit status and output of a command that dies with its children if it is interrupted."""
+def _configured_app() -> str:
+    """The app of ``cdk.json``; a fault in that file is for the CDK CLI to name."""
+    try:
+        return str(json.loads(Path("cdk.json").read_text(encoding="utf-8")).get("app", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _run(command: list[str], scratch: str, hold: Hold) -> tuple[int, str]:
+    """Exit status and output of a command, which ends with all its children if a signal comes."""
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # jsii unpacks itself there, and leaves that behind when it is killed
+        env={**os.environ, "TMPDIR": scratch},
         start_new_session=True,
     ) as process:
         try:
-            output, _ = process.communicate()
+            while True:
+                hold.check()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    output, _ = process.communicate(timeout=SLICE_SECONDS)
+                    return process.returncode, output
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    return process.returncode, output
 
 
 def read_assembly(folder: Path) -> SynthesizedStack:
@@ -88,7 +118,10 @@ def read_assembly(folder: Path) -> SynthesizedStack:
     Raises:
         AssemblyError: There is none, or more than one.
     """
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AssemblyError(f"{folder} holds no cloud assembly: {error}") from error
     stacks = {
         name: artifact["properties"]
         for name, artifact in manifest["artifacts"].items()

@@ -7,19 +7,17 @@ and ends with an exit status for each kind of it (``Effect``). Nothing is left o
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gpustation.aws_session import make_session
+from gpustation.aws_session import explain, make_session
 from gpustation.change_set import REVIEW, ChangeSetError, find_stack, read_changes
 from gpustation.cloud_assembly import AssemblyError, SynthesizedStack, fill, synthesize
+from gpustation.interrupts import end, listening, say, warn
 from gpustation.stack_plan import Effect, Plan, plan_of_changes, plan_of_new, plan_of_status
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 FAILED = 1
-INTERRUPTED = 130
 
 
 class PlanError(Exception):
@@ -46,14 +43,12 @@ def make_plan(session: boto3.Session, *, app: str = "", context: Sequence[str] =
     Raises:
         PlanError: The app cannot be synthesized, or CloudFormation does not answer.
     """
-    with tempfile.TemporaryDirectory(prefix="gpustation-plan-") as folder:
-        try:
-            return _plan(session, synthesize(Path(folder), app=app, context=context))
-        except (AssemblyError, ChangeSetError, BotoCoreError, ValueError) as error:
-            raise PlanError(str(error)) from error
-        except ClientError as error:
-            told = error.response["Error"]
-            raise PlanError(f"{told['Code']}: {told['Message']}") from error
+    try:
+        return _plan(session, synthesize(app=app, context=context))
+    except (AssemblyError, ChangeSetError, ValueError) as error:
+        raise PlanError(str(error)) from error
+    except (ClientError, BotoCoreError) as error:
+        raise PlanError(explain(error)) from error
 
 
 def _plan(session: boto3.Session, stack: SynthesizedStack) -> Plan:
@@ -103,6 +98,15 @@ def _client(session: boto3.Session, role: str) -> CloudFormationClient:
     )
 
 
+def _assignment(text: str) -> str:
+    key, equals, _ = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no KEY=VALUE, and the CDK CLI would ignore it; e.g. -c disk_gib=100"
+        )
+    return text
+
+
 def _parser() -> argparse.ArgumentParser:
     statuses = "\n".join(f"  {one.status:3}  {one.word}: {one.meaning}" for one in Effect)
     parser = argparse.ArgumentParser(
@@ -115,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         "-c",
         "--context",
         metavar="KEY=VALUE",
+        type=_assignment,
         action="append",
         default=[],
         help="a setting, as for `cdk deploy`; may be repeated",
@@ -132,26 +137,20 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    told = _parser().parse_args(words)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt_once)
-    try:
-        plan = make_plan(make_session(), app=told.app, context=told.context)
-    except KeyboardInterrupt:
-        print("interrupted; nothing is left of the question", file=sys.stderr)
-        return INTERRUPTED
-    except PlanError as error:
-        print(f"plan: {error}", file=sys.stderr)
-        return FAILED
-    print(plan)
-    return 0 if plan.effect.word in told.allow else plan.effect.status
-
-
-def _interrupt_once(number: int, _frame: object) -> None:
-    """Stop, and let nothing disturb what clears up."""
-    for other in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(other, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    args = _parser().parse_args(words)
+    with listening():
+        try:
+            plan = make_plan(make_session(), app=args.app, context=args.context)
+        except KeyboardInterrupt as interrupt:
+            return end("plan", interrupt)
+        except PlanError as error:
+            warn(f"plan: {error}")
+            return FAILED
+        except BotoCoreError as error:
+            warn(f"plan: {explain(error)}")
+            return FAILED
+    say(str(plan))
+    return 0 if plan.effect.word in args.allow else plan.effect.status
 
 
 if __name__ == "__main__":

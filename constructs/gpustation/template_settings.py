@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gpustation.handlers.image_choice import DEFAULTS, LOCKED
-from gpustation.workstation_network import SSH_PORT
+from gpustation.ports import SSH_PORT
 
 CHOICE = "Custom::ImageChoice"
 QUOTA = "Custom::QuotaCheck"

@@ -10,9 +10,9 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
 from gpustation.acknowledge import acknowledge
+from gpustation.ports import SSH_PORT
 
 VPC_CIDR = "10.0.0.0/16"
-SSH_PORT = 22
 
 
 class WorkstationNetwork(Construct):

@@ -30,6 +30,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_ACTION_MAP",
         "_DEFAULT_SG_ID",
         "_DEFAULT_SUBNET_ID",
+        "_attach_volume",
         "_create_network_interface",
         "_create_tags",
         "_delete_security_group",
@@ -62,6 +63,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_upsert_iam_instance_profile_association",
         "_volumes",
         "_xml",
+        "parse_qs",
     ),
     "ministack.services.cloudwatch_logs": ("_log_groups",),
     "ministack.services.iam": (

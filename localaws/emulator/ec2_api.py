@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
+from urllib.parse import parse_qs
 
 from ministack.services import ec2
 
-from localaws.emulator import ec2_catalog, ec2_images, ec2_tagged, security_groups, wire
+from localaws.emulator import ec2_catalog, ec2_images, ec2_tagged, security_groups, volumes, wire
 from localaws.emulator.ec2_request import Parameters, deep, disks, one, passes, tags
 from localaws.emulator.instance_record import Launch
 from localaws.emulator.instances import Instances
@@ -50,6 +52,8 @@ def install(fleet: Instances) -> None:
             passes(deep(record, INSTANCE_FILTERS[name]), values) for name, values in ours.items()
         )
 
+    # NoDevice counts by being there, with an empty value
+    ec2.parse_qs = partial(parse_qs, keep_blank_values=True)
     ec2._instance_xml = instance_xml
     ec2._matches_filters = matches_filters
 
@@ -156,6 +160,7 @@ ACTIONS: dict[str, Action] = {
     "DescribeInstanceTypes": ec2_catalog.instance_types,
     "DescribeInstanceTypeOfferings": ec2_catalog.instance_type_offerings,
     "DescribeAvailabilityZones": ec2_catalog.zones,
+    "AttachVolume": volumes.attach_later,
     "CreateImage": ec2_images.create,
     "DeregisterImage": ec2_images.deregister,
     "DescribeImages": ec2_images.describe,

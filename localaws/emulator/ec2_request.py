@@ -29,12 +29,13 @@ def _numbered(asked: Parameters, prefix: str) -> list[str]:
 
 
 def disks(asked: Parameters) -> list[dict[str, Any]]:
-    """The block devices of a launch."""
+    """The block devices of a launch or of an image; ``NoDevice`` leaves one out."""
     found = []
     for prefix in _numbered(asked, "BlockDeviceMapping"):
         start = f"{prefix}.Ebs."
         ebs = {n.removeprefix(start): one(asked, n) for n in asked if n.startswith(start)}
-        found.append({"DeviceName": one(asked, f"{prefix}.DeviceName"), "Ebs": ebs})
+        disk = {"DeviceName": one(asked, f"{prefix}.DeviceName"), "Ebs": ebs}
+        found.append(disk | {"NoDevice": f"{prefix}.NoDevice" in asked})
     return found
 
 

@@ -126,8 +126,10 @@ class OwnImages:
     def _register(self, record: Record, wanted: Wanted) -> OwnImage:
         self._require_name(wanted.name)
         image_id = ec2._new_image_id()
-        mappings = tuple(_mapping(device, wanted) for device in record["BlockDeviceMappings"])
-        for device, mapping in zip(record["BlockDeviceMappings"], mappings, strict=True):
+        left_out = {disk["DeviceName"] for disk in wanted.disks if disk.get("NoDevice")}
+        devices = [d for d in record["BlockDeviceMappings"] if d["DeviceName"] not in left_out]
+        mappings = tuple(_mapping(device, wanted) for device in devices)
+        for device, mapping in zip(devices, mappings, strict=True):
             _new_snapshot(device["Ebs"]["VolumeId"], mapping, record, image_id, wanted)
         root = next(one for one in mappings if one["DeviceName"] == record["RootDeviceName"])
         image = OwnImage(

@@ -25,6 +25,7 @@ Service = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awai
 PUBLIC = ":parameter/aws/service/"
 _JSON = "application/x-amz-json-1.1"
 
+_NO_IMAGE = "The image id does not exist"
 _FAULTS = {
     ("throttle", "ec2"): ("RequestLimitExceeded", "Request limit exceeded.", 503),
     ("throttle", "servicequotas"): ("TooManyRequestsException", "Too Many Requests", 400),
@@ -54,7 +55,20 @@ _FAULTS = {
         "The security token included in the request is expired",
         403,
     ),
+    ("unsettled", "DescribeImages"): ("InvalidAMIID.NotFound", _NO_IMAGE, 400),
+    ("unsettled", "DeregisterImage"): ("InvalidAMIID.NotFound", _NO_IMAGE, 400),
+    ("unsettled", "DescribeSnapshots"): (
+        "InvalidSnapshot.NotFound",
+        "The snapshot does not exist.",
+        400,
+    ),
+    ("unsettled", "DeleteSnapshot"): (
+        "InvalidSnapshot.InUse",
+        "The snapshot is currently in use",
+        400,
+    ),
 }
+"""By kind, and service or operation."""
 
 
 def install(world: World) -> None:
@@ -190,7 +204,7 @@ def _with_faults(name: str, service: Service, world: World) -> Service:
         kind = world.take_fault(operation) or world.take_fault(f"{name}:{operation}")
         if kind is None:
             return await service(method, path, headers, body, query)
-        code, text, status = _FAULTS[kind, name]
+        code, text, status = _FAULTS.get((kind, operation)) or _FAULTS[kind, name]
         error = ApiError(code, text.format(operation), status)
         return _REFUSALS.get(name, _json_refusal)(error)
 

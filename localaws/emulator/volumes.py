@@ -22,6 +22,9 @@ def wanted(image: Image, asked: tuple[Disk, ...]) -> list[dict[str, Any]]:
     disks = {one["DeviceName"]: {**default, **one["Ebs"]} for one in image.devices()}
     for disk in asked:
         name = disk["DeviceName"]
+        if disk.get("NoDevice"):
+            disks.pop(name, None)
+            continue
         disks[name] = {**default, **disks.get(name, {}), **(disk.get("Ebs") or {})}
     size = int(disks[image.root_device]["VolumeSize"])
     if size < image.size_gib:
@@ -60,6 +63,17 @@ def attach(
         ebs = {"VolumeId": volume, "Status": "attached", "DeleteOnTermination": keep}
         ebs["AttachTime"] = attachment["AttachTime"]
         record["BlockDeviceMappings"].append({"DeviceName": disk["DeviceName"], "Ebs": ebs})
+
+
+def attach_later(instances: Any, asked: Mapping[str, Any]) -> Any:
+    """AttachVolume; ministack does not tell the instance."""
+    record = instances.get(ec2._p(asked, "InstanceId"))
+    answer = ec2._attach_volume(asked)
+    for volume in (ec2._volumes.get(ec2._p(asked, "VolumeId")) or {}).get("Attachments", []):
+        kept = {k: volume[k] for k in ("VolumeId", "AttachTime", "DeleteOnTermination")}
+        disk = {"DeviceName": volume["Device"], "Ebs": {**kept, "Status": "attached"}}
+        record["BlockDeviceMappings"].append(disk)
+    return answer
 
 
 def release(record: Record) -> None:

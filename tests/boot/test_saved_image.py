@@ -62,7 +62,8 @@ def identity(original: Workstation) -> Identity:
 def image(cloud: LocalAws, cdk: Cdk, original: Workstation, identity: Identity) -> Iterator[str]:
     """The image; its original goes on as it was."""
     ec2 = cloud.client("ec2")
-    found = save_image.find_workstation(cloud.client("cloudformation"), cloud.client("ssm"), STACK)
+    clients = [cloud.client(name) for name in ("cloudformation", "ssm", "ec2")]
+    found = save_image.find_workstation(*clients, STACK)
     before = original.boot_id()
     made = save_image.save(ec2, found, "saved", tell=print, poll_seconds=0.2)
     original.await_boot_after(before)

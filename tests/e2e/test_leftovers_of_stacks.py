@@ -155,7 +155,9 @@ def test_saved_image_stays_and_does_not_count(
 ) -> None:
     assert cdk.deploy().status == 0
     ec2 = aws.client("ec2")
-    machine = find_workstation(aws.client("cloudformation"), aws.client("ssm"), STACK)
+    machine = find_workstation(
+        *(aws.client(name) for name in ("cloudformation", "ssm", "ec2")), STACK
+    )
     image = save(ec2, machine, "mine", tell=print, poll_seconds=0.1)
     for _ in range(2):
         found = find_leftovers(session)

@@ -117,7 +117,17 @@ def test_what_is_allowed_ends_with_0(machine: Machine) -> None:
     assert question.ask("--allow", "in-place", "--allow", "stops", **stops).returncode == 0
 
 
-def test_a_question_that_is_cut_off_leaves_nothing(machine: Machine) -> None:
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.tier("all")),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.tier("all")),
+    ],
+)
+def test_a_question_that_is_cut_off_leaves_nothing(
+    machine: Machine, number: signal.Signals
+) -> None:
     question, account = machine
     cloudformation = account.aws.client("cloudformation")
     account.aws.control.fault("DescribeChangeSet", "throttle")  # held up while the change set is
@@ -131,10 +141,13 @@ def test_a_question_that_is_cut_off_leaves_nothing(machine: Machine) -> None:
         ):
             assert process.poll() is None
             time.sleep(0.05)
+        process.send_signal(number)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     account.aws.control.fault("DescribeChangeSet", None)
-    assert (process.returncode, errors) == (130, "interrupted; nothing is left of the question\n")
+    assert process.returncode == 128 + number
+    assert f"{number.name}: deleting change set {NAME_PREFIX}" in errors
+    assert "plan: interrupted" in errors
     assert_nothing_left(account.aws, stacks=[STACK])
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +78,67 @@ def test_saved_starts_the_next_machine_and_goes(
     assert images(aws) == snapshots(aws) == []
 
 
+@pytest.mark.tier("all")
+def test_is_saved_and_undone_though_ec2_contradicts_itself(aws: LocalAws, machine: str) -> None:
+    aws.control.fault("DescribeImages", "unsettled", times=1)
+    done = run(aws, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "EC2 does not show the image yet\n" in done.stdout
+    (image,), (snapshot,) = images(aws), snapshots(aws)
+    # Somebody deregisters it by hand; its snapshot is still in use for a while
+    aws.client("ec2").deregister_image(ImageId=image)
+    aws.control.fault("DeleteSnapshot", "unsettled", times=2)
+    undone = run(aws, "--undo", image, "--yes")
+    assert undone.returncode == 0, undone.stderr
+    assert undone.stdout == f"{image} is deregistered; deleted: {snapshot}\n"
+    assert images(aws) == snapshots(aws) == []
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["pending", "not known yet"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.tier("all")
+def test_a_signal_leaves_nothing(
+    aws: LocalAws, machine: str, number: signal.Signals, known: bool
+) -> None:
+    """The real process; what each signal does to each call: tests/unit/test_save_image.py."""
+    if not known:
+        aws.control.fault("DescribeImages", "unsettled", times=2)
+    command = [sys.executable, "-m", "gpustation.save_image", "--yes"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, env=aws.environment, **pipes) as process:
+        assert process.stdout is not None
+        assert " is being made of " in process.stdout.readline()
+        for each in (number, signal.SIGINT, number):
+            process.send_signal(each)
+            time.sleep(0.05)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert re.search(r"ami-\w+ is deregistered again; deleted: snap-", out)
+    assert f"{number.name}: ami-" in err
+    assert images(aws) == snapshots(aws) == []
+
+
+def test_volumes_beside_the_root_disk_stay_out_of_the_image(
+    aws: LocalAws, account: Account, machine: str
+) -> None:
+    ec2 = aws.client("ec2")
+    zone = account.instance()["Placement"]["AvailabilityZone"]
+    volume = ec2.create_volume(AvailabilityZone=zone, Size=500, VolumeType="gp3")["VolumeId"]
+    ec2.attach_volume(VolumeId=volume, InstanceId=machine, Device="/dev/sdf")
+    done = run(aws, "--yes")
+    assert done.stdout.startswith(f"{volume} (/dev/sdf, 500 GiB of gp3) is left out; "), done
+    (image,) = ec2.describe_images(Owners=["self"])["Images"]
+    assert [one["DeviceName"] for one in image["BlockDeviceMappings"]] == ["/dev/sda1"]
+    save_image.remove(ec2, image["ImageId"])
+    done = run(aws, "--yes", "--with-data-volumes")
+    assert "40.00 USD per month for such a volume" in done.stdout
+    (image,) = ec2.describe_images(Owners=["self"])["Images"]
+    devices = {one["DeviceName"]: one["Ebs"] for one in image["BlockDeviceMappings"]}
+    assert devices["/dev/sdf"]["DeleteOnTermination"] is True
+    ec2.detach_volume(VolumeId=volume)
+    ec2.delete_volume(VolumeId=volume)
+
+
 def test_refusals_are_one_line_and_change_nothing(aws: LocalAws, machine: str) -> None:
     before = aws.control.history()
     asked = run(aws)
@@ -81,7 +146,10 @@ def test_refusals_are_one_line_and_change_nothing(aws: LocalAws, machine: str) -
     unknown = run(aws, "--stack", "Nowhere", "--yes")
     assert re.fullmatch(r"save_image: --stack Nowhere: there is no such stack .*\n", unknown.stderr)
     missing = run(aws, "--undo", "ami-0123456789abcdef0", "--yes")
-    assert "save_image: InvalidAMIID.NotFound: " in missing.stderr
+    assert re.fullmatch(
+        r"save_image: ami-0123456789abcdef0: this account has neither such an image .*\n",
+        missing.stderr,
+    )
     assert {one.returncode for one in (asked, unknown, missing)} == {1}
     assert images(aws) == []
     assert aws.control.history() == before
@@ -89,11 +157,11 @@ def test_refusals_are_one_line_and_change_nothing(aws: LocalAws, machine: str) -
 
 def test_image_that_takes_too_long_is_taken_away(aws: LocalAws, machine: str) -> None:
     ec2 = aws.client("ec2")
-    found = save_image.find_workstation(aws.client("cloudformation"), aws.client("ssm"), STACK)
+    found = save_image.find_workstation(aws.client("cloudformation"), aws.client("ssm"), ec2, STACK)
     told: list[str] = []
     with pytest.raises(SaveImageError, match=r"was not available after -1 minutes"):
         save_image.save(ec2, found, "late", tell=told.append, minutes=-1, poll_seconds=0.1)
-    assert told[-1].endswith("is taken away again")
+    assert re.search(r"is deregistered again; deleted: snap-\w+$", told[-1])
     assert images(aws) == snapshots(aws) == []
 
 

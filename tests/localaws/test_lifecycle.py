@@ -143,10 +143,17 @@ def test_environment_names_this_aws_and_no_other(
     assert found.stdout.strip() == f'"{server.account}"'
 
 
-def test_foreground_prints_the_exports_and_stops_on_interrupt() -> None:
+ENDINGS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+
+
+@ENDINGS
+def test_foreground_prints_the_exports_and_stops_on_a_signal(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     shown = subprocess.Popen(
         [sys.executable, "-m", "localaws"],
         cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -160,12 +167,38 @@ def test_foreground_prints_the_exports_and_stops_on_interrupt() -> None:
     url = endpoint.strip().partition("=")[2]
     with urllib.request.urlopen(f"{url}/_localaws/ready", timeout=5) as answer:
         assert answer.status == 200
-    shown.send_signal(signal.SIGINT)
+    shown.send_signal(number)
     assert shown.wait(15) == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{url}/_localaws/ready", timeout=5)
     assert shown.stderr is not None
     assert shown.stderr.read() == ""
+    assert [*tmp_path.iterdir()] == []
+
+
+DEMO = """
+import sys
+from localaws import demo
+demo.why_not = lambda: "a test of signals"
+sys.exit(demo.main())
+"""
+
+
+@ENDINGS
+def test_the_demo_ends_with_the_signals_status_and_leaves_no_file(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", DEMO], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        while "$ cdk bootstrap" not in demo.stdout.readline():
+            assert demo.poll() is None
+        demo.send_signal(number)
+        assert "interrupted: the embedded AWS and all" in demo.communicate(timeout=60)[0]
+    assert demo.returncode == 128 + number
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_fails_when_a_control_command_does_not_exist(server: LocalAws) -> None:

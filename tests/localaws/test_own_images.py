@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,76 @@ def test_machine_from_the_image_has_its_files_and_is_another(
     ec2.deregister_image(ImageId=made)
     assert Path(aws.control.machine_root(second), "etc/ids").exists()
     ec2.terminate_instances(InstanceIds=[second])
+
+
+DATA = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 9, "DeleteOnTermination": False}}
+
+
+def test_a_volume_of_the_launch_or_attached_later_is_in_the_image_unless_left_out(
+    ec2: Any, aws: LocalAws
+) -> None:
+    made = launch(aws, BlockDeviceMappings=[ROOT, DATA])
+    zone = ec2.describe_instances(InstanceIds=[made])["Reservations"][0]["Instances"][0]
+    zone = zone["Placement"]["AvailabilityZone"]
+    volume = ec2.create_volume(AvailabilityZone=zone, Size=7)["VolumeId"]
+    ec2.attach_volume(VolumeId=volume, InstanceId=made, Device="/dev/sdg")
+    try:
+        whole = saved(ec2, made, "whole")
+        part = saved(
+            *(ec2, made, "part"),
+            BlockDeviceMappings=[
+                {"DeviceName": "/dev/sdf", "NoDevice": ""},
+                {"DeviceName": "/dev/sdg", "Ebs": {"DeleteOnTermination": True}},
+            ],
+        )
+        shown = {
+            image["ImageId"]: {
+                one["DeviceName"]: (one["Ebs"]["VolumeSize"], one["Ebs"]["DeleteOnTermination"])
+                for one in image["BlockDeviceMappings"]
+            }
+            for image in ec2.describe_images(Owners=["self"])["Images"]
+        }
+        root = {"/dev/sda1": (64, True)}
+        assert shown[whole] == {**root, "/dev/sdf": (9, False), "/dev/sdg": (7, False)}
+        assert shown[part] == {**root, "/dev/sdg": (7, True)}
+        left_out = [{"DeviceName": "/dev/sdg", "NoDevice": ""}]
+        second = launch(aws, part, BlockDeviceMappings=left_out)
+        (row,) = ec2.describe_instances(InstanceIds=[second])["Reservations"][0]["Instances"]
+        assert [one["DeviceName"] for one in row["BlockDeviceMappings"]] == ["/dev/sda1"]
+        ec2.terminate_instances(InstanceIds=[second])
+    finally:
+        ec2.terminate_instances(InstanceIds=[made])
+        for image in ec2.describe_images(Owners=["self"])["Images"]:
+            ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
+        for row in ec2.describe_volumes()["Volumes"]:
+            ec2.delete_volume(VolumeId=row["VolumeId"])
+    assert aws.leftovers() == []
+
+
+def test_ec2_may_contradict_itself_for_a_while(ec2: Any, box: str, aws: LocalAws) -> None:
+    made = saved(ec2, box)
+    snapshot = snapshot_of(ec2, made)
+    refusals = {
+        "DescribeImages": (lambda: ec2.describe_images(ImageIds=[made]), "InvalidAMIID.NotFound"),
+        "DescribeSnapshots": (
+            lambda: ec2.describe_snapshots(SnapshotIds=[snapshot]),
+            "InvalidSnapshot.NotFound",
+        ),
+        "DeregisterImage": (
+            lambda: ec2.deregister_image(ImageId=made),
+            "InvalidAMIID.NotFound",
+        ),
+        "DeleteSnapshot": (
+            lambda: ec2.delete_snapshot(SnapshotId=snapshot),
+            "InvalidSnapshot.InUse",
+        ),
+    }
+    for operation, (call, code) in refusals.items():
+        aws.control.fault(operation, "unsettled", times=2)
+        for _ in range(2):
+            with pytest.raises(ClientError, match=re.escape(code)):
+                call()
+        call()
 
 
 def test_stopped_instance_can_be_saved(ec2: Any, box: str) -> None:

@@ -1,10 +1,22 @@
-"""Commands mean the region that the CDK CLI means."""
+"""Commands mean the region that the CDK CLI means, and say AWS's errors in words."""
 
 from __future__ import annotations
 
-import pytest
+import os
+from pathlib import Path
 
-from gpustation.aws_session import make_session
+import pytest
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    SSOTokenLoadError,
+    UnauthorizedSSOTokenError,
+)
+
+from gpustation.aws_session import explain, make_session
 
 
 def test_aws_region_comes_first_as_for_the_cdk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,3 +30,67 @@ def test_without_it_boto3_decides(
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert make_session(environment).region_name == "eu-west-1"
+
+
+def refused(code: str, message: str = "No.") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "DescribeStacks")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("ExpiredToken", "the credentials have expired; log in again"),
+        ("ExpiredTokenException", "the credentials have expired"),
+        ("RequestExpired", "the credentials have expired"),
+        ("AuthFailure", "AWS does not accept these credentials in this region"),
+        ("InvalidClientTokenId", "that the account has enabled the region"),
+        ("UnrecognizedClientException", "AWS does not accept these credentials"),
+        ("SignatureDoesNotMatch", "or this computer's clock is"),
+        ("OptInRequired", "a new account takes up to 24 hours"),
+    ],
+)
+def test_errors_about_the_caller_say_what_to_do(code: str, words: str) -> None:
+    line = explain(refused(code))
+    assert line.startswith(f"{code}: No. (")
+    assert words in line
+
+
+def test_any_other_error_is_what_aws_says_in_one_line() -> None:
+    assert (
+        explain(refused("ValidationError", "Stack\n  is gone")) == "ValidationError: Stack is gone"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NoCredentialsError(), "run `aws configure` or `aws sso login`"),
+        (NoRegionError(), "Set AWS_REGION, e.g. us-east-1"),
+        (SSOTokenLoadError(error_msg="no file"), "(log in again"),
+        (UnauthorizedSSOTokenError(), "(log in again"),
+        (EndpointConnectionError(endpoint_url="https://a\nb"), "Could not connect"),
+    ],
+)
+def test_errors_of_the_sdk_are_one_line_with_the_remedy(error: BotoCoreError, words: str) -> None:
+    assert words in explain(error)
+    assert "\n" not in explain(error)
+
+
+def test_login_credentials_without_awscrt_name_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "[default]\nlogin_session = arn:aws:iam::123456789012:user/alice\nregion = us-east-1\n"
+    )
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setattr("botocore.credentials.EC", None)  # as where awscrt is missing
+    with pytest.raises(BotoCoreError) as missing:
+        make_session({}).client("sts").get_caller_identity()
+    assert explain(missing.value) == (
+        "the credentials of `aws login` need the package awscrt, which is not installed; run "
+        "`make setup`, or python -m pip install 'botocore[crt]'"
+    )

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from botocore.stub import ANY
 
+from gpustation import change_set
 from gpustation.change_set import ChangeSetError, Deployed, find_stack, read_changes
 from gpustation.cloud_assembly import SynthesizedStack
+from gpustation.interrupts import SIGNALS, Interrupted
 from tests.unit.stubbed_aws import STACK_ID, StubbedAws
 
 ROLE = "arn:aws:iam::123456789012:role/execution"
@@ -173,3 +179,101 @@ def test_a_stack_is_found_or_not(aws: StubbedAws) -> None:
     assert find_stack(client, "GpuWorkstation") is None
     with pytest.raises(Exception, match="AccessDenied"):
         find_stack(client, "GpuWorkstation")
+
+
+def unknown(aws: StubbedAws) -> None:
+    aws.fail("cloudformation", "describe_change_set", "ChangeSetNotFound", 404)
+
+
+def test_a_change_set_that_is_not_known_yet_is_waited_for(aws: StubbedAws) -> None:
+    made(aws, "UPDATE", ["BootstrapVersion"])
+    unknown(aws)
+    unknown(aws)
+    described(aws, "CREATE_COMPLETE", "A")
+    deleted(aws)
+    assert ask(aws, DEPLOYED) == ["A"]
+    aws.assert_all_asked()
+
+
+def test_one_that_never_shows_ends_the_question(
+    aws: StubbedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(change_set, "SETTLE_SECONDS", -1)
+    made(aws, "UPDATE", ["BootstrapVersion"])
+    unknown(aws)
+    deleted(aws)
+    with pytest.raises(Exception, match="ChangeSetNotFound"):
+        ask(aws, DEPLOYED)
+    aws.assert_all_asked()
+
+
+def test_a_repeated_request_that_meets_its_own_change_set_goes_on(aws: StubbedAws) -> None:
+    aws.fail("cloudformation", "create_change_set", "AlreadyExistsException")
+    described(aws, "CREATE_COMPLETE", "A")
+    deleted(aws)
+    assert ask(aws, DEPLOYED) == ["A"]
+    aws.assert_all_asked()
+
+
+def test_a_refused_request_is_told_as_it_is_whatever_may_be_deleted(aws: StubbedAws) -> None:
+    aws.fail("cloudformation", "create_change_set", "InsufficientCapabilitiesException")
+    aws.fail("cloudformation", "delete_change_set", "AccessDenied", 403)
+    with pytest.raises(ClientError, match="InsufficientCapabilitiesException"):
+        ask(aws, DEPLOYED)
+    aws.assert_all_asked()
+
+
+def send_at(aws: StubbedAws, operation: str, *numbers: int) -> None:
+    """Send signals while a call is under way."""
+    left = [*numbers]
+
+    def send(**_: Any) -> None:
+        while left:
+            os.kill(os.getpid(), left.pop(0))
+
+    events = aws.clients["cloudformation"].meta.events
+    events.register(f"before-parameter-build.cloudformation.{operation}", send)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("operation", ["CreateChangeSet", "DescribeChangeSet"])
+def test_a_signal_deletes_the_change_set_and_its_stack_and_no_other_cuts_that(
+    aws: StubbedAws, capfd: pytest.CaptureFixture[str], number: signal.Signals, operation: str
+) -> None:
+    made(aws, "CREATE", [])
+    if operation == "DescribeChangeSet":
+        described(aws, "CREATE_IN_PROGRESS")
+    deleted(aws)
+    stack_is(aws, "REVIEW_IN_PROGRESS")
+    aws.answer("cloudformation", "delete_stack", {}, {"StackName": "GpuWorkstation"})
+    stack_is_gone(aws)
+    send_at(aws, operation, number)
+    send_at(aws, "DeleteChangeSet", signal.SIGINT, signal.SIGTERM)
+    send_at(aws, "DeleteStack", signal.SIGHUP)
+    with pytest.raises(Interrupted) as ended:
+        ask(aws, None)
+    assert ended.value.status == 128 + number
+    aws.assert_all_asked()
+    answers = capfd.readouterr().err.splitlines()
+    assert len(answers) == 4
+    assert all("and the empty stack GpuWorkstation; if this is killed" in one for one in answers)
+
+
+def test_what_cannot_be_deleted_is_named(
+    aws: StubbedAws, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made(aws, "UPDATE", ["BootstrapVersion"])
+    described(aws, "CREATE_COMPLETE", "A")
+    aws.fail("cloudformation", "delete_change_set", "ExpiredToken", 403)
+    with pytest.raises(
+        ChangeSetError,
+        match=r"change set gpustation-plan-\w+ could not be deleted \(ExpiredToken: ",
+    ):
+        ask(aws, DEPLOYED)
+    made(aws, "UPDATE", ["BootstrapVersion"])
+    described(aws, "CREATE_IN_PROGRESS")
+    aws.fail("cloudformation", "delete_change_set", "ExpiredToken", 403)
+    send_at(aws, "DescribeChangeSet", signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        ask(aws, DEPLOYED)
+    assert re.search(r"plan: change set \S+ could not be deleted", capfd.readouterr().err)

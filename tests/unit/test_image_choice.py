@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from gpustation.handlers import image_choice
-from gpustation.handlers.images import IMAGE_PARAMETERS
+from gpustation.handlers.images import DATA_VOLUMES_TAG, IMAGE_PARAMETERS
 from gpustation.handlers.responder import Answer, RefusedError
 from tests.unit.stubbed_aws import Event, StubbedAws
 
@@ -147,6 +147,35 @@ def test_fails_when_no_machine_can_start_from_the_image(
     answer_parameter(aws, UBUNTU)
     answer_image(aws, **image_changes)
     assert words in refusal(event("Create", properties(**changes)), aws)
+
+
+ROOT = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 8, "DeleteOnTermination": True}}
+DATA = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 500, "DeleteOnTermination": False}}
+EPHEMERAL = {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}
+
+
+@pytest.mark.parametrize(
+    "tags", [[], [{"Key": DATA_VOLUMES_TAG, "Value": "/dev/sdg /dev/sd"}]], ids=["none", "others"]
+)
+def test_an_image_with_volumes_that_nobody_asked_for_is_refused(
+    aws: StubbedAws, event: MakeEvent, tags: list[dict[str, str]]
+) -> None:
+    answer_parameter(aws, UBUNTU)
+    other = {"DeviceName": "/dev/sdh", "Ebs": {"SnapshotId": "snap-1"}}
+    answer_image(aws, BlockDeviceMappings=[ROOT, EPHEMERAL, DATA, other], Tags=tags)
+    text = refusal(event("Create", properties()), aws)
+    assert "cost and may outlive the machine: 500 GiB at /dev/sdf, ? GiB at /dev/sdh; " in text
+    assert "python -m gpustation.save_image" in text
+
+
+def test_volumes_that_the_image_was_asked_to_hold_are_taken(
+    aws: StubbedAws, event: MakeEvent
+) -> None:
+    answer_parameter(aws, UBUNTU)
+    tags = [{"Key": DATA_VOLUMES_TAG, "Value": "/dev/sdf"}]
+    answer_image(aws, BlockDeviceMappings=[ROOT, EPHEMERAL, DATA], Tags=tags)
+    answer_zones(aws, *ZONES)
+    assert decide(event("Create", properties()), aws).data["RootDeviceName"] == "/dev/sda1"
 
 
 def test_an_image_that_fills_the_disk_to_the_last_gib_is_taken(

@@ -19,7 +19,14 @@ from botocore.exceptions import ClientError
 
 from . import gpu_catalog
 from .aws_calls import NOT_UNDERSTOOD, RETRIES, UnknownError, ask, error_code, zones_offering
-from .images import BAKE_COMMAND, CAPABILITIES_TAG, DEFAULT_IMAGE, FRAMEWORK_TAG, image_parameter
+from .images import (
+    BAKE_COMMAND,
+    CAPABILITIES_TAG,
+    DATA_VOLUMES_TAG,
+    DEFAULT_IMAGE,
+    FRAMEWORK_TAG,
+    image_parameter,
+)
 from .responder import Answer, Event, RefusedError, respond
 
 if TYPE_CHECKING:
@@ -235,8 +242,26 @@ def _require_usable(image: ImageTypeDef, properties: Mapping[str, str]) -> str:
             f"disk_gib={properties['DiskGib']}: {name} needs at least {size} GiB; "
             f"set disk_gib={size}"
         )
+    _require_root_only(name, image)
     _require_fitting(name, image, properties)
     return device
+
+
+def _require_root_only(name: str, image: ImageTypeDef) -> None:
+    """Refuse volumes that nobody asked for: a machine gets them, and they may outlive it."""
+    tags = {tag["Key"]: tag["Value"] for tag in image.get("Tags", [])}
+    expected = {image.get("RootDeviceName"), *tags.get(DATA_VOLUMES_TAG, "").split()}
+    others = [
+        f"{mapping['Ebs'].get('VolumeSize', '?')} GiB at {mapping.get('DeviceName')}"
+        for mapping in image.get("BlockDeviceMappings", [])
+        if "Ebs" in mapping and mapping.get("DeviceName") not in expected
+    ]
+    if others:
+        raise RefusedError(
+            f"{name} brings volumes beside its root disk, which cost and may outlive the machine: "
+            f"{', '.join(others)}; save it again with `python -m gpustation.save_image`, which "
+            "leaves them out, or take another image"
+        )
 
 
 def _require_fitting(name: str, image: ImageTypeDef, properties: Mapping[str, str]) -> None:

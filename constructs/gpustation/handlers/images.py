@@ -28,6 +28,9 @@ CUDA_TAG = "gpustation:cuda"
 CAPABILITIES_TAG = "gpustation:gpu-architectures"
 """Tags of an image of ours. Architectures: compute capabilities of its GPUs, by blanks."""
 
+DATA_VOLUMES_TAG = "gpustation:data-volumes"
+"""Device names, by blanks, of the volumes beside the root disk that an image was asked to hold."""
+
 BAKE_COMMAND = "cdk deploy Image/GpuImage"
 """What bakes the image that ``baked`` means."""
 
