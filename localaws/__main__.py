@@ -6,6 +6,7 @@ import argparse
 import shlex
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 
 from localaws.server import LocalAws, LocalAwsError
@@ -21,9 +22,8 @@ def main() -> int:
     try:
         with LocalAws(options.region, verbose=options.verbose) as aws:
             print(f"# an AWS on this machine, account {aws.account}; its log: {aws.log}")
-            print("# paste into another shell, then for example: cdk bootstrap && cdk deploy")
-            for name, value in aws.exports.items():
-                print(f"export {name}={shlex.quote(value)}")
+            print("# in another shell of this user, then for example: cdk bootstrap && cdk deploy")
+            print(f". {shlex.quote(str(_variables(aws)))}")
             print("# Ctrl-C ends it, and everything in it is gone", flush=True)
             status = aws.wait()
     except KeyboardInterrupt:
@@ -33,6 +33,15 @@ def main() -> int:
         return 1
     print(f"the embedded AWS ended with exit status {status}", file=sys.stderr)
     return 1
+
+
+def _variables(aws: LocalAws) -> Path:
+    """A file of this user only that sets the variables in a shell, the secret key among them."""
+    file = aws.log.with_name("environment")
+    file.touch(mode=0o600)
+    exports = aws.exports.items()
+    file.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports))
+    return file
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
