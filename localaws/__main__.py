@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from pathlib import Path
 
 from gpustation.interrupts import listening
 from localaws.server import LocalAws, LocalAwsError
@@ -19,9 +20,8 @@ def main() -> int:
     try:
         with listening(), LocalAws(options.region, verbose=options.verbose) as aws:
             print(f"# an AWS on this machine, account {aws.account}; its log: {aws.log}")
-            print("# paste into another shell, then for example: cdk bootstrap && cdk deploy")
-            for name, value in aws.exports.items():
-                print(f"export {name}={shlex.quote(value)}")
+            print("# in another shell of this user, then for example: cdk bootstrap && cdk deploy")
+            print(f". {shlex.quote(str(_variables(aws)))}")
             print("# Ctrl-C ends it, and everything in it is gone", flush=True)
             status = aws.wait()
     except KeyboardInterrupt:
@@ -31,6 +31,15 @@ def main() -> int:
         return 1
     print(f"the embedded AWS ended with exit status {status}", file=sys.stderr)
     return 1
+
+
+def _variables(aws: LocalAws) -> Path:
+    """A file of this user only that sets the variables in a shell, the secret key among them."""
+    file = aws.log.with_name("environment")
+    file.touch(mode=0o600)
+    exports = aws.exports.items()
+    file.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in exports))
+    return file
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ can also be met by silence, and CloudFormation say that the caller's credentials
 Operation = Literal["create", "update", "delete"]
 """What CloudFormation does to a resource."""
 CALL_SECONDS = 30
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Past any proxy of the environment, which would get the secret."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,21 @@ class Control:
 
     Args:
         url: Address of the embedded AWS.
+        secret: What opens it, which its owner has.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, secret: str) -> None:
         self._url = url
+        self._secret = secret
+
+    def await_ready(self, seconds: float) -> None:
+        """Wait until it serves.
+
+        Raises:
+            TimeoutError: It did not within these seconds.
+            urllib.error.URLError: Nothing listens.
+        """
+        self._call("ready", seconds=seconds)
 
     def reset(self) -> None:
         """Every knob as it is in a new account; what exists stays, and what happened to it."""
@@ -264,11 +277,14 @@ class Control:
 
     def _call(self, command: str, **arguments: Any) -> Any:
         request = urllib.request.Request(
-            f"{self._url}/_localaws/{command}", json.dumps(arguments).encode(), method="POST"
+            f"{self._url}/_localaws/{command}",
+            json.dumps(arguments).encode(),
+            {"Authorization": f"Bearer {self._secret}"},
+            method="POST",
         )
         try:
             timeout = CALL_SECONDS + float(arguments.get("seconds", 0))
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
+            with DIRECT.open(request, timeout=timeout) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             raise ValueError(error.read().decode()) from None

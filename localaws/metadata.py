@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 TOKEN_PATH = "/latest/api/token"
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"
+HTTP_PORT = 80
 MAX_TTL = 21600
 """Six hours, the longest life of a token in AWS's documentation."""
 CREDENTIALS_LIFE = 6 * 3600
@@ -120,11 +122,13 @@ class MetadataServer:
 
     Args:
         facts: What it tells; read at every request.
-        listener: A bound socket to serve on. Default: a port of this computer's loopback.
+        listener: A bound socket in the network of the machine, which nobody else reaches. Default:
+            a port of this computer's loopback, and a path that only the machine is told.
     """
 
     def __init__(self, facts: MachineFacts, listener: socket.socket | None = None) -> None:
         self.facts = facts
+        self._prefix = "" if listener else f"/{secrets.token_urlsafe(16)}"
         self._tokens: dict[str, float] = {}
         self._server = _Server(listener or _loopback(), self._handler())
         self._server.daemon_threads = True
@@ -133,7 +137,7 @@ class MetadataServer:
     @property
     def url(self) -> str:
         """Its address, for AWS_EC2_METADATA_SERVICE_ENDPOINT."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._server.server_port}{self._prefix}"
 
     def close(self) -> None:
         """Stop serving."""
@@ -154,20 +158,36 @@ class MetadataServer:
             return not self.facts.token_required
         return self._tokens.get(token, 0.0) > time.monotonic()
 
+    def path(self, path: str, headers: Message[str, str]) -> str | None:
+        """The document's path, of a request by the machine itself; None for any other request."""
+        address, port = self._server.server_address[:2]
+        hosts = {f"{address!s}:{port}"} | ({str(address)} if port == HTTP_PORT else set())
+        mine = headers.get("Host") in hosts and headers.get("Origin") is None
+        return path.removeprefix(self._prefix) if mine and path.startswith(self._prefix) else None
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         service = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
+                path = service.path(self.path, self.headers)
+                # As EC2: a token is for the machine, not for whom a proxy on it speaks
+                if path is None or "X-Forwarded-For" in self.headers:
+                    self._answer(403, "")
+                    return
                 token = service.new_token(self.headers.get(TTL_HEADER))
                 status = 400 if token is None else 200
-                self._answer(status if self.path == TOKEN_PATH else 405, token or "")
+                self._answer(status if path == TOKEN_PATH else 405, token or "")
 
             def do_GET(self) -> None:
+                path = service.path(self.path, self.headers)
+                if path is None:
+                    self._answer(403, "")
+                    return
                 if not service.admits(self.headers.get(TOKEN_HEADER)):
                     self._answer(401, "")
                     return
-                text = service.facts.find(self.path)
+                text = service.facts.find(path)
                 self._answer(404 if text is None else 200, text or "")
 
             def _answer(self, status: int, text: str) -> None:

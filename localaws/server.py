@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.error
-import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from select import select
 from types import TracebackType
@@ -21,6 +21,7 @@ import boto3
 from localaws.boots import cgroups
 from localaws.boots.root import machine_root
 from localaws.control import Control
+from localaws.credentials import Credentials
 from localaws.inventory import Leftover, leftovers
 from localaws.processes import kill_session
 
@@ -39,7 +40,8 @@ class LocalAwsError(RuntimeError):
 class LocalAws:
     """An AWS account on this machine, alive as long as the `with` block.
 
-    It listens on loopback only and keeps everything in one temporary folder. It ends with its
+    It listens on loopback only, serves only what is signed with its own random key, and keeps
+    everything in one temporary folder. It ends with its
     owner, however the owner ends: the child holds the read end of a pipe, and a closed pipe
     (also after `kill -9`) makes it end everything that it started.
 
@@ -56,6 +58,7 @@ class LocalAws:
         self.region = region
         self.account = ACCOUNT
         self.url = ""
+        self._credentials = Credentials.new()
         self._verbose = verbose
         self._root = machine_root() if booted else None
         self._process: subprocess.Popen[str] | None = None
@@ -102,8 +105,8 @@ class LocalAws:
         """The variables that point the AWS CLI, the SDKs and the CDK CLI here."""
         missing = str(self._state / "no-such-file")
         return {
-            "AWS_ACCESS_KEY_ID": "LOCALAWSLOCALAWSLOCA",
-            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ACCESS_KEY_ID": self._credentials.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self._credentials.secret_access_key,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_ENDPOINT_URL": self.url,
@@ -121,15 +124,19 @@ class LocalAws:
     @property
     def control(self) -> Control:
         """What no AWS has: the knobs that tests turn."""
-        return Control(self.url)
+        return Control(self.url, self._credentials.control)
+
+    def web_identity_token(self, claims: Mapping[str, Any]) -> str:
+        """A token with these claims, which this AWS takes for its issuer's own."""
+        return self._credentials.web_identity_token(claims)
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A boto3 client of this AWS, made once per service and region."""
         region = region or self.region
         if (service, region) not in self._clients:
             session = boto3.session.Session(
-                aws_access_key_id=self.exports["AWS_ACCESS_KEY_ID"],
-                aws_secret_access_key="local",
+                aws_access_key_id=self._credentials.access_key_id,
+                aws_secret_access_key=self._credentials.secret_access_key,
                 region_name=region,
             )
             # boto3's overloads want a literal service name
@@ -180,9 +187,9 @@ class LocalAws:
     def _start(self) -> None:
         arguments = ["--region", self.region, "--account", ACCOUNT, "--state", str(self._state)]
         environment = {**self.environment, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        # Else ministack keeps a signing key in /tmp, for all that ever run on the computer
         environment["STATE_DIR"] = str(self._state / "ministack")
-        del environment["AWS_ENDPOINT_URL"]
+        for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            del environment[name]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "localaws.emulator", *arguments]
@@ -196,10 +203,10 @@ class LocalAws:
                 start_new_session=True,
                 text=True,
             )
+        _hand_over(self._process.stdin, self._credentials)
         self.url = f"http://localhost:{self._port(self._process)}"
         try:
-            with urllib.request.urlopen(f"{self.url}/_localaws/ready", timeout=START_SECONDS):
-                pass
+            self.control.await_ready(START_SECONDS)
         except (urllib.error.URLError, TimeoutError) as error:
             raise self._not_started(str(error)) from error
 
@@ -216,6 +223,15 @@ class LocalAws:
     def _not_started(self, why: str) -> LocalAwsError:
         tail = "\n  ".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
         return LocalAwsError(f"the embedded AWS did not start: {why}; its last words:\n  {tail}")
+
+
+def _hand_over(stream: IO[str] | None, credentials: Credentials) -> None:
+    """Give the child its secrets by a pipe, where no other process can read them."""
+    assert stream is not None
+    # A child that has ended already says why in its log
+    with contextlib.suppress(BrokenPipeError):
+        stream.write(f"{credentials.to_json()}\n")
+        stream.flush()
 
 
 def _close(stream: IO[str] | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import socket
@@ -147,9 +148,10 @@ class NamespaceMachine:
         self._forwarders.append(forwarder)
 
     def carry_in(self, port: int) -> int:
-        """Make a port of the machine's loopback one of this computer's; returns its number."""
+        """Make a port of the machine's loopback one of this computer's, for this user alone."""
         listener = network.listen("127.0.0.1", 0)
-        forwarder = network.Forwarder(listener, lambda: self.connect_inside(port))
+        connect = functools.partial(self.connect_inside, port)
+        forwarder = network.Forwarder(listener, connect, own=True)
         self._forwarders.append(forwarder)
         return forwarder.port
 

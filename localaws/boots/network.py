@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import TypeVar
 
 CLONE_NEWNET = 0x40000000
 CHUNK = 1 << 16
+ESTABLISHED = "01"
+"""A state in /proc/net/tcp."""
 T = TypeVar("T")
 
 
@@ -49,11 +53,19 @@ class Forwarder:
     Args:
         listener: A bound socket, on whichever side.
         connect: Makes the other side's connection.
+        own: Serve processes of this user only. Default: whoever connects.
     """
 
-    def __init__(self, listener: socket.socket, connect: Callable[[], socket.socket]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        connect: Callable[[], socket.socket],
+        *,
+        own: bool = False,
+    ) -> None:
         self._listener = listener
         self._connect = connect
+        self._own = own
         self._open: set[socket.socket] = set()
         listener.listen(64)
         threading.Thread(target=self._accept, daemon=True).start()
@@ -80,6 +92,8 @@ class Forwarder:
 
     def _join(self, near: socket.socket) -> None:
         try:
+            if self._own and peer_user(near) != os.geteuid():
+                raise PermissionError("a process of another user")
             far = self._connect()
         except OSError:
             near.close()
@@ -101,6 +115,25 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
             target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
+
+
+def peer_user(connection: socket.socket) -> int | None:
+    """The user whose process holds the other end of a connection within this computer.
+
+    None where nobody holds it any more: such an end counts as root's in the kernel's table.
+    """
+    peer, own = (_in_table(end()) for end in (connection.getpeername, connection.getsockname))
+    for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state, _, _, _, user = line.split()[:8]
+        if (local, remote, state) == (peer, own, ESTABLISHED):
+            return int(user)
+    return None
+
+
+def _in_table(address: tuple[str, int]) -> str:
+    """An IPv4 address as /proc/net/tcp has it: a number in the computer's byte order."""
+    number = int.from_bytes(socket.inet_aton(address[0]), sys.byteorder)
+    return f"{number:08X}:{address[1]:04X}"
 
 
 def listen(address: str, port: int) -> socket.socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -15,13 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from localaws.credentials import Credentials
 from localaws.processes import kill_session
 
 SERVICES = "cloudformation,ec2,ecr,iam,kms,lambda,logs,s3,ssm,sts"
 
 
 def main() -> None:
-    """Serve until standard input closes or a signal arrives."""
+    """Serve until standard input closes or a signal arrives; its first line holds the secrets."""
     parser = argparse.ArgumentParser(prog="localaws.emulator", description=__doc__)
     parser.add_argument("--region", required=True)
     parser.add_argument("--account", required=True)
@@ -29,6 +31,8 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help="machines boot from it; default: records")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
+    # Not in the environment: the functions' and machines' processes would inherit what opens all
+    credentials = Credentials(**json.loads(sys.stdin.readline()))
 
     ends: list[Callable[[], None]] = []
 
@@ -44,16 +48,37 @@ def main() -> None:
     signal.signal(signal.SIGINT, end)
     threading.Thread(target=_end_with_owner, args=(end,), daemon=True).start()
 
-    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    listener, _held = listen()
     port = listener.getsockname()[1]
     print(json.dumps({"port": port}), flush=True)
-    _prepare(options, port)
+    _prepare(options, port, credentials)
     # Only now: ministack reads its settings from the environment when it is imported
     from localaws.emulator.serve import make_machines, serve
 
     machines = make_machines(listener, options.state, options.root)
     ends.append(machines.close)
-    serve(listener, machines)
+    serve(listener, machines, credentials)
+
+
+def listen() -> tuple[socket.socket, socket.socket | None]:
+    """A port of 127.0.0.1 that is listened on, and the same of ::1 that nobody else can take.
+
+    Programs that look for `localhost` try ::1 first: who listened there would get their requests.
+    """
+    while True:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        held = None
+        try:
+            held = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+            held.bind(("::1", listener.getsockname()[1]))
+            return listener, held
+        except OSError as error:
+            if held is not None:
+                held.close()
+            if error.errno != errno.EADDRINUSE:
+                # No IPv6 here, so nobody listens on ::1 either
+                return listener, None
+            listener.close()
 
 
 def _end_with_owner(end: object) -> None:
@@ -63,7 +88,7 @@ def _end_with_owner(end: object) -> None:
     end()
 
 
-def _prepare(options: argparse.Namespace, port: int) -> None:
+def _prepare(options: argparse.Namespace, port: int, credentials: Credentials) -> None:
     scratch = options.state / "tmp"
     scratch.mkdir()
     # Lambda workers inherit this environment: what is importable there must come from the asset
@@ -71,6 +96,8 @@ def _prepare(options: argparse.Namespace, port: int) -> None:
     os.environ.update(
         {
             "TMPDIR": str(scratch),
+            "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
             "GATEWAY_PORT": str(port),
             "MINISTACK_HOST": "localhost",
             "MINISTACK_REGION": options.region,

@@ -10,8 +10,23 @@ VERSION = "1.5.33"
 _CLOUDFORMATION = "ministack.services.cloudformation"
 
 NAMES: dict[str, tuple[str, ...]] = {
-    "ministack.app": ("app", "AUTH", "SERVICE_HANDLERS", "pin_request_origin"),
-    "ministack.core.router": ("SERVICE_PATTERNS", "extract_access_key_id"),
+    "ministack.app": (
+        "app",
+        "AUTH",
+        "SERVICE_HANDLERS",
+        "_credential_failure",
+        "pin_request_origin",
+    ),
+    "ministack.core.lambda_runtime": ("execution_credentials",),
+    "ministack.core.router": ("SERVICE_PATTERNS", "detect_service", "extract_access_key_id"),
+    "ministack.core.sigv4": (
+        "decode_header_value",
+        "header_signature_failure",
+        "parse_header_signature",
+        "parse_query_signature",
+        "presigned_request_is_expired",
+        "request_time_failure",
+    ),
     "ministack.core.iam_actions": (
         "SERVICE_TO_IAM_NAMESPACE",
         "access_denied_response",
@@ -20,12 +35,20 @@ NAMES: dict[str, tuple[str, ...]] = {
         "request_tag_context",
     ),
     "ministack.core.iam_evaluator": (
+        "AuthError",
+        "CredentialResolutionError",
         "EvalContext",
         "_gather_role_policies",
         "enforce",
         "evaluate",
+        "resolve_credential",
     ),
-    "ministack.core.responses": ("get_account_id", "get_region", "now_iso"),
+    "ministack.core.responses": (
+        "_account_from_sts_session",
+        "get_account_id",
+        "get_region",
+        "now_iso",
+    ),
     "ministack.services.ec2": (
         "_ACTION_MAP",
         "_DEFAULT_SG_ID",
@@ -76,7 +99,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_oidc_providers",
         "_roles",
     ),
-    "ministack.services.lambda_svc": ("_emit_lambda_logs",),
+    "ministack.services.lambda_svc": ("_emit_lambda_logs", "execution_credentials"),
     "ministack.services.ssm": ("_parameters", "_public_parameter"),
     "ministack.services.sts": ("register_session",),
     _CLOUDFORMATION: ("_change_sets", "_stack_events", "_stacks"),
@@ -94,7 +117,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_xml",
     ),
     f"{_CLOUDFORMATION}.helpers": ("_error",),
-    f"{_CLOUDFORMATION}.wait_conditions": ("SIGNAL_PATH", "deliver_signal", "wait_for"),
+    f"{_CLOUDFORMATION}.wait_conditions": (
+        "SIGNAL_PATH",
+        "deliver_signal",
+        "has_handle",
+        "wait_for",
+    ),
     f"{_CLOUDFORMATION}.provisioners": (
         "_RESOURCE_HANDLERS",
         "_STACK_TAG_PROPERTY",
@@ -120,6 +148,11 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 
 SIGNATURES = {
+    ("ministack.app", "_credential_failure"): "service iam_action request_id denied headers",
+    ("ministack.core.iam_evaluator", "resolve_credential"): "access_key_id account_id "
+    "session_token",
+    ("ministack.core.sigv4", "header_signature_failure"): "signature secret method raw_path "
+    "query_params headers body presigned explain",
     (f"{_CLOUDFORMATION}.stacks", "_add_event"): "stack_id stack_name logical_id resource_type "
     "status reason physical_id detailed_status",
     (f"{_CLOUDFORMATION}.stacks", "_update_resource"): "resource_type physical_id old_props "

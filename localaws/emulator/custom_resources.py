@@ -15,6 +15,7 @@ from localaws.world import World
 
 CUSTOM = "AWS::CloudFormation::CustomResource"
 TOKEN = "ServiceToken"
+_issued: set[str] = set()
 
 
 def install(world: World) -> FailedCreates:
@@ -31,6 +32,11 @@ def is_custom(resource_type: str) -> bool:
     return resource_type == CUSTOM or resource_type.startswith("Custom::")
 
 
+def response_known(token: str) -> bool:
+    """Whether a function was given this token; it may answer too late, as on AWS."""
+    return token in _issued
+
+
 def _scale_timeouts(world: World) -> None:
     plain = custom_resource.register_token
 
@@ -42,6 +48,7 @@ def _scale_timeouts(world: World) -> None:
 
     def register_token(token: str) -> threading.Event:
         plain(token)
+        _issued.add(token)
         event = ScaledEvent()
         custom_resource._pending[token]["event"] = event
         return event

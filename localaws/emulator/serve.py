@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,25 @@ from ministack.services.cloudformation import wait_conditions
 from localaws.boots import commands as booted_commands
 from localaws.boots.fleet import BootedMachines
 from localaws.boots.machine import BootError
+from localaws.credentials import Credentials
 from localaws.emulator import (
     cloudformation,
     contact,
+    custom_resources,
     ec2_api,
     function_logs,
+    function_sessions,
     services,
     web_identity,
 )
+from localaws.emulator.asgi import Application, Receive, Scope, Send, answer, read
+from localaws.emulator.gate import CONTROL_PATH, Gate
 from localaws.emulator.instances import Instances
 from localaws.machines import Machines
 from localaws.world import World
 
-PREFIX = "/_localaws/"
 SILENCE_SECONDS = 60
 """Longer than what the agent on a machine waits for an answer."""
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 AnyMachines = Machines | BootedMachines
 BOOTED_ONLY = (
     *("forward", "machine_run", "cut_power"),
@@ -50,23 +49,26 @@ def make_machines(listener: socket.socket, state: Path, root: Path | None) -> An
     return BootedMachines(folder, endpoint, root) if root else Machines(folder, endpoint)
 
 
-def serve(listener: socket.socket, machines: AnyMachines) -> None:
+def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentials) -> None:
     """Extend ministack and serve it on a socket that listens already."""
     contact.check()
+    port = listener.getsockname()[1]
     world = World()
     fleet = Instances(world, machines)
     services.install(world)
-    web_identity.install()
+    web_identity.install(credentials)
     ec2_api.install(fleet)
     cloudformation.install(world, fleet)
     function_logs.install(world)
+    function_sessions.install()
     services.install_refusals(world)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.loglevel = "WARNING"
     config.keep_alive_timeout = 75
-    application: Any = _application(Commands(world, machines), world)
-    asyncio.run(hypercorn_serve(application, config))
+    served = _application(Commands(world, machines), world)
+    gate: Any = Gate(served, credentials, port, custom_resources.response_known)
+    asyncio.run(hypercorn_serve(gate, config))
 
 
 class Commands:
@@ -127,34 +129,20 @@ def _application(commands: Commands, world: World) -> Application:
             if kind == "silent":
                 await asyncio.sleep(SILENCE_SECONDS)
             if kind:
-                await _answer(send, 503, "Slow Down")
+                await answer(send, 503, b"Slow Down")
                 return
-        if scope["type"] != "http" or not scope["path"].startswith(PREFIX):
+        if scope["type"] != "http" or not scope["path"].startswith(CONTROL_PATH):
             await ministack_app.app(scope, receive, send)
             return
-        body = await _read(receive)
+        body = await read(receive)
         try:
             arguments = json.loads(body) if body else {}
-            command = scope["path"].removeprefix(PREFIX)
+            command = scope["path"].removeprefix(CONTROL_PATH)
             # On a thread: machine_idle waits
-            answer = await asyncio.to_thread(commands.run, command, arguments)
-            status, text = 200, json.dumps(answer)
+            result = await asyncio.to_thread(commands.run, command, arguments)
+            status, text = 200, json.dumps(result)
         except (AttributeError, TypeError, ValueError, BootError) as error:
             status, text = 400, str(error)
-        await _answer(send, status, text)
+        await answer(send, status, text.encode())
 
     return application
-
-
-async def _answer(send: Send, status: int, text: str) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": []})
-    await send({"type": "http.response.body", "body": text.encode()})
-
-
-async def _read(receive: Receive) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        body += bytes(message.get("body", b""))
-        if not message.get("more_body"):
-            return body

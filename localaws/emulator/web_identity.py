@@ -12,25 +12,26 @@ from urllib.parse import parse_qs
 from ministack import app
 from ministack.services import iam
 
+from localaws.credentials import Credentials
 from localaws.errors import ApiError
 
 Answer = tuple[int, dict[str, str], bytes]
 Service = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awaitable[Answer]]
 
 
-def install() -> None:
+def install(credentials: Credentials) -> None:
     """Check before ministack, which reads the trust policy and gives the session."""
-    app.SERVICE_HANDLERS["sts"] = _checked(app.SERVICE_HANDLERS["sts"])
+    app.SERVICE_HANDLERS["sts"] = _checked(app.SERVICE_HANDLERS["sts"], credentials)
 
 
-def _checked(service: Service) -> Service:
+def _checked(service: Service, credentials: Credentials) -> Service:
     async def checked(
         method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
     ) -> Answer:
         form = {key: values[0] for key, values in parse_qs(body.decode(errors="replace")).items()}
         if form.get("Action") == "AssumeRoleWithWebIdentity":
             try:
-                _check(form)
+                _check(form, credentials)
             except ApiError as error:
                 found: Answer = iam._error(error.status, error.code, error.message, ns="sts")
                 return found
@@ -39,9 +40,12 @@ def _checked(service: Service) -> Service:
     return checked
 
 
-def _check(form: Mapping[str, str]) -> None:
-    """Refuse what AWS refuses, but for the signature: nobody here could sign as an issuer."""
-    claims = _claims(form.get("WebIdentityToken", ""))
+def _check(form: Mapping[str, str], credentials: Credentials) -> None:
+    """Refuse what AWS refuses; `LocalAws.web_identity_token` signs for every issuer."""
+    token = form.get("WebIdentityToken", "")
+    claims = _claims(token)
+    if not credentials.signed(token):
+        raise ApiError("InvalidIdentityToken", "The token's signature is invalid")
     issuer, (account, name) = str(claims.get("iss", "")), _role(form.get("RoleArn", ""))
     arn = f"arn:aws:iam::{account}:oidc-provider/{issuer.removeprefix('https://')}"
     provider = iam._oidc_providers.get_scoped(account, None, arn)

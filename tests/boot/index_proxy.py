@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import secrets
 import threading
 import urllib.error
 import urllib.request
@@ -39,7 +40,7 @@ class Fault:
 
 
 class IndexProxy(ThreadingHTTPServer):
-    """The index; it serves on a loopback port until `close`."""
+    """The index; it serves on a loopback port until `close`, to those who were told its path."""
 
     daemon_threads = True
 
@@ -48,14 +49,20 @@ class IndexProxy(ThreadingHTTPServer):
         self.faults: list[Fault] = []
         self.spoiled: list[str] = []
         self.places: dict[str, str] = {}
+        self.secret = secrets.token_urlsafe(16)
         self._lock = threading.Lock()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
     def environment(self) -> dict[str, str]:
         """What pip and uv on a machine need to ask here, through the same port there."""
-        url = f"http://localhost:{self.server_port}/simple"
+        url = f"{self.url}/simple"
         return {"PIP_INDEX_URL": url, "UV_DEFAULT_INDEX": url}
+
+    @property
+    def url(self) -> str:
+        """Its address on a machine."""
+        return f"http://localhost:{self.server_port}/{self.secret}"
 
     def close(self) -> None:
         self.shutdown()
@@ -80,7 +87,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def do_GET(self) -> None:
-        _, kind, name = self.path.split("/", 2)
+        _, secret, kind, name = [*self.path.split("/", 3), "", "", ""][:4]
+        if secret != self.server.secret:
+            self.send_error(403)
+            return
         try:
             if kind == "simple":
                 self._project(name.strip("/"))
@@ -96,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
             project = json.load(answer)
         for file in project["files"]:
             self.server.places[file["filename"]] = file["url"]
-            file["url"] = f"http://{self.headers['Host']}/files/{file['filename']}"
+            file["url"] = f"{self.server.url}/files/{file['filename']}"
         body = json.dumps(project).encode()
         self._head(200, {"Content-Type": JSON, "Content-Length": str(len(body))})
         self.wfile.write(body)

@@ -192,7 +192,7 @@ def stack_status(aws: LocalAws, name: str) -> str | None:
 
 
 @functools.cache
-def _session(url: str) -> boto3.session.Session:
+def _session(key: str) -> boto3.session.Session:
     """One for every look at an account: reading the services' models takes most of it."""
     return boto3.session.Session()
 
@@ -203,7 +203,7 @@ def assert_nothing_left(aws: LocalAws) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws.exports.items():
             patch.setenv(name, value)
-        found = find_leftovers(_session(aws.url))
+        found = find_leftovers(_session(aws.exports["AWS_ACCESS_KEY_ID"]))
     assert (found.left, found.not_checked) == ((), ())
 
 

@@ -1,7 +1,5 @@
 """A job of GitHub Actions as AWS sees it: its token, and the session that it gets for it."""
 
-import base64
-import json
 import time
 from typing import Any
 
@@ -16,12 +14,10 @@ REPOSITORY = "octo-org/octo-repo"
 SUBJECT = f"repo:{REPOSITORY}:environment:production"
 
 
-def token(**claims: Any) -> str:
+def token(aws: LocalAws, **claims: Any) -> str:
     """A token with the claims of the right job, but for those that are given."""
     usual = {"iss": ISSUER, "aud": "sts.amazonaws.com", "sub": SUBJECT, "exp": time.time() + 300}
-    parts = [{"alg": "RS256", "typ": "JWT"}, usual | claims]
-    encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts]
-    return ".".join([part.rstrip("=") for part in encoded] + ["signature"])
+    return aws.web_identity_token(usual | claims)
 
 
 def assume(aws: LocalAws, role_arn: str, seconds: int = 3600, **claims: Any) -> dict[str, str]:
@@ -39,7 +35,7 @@ def assume(aws: LocalAws, role_arn: str, seconds: int = 3600, **claims: Any) -> 
     given = sts.assume_role_with_web_identity(
         RoleArn=role_arn,
         RoleSessionName="job",
-        WebIdentityToken=token(**claims),
+        WebIdentityToken=token(aws, **claims),
         DurationSeconds=seconds,
     )["Credentials"]
     return {

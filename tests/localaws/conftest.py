@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -10,10 +9,6 @@ import pytest
 from probe_stack import G_QUOTA, Stack
 
 from localaws import LocalAws
-
-# Some tests import ministack here, which would keep a signing key in /tmp for good. No folder can
-# be made below a file, and then it keeps the key in memory.
-os.environ["STATE_DIR"] = os.path.join(os.devnull, "ministack")  # noqa: PTH118
 
 
 @pytest.fixture(scope="session")

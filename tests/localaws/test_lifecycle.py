@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -147,7 +148,7 @@ ENDINGS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, sign
 
 
 @ENDINGS
-def test_foreground_prints_the_exports_and_stops_on_a_signal(
+def test_foreground_prints_where_the_exports_are_and_stops_on_a_signal(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     shown = subprocess.Popen(
@@ -163,14 +164,21 @@ def test_foreground_prints_the_exports_and_stops_on_a_signal(
     while not (lines and lines[-1].startswith("# Ctrl-C")):
         lines.append(shown.stdout.readline())
         assert lines[-1], "it ended early"
-    (endpoint,) = [x for x in lines if x.startswith("export AWS_ENDPOINT_URL=")]
-    url = endpoint.strip().partition("=")[2]
-    with urllib.request.urlopen(f"{url}/_localaws/ready", timeout=5) as answer:
-        assert answer.status == 200
+    (taken,) = [line.strip() for line in lines if line.startswith(". ")]
+    file = Path(taken.removeprefix(". "))
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    (secret,) = re.findall(r"AWS_SECRET_ACCESS_KEY=(\S+)", file.read_text())
+    assert secret not in "".join(lines)
+    ask = f'{taken}; exec "$0" -m awscli sts get-caller-identity --query Arn --output text'
+    asked = ["bash", "-c", ask, sys.executable]
+    found = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert found.stdout == "arn:aws:iam::123456789012:root\n"
+    (url,) = re.findall(r"AWS_ENDPOINT_URL=(\S+)", file.read_text())
     shown.send_signal(number)
     assert shown.wait(15) == 0
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(f"{url}/_localaws/ready", timeout=5)
+        urllib.request.urlopen(url, timeout=5)
+    assert not file.exists()
     assert shown.stderr is not None
     assert shown.stderr.read() == ""
     assert [*tmp_path.iterdir()] == []

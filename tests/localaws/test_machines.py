@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -110,6 +111,25 @@ def test_metadata_needs_a_token_where_the_instance_says_so(aws: LocalAws) -> Non
     )
     assert (document["region"], document["instanceType"]) == ("us-east-1", "g4dn.xlarge")
     assert status(f"{base}/latest/meta-data/nothing", headers={TOKEN: token}) == 404
+    aws.client("ec2").terminate_instances(InstanceIds=[box])
+
+
+def test_metadata_is_for_its_own_machine(aws: LocalAws) -> None:
+    box = launch(aws, COUNTS_BOOTS)
+    base = aws.control.metadata_url(box)
+    about, ask = f"{base}/latest/meta-data/instance-id", {TTL: "60"}
+    port = urlsplit(base).port
+    assert read(about) == box
+    # Whoever has only the port, on this computer
+    for path in ("/latest/meta-data/instance-id", "/latest/user-data", "/", "/x/latest/user-data"):
+        assert status(f"http://127.0.0.1:{port}{path}") == 403
+    assert status(f"http://127.0.0.1:{port}/latest/api/token", "PUT", ask) == 403
+    # A web page, with or without a name of its own for this address
+    for foreign in ({"Host": f"evil.example:{port}"}, {"Origin": "https://evil.example"}):
+        assert status(about, headers=foreign) == 403
+        assert status(f"{base}/latest/api/token", "PUT", ask | foreign) == 403
+    # Whom a proxy on the machine speaks for, as on EC2
+    assert status(f"{base}/latest/api/token", "PUT", ask | {"X-Forwarded-For": "10.0.0.1"}) == 403
     aws.client("ec2").terminate_instances(InstanceIds=[box])
 
 

@@ -160,7 +160,7 @@ def test_planned_fault_ends_after_its_times(
 ) -> None:
     once = boto3.session.Session(
         aws_access_key_id=aws.exports["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key="x",
+        aws_secret_access_key=aws.exports["AWS_SECRET_ACCESS_KEY"],
         region_name=aws.region,
     ).client(
         "service-quotas", endpoint_url=aws.url, config=Config(retries={"total_max_attempts": 1})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -83,14 +81,13 @@ def role_arn(stack: Stack, aws: LocalAws) -> Iterator[str]:
 
 def assume(aws: LocalAws, arn: str, seconds: int = 900, **claims: Any) -> dict[str, Any]:
     usual = {"iss": ISSUER, "aud": "me", "sub": "the job", "exp": time.time() + 60} | claims
-    body = base64.urlsafe_b64encode(json.dumps(usual).encode()).decode().rstrip("=")
     sts = boto3.client(
         "sts", aws.region, endpoint_url=aws.url, config=Config(signature_version=UNSIGNED)
     )
     answer: dict[str, Any] = sts.assume_role_with_web_identity(
         RoleArn=arn,
         RoleSessionName="job",
-        WebIdentityToken=f"e30.{body}.x",
+        WebIdentityToken=aws.web_identity_token(usual),
         DurationSeconds=seconds,
     )
     return answer

@@ -1,0 +1,99 @@
+"""Signature Version 4 of every caller, of root too: ministack does not check root's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ministack.core.iam_evaluator import (
+    AuthError,
+    CredentialResolutionError,
+    resolve_credential,
+)
+from ministack.core.responses import _account_from_sts_session, get_account_id
+from ministack.core.router import extract_access_key_id
+from ministack.core.sigv4 import (
+    HeaderSignature,
+    header_signature_failure,
+    parse_header_signature,
+    parse_query_signature,
+    presigned_request_is_expired,
+    request_time_failure,
+)
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+Query = Mapping[str, list[str]]
+MISSING = AuthError("MissingAuthenticationToken", "Missing Authentication Token")
+UNKNOWN = AuthError(
+    "UnrecognizedClientException", "The security token included in the request is invalid."
+)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a request says it is from, before its signature is computed.
+
+    Attributes:
+        signature: What the request carries.
+        secret: What the signature must be made with.
+        presigned: Whether the signature is in the query.
+    """
+
+    signature: HeaderSignature
+    secret: str
+    presigned: bool
+
+    def fault(
+        self, method: str, raw_path: str, query: Query, headers: Mapping[str, str], body: bytes
+    ) -> AuthError | None:
+        """Why the signature is wrong; None: it is right."""
+        found = header_signature_failure(
+            *(self.signature, self.secret, method, raw_path, query, headers, body),
+            presigned=self.presigned,
+        )
+        return AuthError(*found) if found else None
+
+
+def identify(query: Query, headers: Mapping[str, str]) -> Caller | AuthError:
+    """The caller that a request names, if the account knows it and the request is of this time.
+
+    Args:
+        query: Parameters of the query.
+        headers: Headers by their names in lower case.
+    """
+    presigned = "authorization" not in headers
+    signature = _presigned(query) if presigned else _header(headers)
+    if isinstance(signature, AuthError):
+        return signature
+    # ministack must not read another caller in the request than the one whose signature is checked
+    if extract_access_key_id(dict(headers), dict(query)) != signature.access_key_id:
+        return UNKNOWN
+    tokens = query.get("X-Amz-Security-Token", [""])
+    token = tokens[0] if presigned else headers.get("x-amz-security-token", "")
+    key = signature.access_key_id
+    known = resolve_credential(key, _account_from_sts_session(key) or get_account_id(), token)
+    if isinstance(known, CredentialResolutionError):
+        return AuthError(known.code, known.message)
+    return Caller(signature, known.secret_access_key, presigned)
+
+
+def _header(headers: Mapping[str, str]) -> HeaderSignature | AuthError:
+    if not headers["authorization"].startswith(f"{ALGORITHM} "):
+        return AuthError("IncompleteSignature", f"the algorithm must be {ALGORITHM}")
+    found = parse_header_signature(headers)
+    fault = found if isinstance(found, tuple) else request_time_failure(found)
+    return AuthError(*fault) if fault else found
+
+
+def _presigned(query: Query) -> HeaderSignature | AuthError:
+    if query.get("X-Amz-Algorithm") != [ALGORITHM]:
+        return MISSING
+    found = parse_query_signature(query)
+    if isinstance(found, tuple):
+        return AuthError(*found)
+    try:
+        seconds = query.get("X-Amz-Expires", ["0"])[0]
+        expired = presigned_request_is_expired(found.amz_date, seconds)
+    except ValueError:
+        expired = True
+    return AuthError("AccessDenied", "Request has expired") if expired else found
