@@ -106,11 +106,12 @@ def _decoded(content: bytes) -> str:
     """Letters outside of ASCII can only be in remarks and comments, so their code is no matter."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # PowerShell's redirection writes UTF-16
         return content.decode("utf-16", errors="replace")
-    return content.decode("utf-8-sig", errors="replace")
+    return content.decode("utf-8", errors="replace")
 
 
 def _read_text(text: str) -> PublicKey:
     _refuse_private(text)
+    # A byte order mark is the first letter of a text
     stripped = [line.strip("\ufeff \t\r\v\f") for line in re.split(r"[\r\n]+", text)]
     lines = [line for line in stripped if line and not line.startswith("#")]
     if len(lines) != 1:
