@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from gpustation.aws_session import explain
+from gpustation.handlers.images import DATA_VOLUMES_TAG
 from gpustation.tags import SAVED_TAG
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def tries(seconds: float) -> Iterator[None]:
 
 
 def _settled(ec2: EC2Client, image_id: str, just_made: bool) -> ImageTypeDef | None:
-    """The image, once EC2 knows it and names snapshots of it; None if it is gone."""
+    """The image, once EC2 knows it and all snapshots of it; None if it is gone."""
     image = None
     for _ in tries(SETTLE_SECONDS):
         image = find_image(ec2, image_id) or image
@@ -139,9 +140,16 @@ def _settled(ec2: EC2Client, image_id: str, just_made: bool) -> ImageTypeDef | N
             if not just_made:
                 return None
         # A snapshot that a pending image does not name yet would stay behind
-        elif image["State"] != "pending" or snapshots_of(image) or find_snapshots(ec2, image_id):
+        elif image["State"] != "pending" or _names_all(ec2, image):
             return image
     return image
+
+
+def _names_all(ec2: EC2Client, image: ImageTypeDef) -> bool:
+    """Whether a snapshot is known of the root disk and of each data volume of the image."""
+    tags = {tag["Key"]: tag["Value"] for tag in image.get("Tags", [])}
+    volumes = 1 + len(tags.get(DATA_VOLUMES_TAG, "").split())
+    return len({*snapshots_of(image), *find_snapshots(ec2, image["ImageId"])}) >= volumes
 
 
 def _deregister(ec2: EC2Client, image_id: str, seconds: float) -> dict[str, str] | None:

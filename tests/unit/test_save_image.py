@@ -214,6 +214,25 @@ def test_a_snapshot_that_appears_only_after_the_image_is_gone_is_deleted(
     assert_nothing_left(ec2)
 
 
+def test_the_snapshots_of_data_volumes_are_waited_for_too(clock: list[float]) -> None:
+    ec2 = FakeEc2(pending=99)
+    looks = iter(range(99))
+
+    def appears() -> None:
+        if next(looks) == 6:
+            for number, _ in enumerate(DATA):
+                ec2.add_snapshot(f"snap-{number}", ec2.images[IMAGE])
+
+    ec2.after["DescribeImages"] = appears
+    told: list[str] = []
+    machine = workstation(DATA)
+    with pytest.raises(SaveImageError, match="was not available after -1 minutes"):
+        save(ec2.client, machine, "all", tell=told.append, with_data_volumes=True, minutes=-1)
+    assert_nothing_left(ec2)
+    assert sum(clock) < SETTLE_SECONDS
+    assert told[-1].endswith(f"; deleted: snap-0, {ROOT_SNAPSHOT}, snap-1")
+
+
 def test_what_cannot_be_removed_is_named_and_the_status_stays(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
