@@ -110,8 +110,8 @@ def is_rolling_back(cloudformation: CloudFormationClient, event: Any) -> bool:
         )
     except (UnknownError, ClientError):
         return True
-    status = [stack.get("StackStatus", "ROLLBACK") for stack in stacks.get("Stacks", [])]
-    return "ROLLBACK" in (status or ["ROLLBACK"])[0]
+    found = [stack["StackStatus"] for stack in stacks.get("Stacks", []) if "StackStatus" in stack]
+    return not found or "ROLLBACK" in found[0]
 
 
 def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
