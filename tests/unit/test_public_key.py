@@ -1,7 +1,7 @@
 """What is taken as a public key: that which sshd takes, from whatever a program wrote it into.
 
-The verdicts on RSA sizes, ed25519 lengths and padding were compared with ``ssh-keygen -l`` of OpenSSH 9.2;
-those on curves, DSA, certificates and security keys follow the documented formats.
+The verdicts on RSA sizes, ed25519 lengths and padding were compared with ``ssh-keygen -l`` of
+OpenSSH 9.2; those on curves, DSA, certificates and security keys follow the documented formats.
 """
 
 import base64
