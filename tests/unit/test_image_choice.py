@@ -45,7 +45,13 @@ def answer_image(aws: StubbedAws, **changes: Any) -> None:
 
 def answer_zones(aws: StubbedAws, *offered: str) -> None:
     zones = [{"ZoneName": zone} for zone in ZONES]
-    aws.answer("ec2", "describe_availability_zones", {"AvailabilityZones": zones})
+    ordinary = [("zone-type", "availability-zone"), ("state", "available")]
+    aws.answer(
+        "ec2",
+        "describe_availability_zones",
+        {"AvailabilityZones": zones},
+        {"Filters": [{"Name": name, "Values": [value]} for name, value in ordinary]},
+    )
     offers = [{"Location": zone} for zone in offered]
     aws.answer("ec2", "describe_instance_type_offerings", {"InstanceTypeOfferings": offers})
 

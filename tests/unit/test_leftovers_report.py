@@ -210,3 +210,9 @@ def test_wrong_usage_and_missing_region(
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert command_line.main([]) == 3
     assert "nobody" in capsys.readouterr().err
+
+
+def test_the_table_names_its_columns() -> None:
+    head = shown(result(DISK))
+    for name in ("what", "id", "age", "USD/month", "what costs, and why it is here"):
+        assert f" {name} " in head

@@ -89,12 +89,14 @@ def test_full_disk_while_the_book_is_fetched_is_a_warning(machine: Machine) -> N
     [
         (1000, "system", "the system packages needs 1024"),
         (4600, "environment", "the environment of mxnet needs 4688"),
+        (5000, "environment", "the CUDA toolkit needs 6144"),
     ],
 )
 def test_too_small_a_disk_is_told_before_it_is_full(
     machine: Machine, free: int, phase: str, what: str
 ) -> None:
     machine.environment["LOCALAWS_FREE_MIB"] = str(free)
+    machine.cloud.settings.update(cuda_toolkit=True)
     machine.boot()
     reason = machine.cloud.signals[-1][1]["Reason"]
     assert reason.startswith(

@@ -50,7 +50,6 @@ log() {
 die() {
   log "error: $*" >&2
   record "$fault_status" message "$*"
-  trap - ERR
   exit "$fault_status"
 }
 
