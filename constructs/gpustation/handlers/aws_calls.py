@@ -110,8 +110,8 @@ def is_rolling_back(cloudformation: CloudFormationClient, event: Any) -> bool:
         )
     except (UnknownError, ClientError):
         return True
-    status = [stack.get("StackStatus", "ROLLBACK") for stack in stacks.get("Stacks", [])]
-    return "ROLLBACK" in (status or ["ROLLBACK"])[0]
+    told = stacks.get("Stacks", [])
+    return not told or "ROLLBACK" in told[0]["StackStatus"]
 
 
 def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:

@@ -152,7 +152,7 @@ def require_same_settings(choice: Choice, properties: Mapping[str, str]) -> None
     Raises:
         RefusedError: With what changed, and the line that builds a new machine.
     """
-    had = BEFORE | choice.locked
+    had = {**BEFORE, **choice.locked}
     changed = [
         f"{setting}={properties[name]} (the machine has {had[name]})"
         for name, setting in LOCKED.items()

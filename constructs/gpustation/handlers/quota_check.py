@@ -115,7 +115,7 @@ def _need(
     new: Mapping[str, str], old: Mapping[str, str] | None, gpu_type: gpu_catalog.GpuType
 ) -> Need:
     """What this deploy starts: nothing, a machine beside the old one, or the old one anew."""
-    if old is None or (DEFAULTS | old)["Generation"] != new["Generation"]:
+    if old is None or {**DEFAULTS, **old}["Generation"] != new["Generation"]:
         return Need(gpu_type.vcpus, replaces_own=False)
     if old.get("InstanceType") != new["InstanceType"]:
         return Need(gpu_type.vcpus, replaces_own=True)
