@@ -270,8 +270,9 @@ def test_no_zone_at_all_is_no_statement_about_the_type(aws: StubbedAws, event: M
     aws.answer("service-quotas", "get_service_quota", quota(8))
     answer_instances(aws)
     aws.answer("ec2", "describe_availability_zones", {"AvailabilityZones": []})
+    aws.answer("ec2", "describe_instance_type_offerings", {"InstanceTypeOfferings": []})
     answer_requests(aws)
-    assert "8 free" in message(event("Create", properties()), aws)
+    assert "8 free" in decide(event("Create", properties()), aws).data["Message"]
 
 
 @pytest.mark.parametrize(
@@ -370,7 +371,7 @@ class TestFreePlan:
             aws.fail("freetier", "get_account_plan_state", "AccessDeniedException")
         answer_all(aws, 8)
         assert "plan" not in message(event("Create", properties()), aws)
-        assert sum(pauses) <= account_plan.PATIENCE_SECONDS
+        assert sum(pauses) <= 10
 
     def test_a_deploy_that_starts_no_machine_goes_on(
         self, aws: StubbedAws, event: MakeEvent

@@ -39,8 +39,7 @@ def client(partition: str) -> FreeTierClient | None:
     """The client; None in partitions without a free plan."""
     if partition != "aws":
         return None
-    made = boto3.client("freetier", region_name=REGION, config=_BRIEF)
-    return cast("FreeTierClient", made)
+    return cast("FreeTierClient", boto3.client("freetier", region_name=REGION, config=_BRIEF))
 
 
 def is_free(plans: FreeTierClient | None) -> bool:
