@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from planting import PLAIN, TAGS, TRUST, parameter, specified
 from gpustation.leftovers import Result
 from gpustation.leftovers.ours import NOT_PROVEN
 from localaws import LocalAws
-from tests.localaws.probe_stack import Stack
+from tests.localaws.probe_stack import Stack, role
 
 Look = Callable[..., Result]
 Paste = Callable[[str], None]
@@ -29,8 +28,8 @@ def others(aws: LocalAws) -> Iterator[set[str]]:
     iam, logs, ssm = aws.client("iam"), aws.client("logs"), aws.client("ssm")
     builder = aws.client("imagebuilder")
     roles = ("GpuImage-thumbnails-prod", NEARLY)
-    for role in roles:
-        iam.create_role(RoleName=role, AssumeRolePolicyDocument=TRUST)
+    for name in roles:
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
     groups = ("/aws/lambda/GpuImage-thumbnails", GROUP)
     for group in groups:
         logs.create_log_group(logGroupName=group, tags={"team": "video"})
@@ -39,8 +38,8 @@ def others(aws: LocalAws) -> Iterator[set[str]]:
         name="gpuimage-thumbnails", instanceProfileName="none"
     )["infrastructureConfigurationArn"]
     yield {*roles, *groups, "/gpustation/other-tool", made}
-    for role in roles:
-        iam.delete_role(RoleName=role)
+    for name in roles:
+        iam.delete_role(RoleName=name)
     for group in groups:
         logs.delete_log_group(logGroupName=group)
     ssm.delete_parameter(Name="/gpustation/other-tool")
@@ -67,11 +66,12 @@ def test_beginning_of_a_name_offers_nothing(
 
 
 def test_living_stack_of_another_owns_what_is_named_as_ours(aws: LocalAws, look: Look) -> None:
-    role = {"RoleName": NEARLY, "AssumeRolePolicyDocument": json.loads(TRUST)}
+    profile = {
+        "Type": "AWS::IAM::InstanceProfile",  # which has no tags to say so
+        "Properties": {"InstanceProfileName": NEARLY, "Roles": [{"Ref": "Role"}]},
+    }
     stack = Stack(aws, "VideoPipeline")
-    resources = {"R": {"Type": "AWS::IAM::Role", "Properties": role}}
-    assert stack.create(resources) == "CREATE_COMPLETE"
-    aws.client("iam").untag_role(RoleName=NEARLY, TagKeys=["aws:cloudformation:stack-name"])
+    assert stack.create({"Role": role("ec2"), "Profile": profile}) == "CREATE_COMPLETE"
     assert look().rows == ()
     aws.control.fault("cloudformation:DescribeStackResources", "deny")
     found = look()

@@ -12,7 +12,6 @@ from gpustation.leftovers.ours import (
     NOT_PROVEN,
     PATHS,
     STACK_NAME_TAG,
-    SUFFIX,
     Names,
     Ownership,
     is_generated_name,
@@ -200,10 +199,6 @@ def test_long_names_are_shortened_as_cloudformation_does(
     assert not is_generated_name(f"{head[:-2]}-{tail}", stack, logical_id)
     assert not is_generated_name(f"{head}x-{tail}", stack, logical_id)
     assert not is_generated_name(name, f"x{stack}", logical_id)
-
-
-def test_suffix_takes_no_letters_beyond_ascii() -> None:
-    assert SUFFIX == "[A-Za-z0-9]{12,13}"
 
 
 def none() -> list[str]:
