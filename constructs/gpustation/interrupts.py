@@ -126,11 +126,8 @@ def held(what: str) -> Iterator[Hold]:
 
 def say(line: str) -> None:
     """Print a line; if the terminal or the pipe is closed it is lost, and the work goes on."""
-    try:
+    with contextlib.suppress(OSError):
         print(line, flush=True)
-    except OSError:
-        # Else Python tries again at its end, and makes the exit status 120
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def warn(line: str) -> None:

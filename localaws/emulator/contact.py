@@ -79,6 +79,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_resolve_iam_instance_profile",
         "_resource_matches_tag_filters",
         "_security_groups",
+        "_snapshot_matches_filters",
         "_snapshots",
         "_subnets",
         "_tags",

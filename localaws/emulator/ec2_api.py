@@ -54,6 +54,7 @@ def install(fleet: Instances) -> None:
 
     # NoDevice counts by being there, with an empty value
     ec2.parse_qs = partial(parse_qs, keep_blank_values=True)
+    ec2._snapshot_matches_filters = ec2_images.snapshot_matches
     ec2._instance_xml = instance_xml
     ec2._matches_filters = matches_filters
 

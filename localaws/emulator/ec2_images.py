@@ -8,7 +8,7 @@ from ministack.core.responses import get_account_id
 from ministack.services import ec2
 
 from localaws.emulator import wire
-from localaws.emulator.ec2_request import Parameters, disks, filtered, one, tags
+from localaws.emulator.ec2_request import Parameters, disks, filtered, one, passes, tags
 from localaws.emulator.instances import Instances
 from localaws.emulator.own_images import Wanted
 from localaws.errors import ApiError
@@ -30,10 +30,18 @@ IMAGE_FILTERS = {
     "virtualization-type": "VirtualizationType",
 }
 SNAPSHOT_FILTERS = {
-    *("description", "encrypted", "owner-id", "progress", "snapshot-id", "start-time", "status"),
-    *("storage-tier", "volume-id", "volume-size"),
+    "description": "Description",
+    "encrypted": "Encrypted",
+    "owner-id": "OwnerId",
+    "progress": "Progress",
+    "snapshot-id": "SnapshotId",
+    "start-time": "StartTime",
+    "status": "State",
+    "storage-tier": "StorageTier",
+    "volume-id": "VolumeId",
+    "volume-size": "VolumeSize",
 }
-"""What ministack filters by; it ignores every other name."""
+"""What ministack filters by, without wildcards; it ignores every other name."""
 TAGS = ("tag:", "tag-key", "tag-value")
 
 
@@ -97,6 +105,15 @@ def snapshots(_fleet: Instances, asked: Parameters) -> wire.Answer:
             raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
     found: wire.Answer = ec2._describe_snapshots(asked)
     return found
+
+
+def snapshot_matches(snapshot: dict[str, Any], filters: dict[str, list[str]]) -> bool:
+    """Whether a snapshot passes the filters but for those of tags, with EC2's wildcards."""
+    return all(
+        passes(snapshot[SNAPSHOT_FILTERS[name]], values)
+        for name, values in filters.items()
+        if name in SNAPSHOT_FILTERS
+    )
 
 
 def delete_snapshot(fleet: Instances, asked: Parameters) -> wire.Answer:

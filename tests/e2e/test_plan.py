@@ -142,11 +142,13 @@ def test_a_question_that_is_cut_off_leaves_nothing(
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
+        assert process.stderr is not None
+        answer = process.stderr.readline()
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     account.aws.control.fault("DescribeChangeSet", None)
     assert process.returncode == 128 + number
-    assert f"{number.name}: deleting change set {NAME_PREFIX}" in errors
+    assert answer.startswith(f"{number.name}: deleting change set {NAME_PREFIX}")
     assert "plan: interrupted" in errors
     assert_nothing_left(account.aws, stacks=[STACK])
 

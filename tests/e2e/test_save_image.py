@@ -106,15 +106,16 @@ def test_a_signal_leaves_nothing(
     command = [sys.executable, "-m", "gpustation.save_image", "--yes"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, env=aws.environment, **pipes) as process:
-        assert process.stdout is not None
+        assert process.stdout and process.stderr
         assert " is being made of " in process.stdout.readline()
-        for each in (number, signal.SIGINT, number):
+        process.send_signal(number)
+        assert process.stderr.readline().startswith(f"{number.name}: ami-")
+        for each in (signal.SIGINT, number):
             process.send_signal(each)
             time.sleep(0.05)
-        out, err = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert re.search(r"ami-\w+ is deregistered again; deleted: snap-", out)
-    assert f"{number.name}: ami-" in err
     assert images(aws) == snapshots(aws) == []
 
 

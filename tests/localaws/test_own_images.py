@@ -199,6 +199,9 @@ def test_images_are_found_by_owner_state_and_tag(ec2: Any, box: str) -> None:
     assert len(ec2.describe_images()["Images"]) > 1
     filters = [{"Name": "tag:gpustation", "Values": ["saved"]}]
     assert len(ec2.describe_snapshots(Filters=filters)["Snapshots"]) == 1
+    for text, count in ((f"* for {made}*", 1), ("* for ami-0ddd*", 0), (made, 0)):
+        filters = [{"Name": "description", "Values": [text]}]
+        assert len(ec2.describe_snapshots(Filters=filters)["Snapshots"]) == count
     with pytest.raises(ClientError, match="The filter 'colour' is invalid"):
         ec2.describe_snapshots(Filters=[{"Name": "colour", "Values": ["red"]}])
 

@@ -45,7 +45,8 @@ def seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("temporary", "here", "bin"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
     monkeypatch.setenv("MANIFEST", str(tmp_path / "manifest.json"))
     monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
