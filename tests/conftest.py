@@ -1,5 +1,6 @@
 """Guards the layout before anything imports CDK, then holds what the suites share."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -11,6 +12,8 @@ pytest_plugins = ("tests.tiers",)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
+
+os.environ |= {"GIT_CONFIG_GLOBAL": str(ROOT / "tests/gitconfig"), "GIT_CONFIG_NOSYSTEM": "1"}
 
 if (ROOT / "constructs" / "__init__.py").exists():
     pytest.exit(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localaws.boots import packages
-from localaws.boots.support import debian_sources
+from localaws.boots.support import DEBIAN_KEYRING, debian_sources
 
 ROOT_VARIABLE = "LOCALAWS_ROOT"
 PACKAGES = (
@@ -25,7 +25,6 @@ PACKAGES = (
     # What Ubuntu's cloud image brings as well
     *("ca-certificates", "curl", "git", "nftables", "python3-venv"),
 )
-UBUNTU_ARCHIVE = "http://archive.ubuntu.com/ubuntu"
 DEBIAN_SUITES = ("bookworm", "trixie")
 UBUNTU_KEYRING = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
 
@@ -37,33 +36,36 @@ class Distribution:
     Attributes:
         suite: Name of the release in its archive.
         packages: What goes in beside `PACKAGES`.
+        components: Parts of its archive, where the sources are mmdebstrap's. Default: main.
     """
 
     suite: str
     packages: tuple[str, ...]
+    components: str = "main"
 
     def sources(self) -> str:
         """The lines of apt's sources, for mmdebstrap and in the root.
 
+        Default: empty, mmdebstrap knows the archive of each suite. On Debian they are those of the
+        computer, which may name a mirror of its own.
+
         Raises:
-            RootError: They cannot be had here.
+            RootError: The archive's keys are not here.
         """
-        if self.suite in DEBIAN_SUITES:
-            found = debian_sources()
-            if found is None:
-                raise RootError("no apt source of this computer names Debian 12 (bookworm)")
+        debian = self.suite in DEBIAN_SUITES
+        found = debian_sources() if debian else None
+        if found is not None:
             return found.read_text().replace("bookworm", self.suite)
-        if not UBUNTU_KEYRING.exists():
-            raise RootError("a root of Ubuntu needs Debian's package ubuntu-keyring")
-        suites = (self.suite, f"{self.suite}-updates", f"{self.suite}-security")
-        options = f"[signed-by={UBUNTU_KEYRING}]"
-        return "".join(f"deb {options} {UBUNTU_ARCHIVE} {each} main universe\n" for each in suites)
+        if not (DEBIAN_KEYRING if debian else UBUNTU_KEYRING).exists():
+            package = "debian-archive-keyring" if debian else "ubuntu-keyring"
+            raise RootError(f"a root of {self.suite} needs the package {package}")
+        return ""
 
 
 DISTRIBUTIONS = {
     "debian-12": Distribution("bookworm", ("debian-archive-keyring",)),
     "debian-13": Distribution("trixie", ("debian-archive-keyring", "make")),
-    "ubuntu-22.04": Distribution("jammy", ("ubuntu-keyring",)),
+    "ubuntu-22.04": Distribution("jammy", ("ubuntu-keyring",), "main,universe"),
 }
 """The first is what machines boot unless told otherwise. In the second, whose Python is 3.13, the
 quick tests run. Ubuntu's archive is not reached from everywhere."""
@@ -122,13 +124,16 @@ def _build(wanted: Distribution, sources: str, target: Path) -> None:
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
     try:
         root = draft / "root"
-        # mmdebstrap tells deb822 from the older form by the file's ending
-        ending = "sources" if "Types:" in sources else "list"
-        listed = draft / f"apt.{ending}"
-        listed.write_text(sources)
         included = ",".join((*PACKAGES, *wanted.packages))
-        command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--quiet"]
-        command += [f"--include={included}", *OPTIONS, wanted.suite, str(root), str(listed)]
+        command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--quiet", *OPTIONS]
+        command += [f"--include={included}", f"--components={wanted.components}"]
+        command += [wanted.suite, str(root)]
+        if sources:
+            # mmdebstrap tells deb822 from the older form by the file's ending
+            ending = "sources" if "Types:" in sources else "list"
+            listed = draft / f"apt.{ending}"
+            listed.write_text(sources)
+            command.append(str(listed))
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             tail = "\n  ".join((done.stdout + done.stderr).splitlines()[-15:])

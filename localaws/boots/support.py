@@ -20,6 +20,7 @@ COMMANDS = {
     "dpkg-deb": "dpkg",
 }
 """What a boot needs on the host, with the Debian package that brings it."""
+DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = (
     Path("/etc/apt/sources.list.d/debian.sources"),
     Path("/etc/apt/sources.list"),
@@ -36,8 +37,8 @@ def why_not() -> str | None:
     missing = sorted({package for name, package in COMMANDS.items() if not shutil.which(name)})
     if missing:
         return f"machines need Debian's packages {', '.join(missing)}"
-    if debian_sources() is None:
-        return "machines are built from Debian 12's packages, and no apt source here names them"
+    if debian_sources() is None and not DEBIAN_KEYRING.exists():
+        return "machines are built from Debian 12, which needs the package debian-archive-keyring"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
         return "machines need /dev/net/tun for their network"
     if cgroups.mount_point() is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import secrets
 import threading
 import urllib.error
@@ -15,7 +14,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import IO, Any, Literal
 
-INDEX = os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"
+from tests.package_index import index_url
+
 JSON = "application/vnd.pypi.simple.v1+json"
 PASSED_ON = ("Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag")
 CHUNK = 1 << 16
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _project(self, name: str) -> None:
-        with _open(f"{INDEX}/{name}/", {"Accept": JSON}) as answer:
+        with _open(f"{index_url()}/{name}/", {"Accept": JSON}) as answer:
             project = json.load(answer)
         for file in project["files"]:
             self.server.places[file["filename"]] = file["url"]

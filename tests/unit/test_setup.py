@@ -293,3 +293,23 @@ def test_a_checkout_has_unix_line_ends_whatever_git_is_set_to(root: Path, tmp_pa
     shutil.rmtree(copy / "userdata")
     subprocess.run([*git, "checkout", "--quiet", "."], cwd=copy, env=alone, check=True)
     assert b"\r" not in (copy / "userdata/run.sh").read_bytes()
+
+
+def test_git_of_the_tests_knows_nothing_of_a_person(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signing asks for a passphrase, a template brings hooks, and root meets others' checkouts."""
+    (tmp_path / "templates/hooks").mkdir(parents=True)
+    write(tmp_path / "templates/hooks/pre-commit", "#!/bin/sh\nexit 1\n")
+    own = f"[commit]\n\tgpgsign = true\n[init]\n\ttemplateDir = {tmp_path}/templates\n"
+    (tmp_path / ".gitconfig").write_text(own)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    repository = tmp_path / "repository"
+    subprocess.run(["git", "init", "--quiet", repository], check=True)
+    if os.geteuid() == 0:
+        shutil.chown(repository / ".git", "nobody")
+        shutil.chown(repository, "nobody")
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+    commit = ["git", *who, "commit", "--quiet", "--allow-empty", "--message", "x"]
+    subprocess.run(commit, cwd=repository, check=True)
+    subprocess.run(["git", "clone", "--quiet", repository, tmp_path / "copy"], check=True)

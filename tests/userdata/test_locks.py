@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from machine_bench import USERDATA
 
+from tests.package_index import index_url
+
 LOCKS = USERDATA / "locks"
 PYTHONS = ("3.10", "3.11")
 SIZE = "# installed: "
@@ -92,14 +94,14 @@ class RemoteFile(io.RawIOBase):
 
 
 def find_wheel(name: str) -> tuple[str, str, int]:
-    """Address, sha256 and size of a wheel, as PyPI's index tells them."""
+    """Address, sha256 and size of a wheel, as the index tells them."""
     accept = {"Accept": "application/vnd.pypi.simple.v1+json"}
-    request = urllib.request.Request("https://pypi.org/simple/torch/", headers=accept)
+    request = urllib.request.Request(f"{index_url()}/torch/", headers=accept)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
             files = json.load(answer)["files"]
     except (urllib.error.URLError, TimeoutError) as error:
-        pytest.skip(f"PyPI does not answer: {error}")
+        pytest.skip(f"the package index does not answer: {error}")
     (file,) = [file for file in files if file["filename"] == name]
     return file["url"], file["hashes"]["sha256"], file["size"]
 
