@@ -16,14 +16,12 @@ Unattended-Upgrade::Package-Blacklist {
 EOF
 
 # On Ubuntu 24.04 needrestart restarts the services that use an upgraded library, after every
-# unattended upgrade: Jupyter with its kernels, the set-up, what systemd-run runs (run-...), and a
-# person's own services. Its own configuration spares user@ in some versions only.
+# unattended upgrade: Jupyter with its kernels, the set-up, what systemd-run runs (run-...), and what
+# a person runs as a user's service. It ends no program of a login.
 mkdir -p "$root/etc/needrestart/conf.d"
 cat >"$root/etc/needrestart/conf.d/gpustation.conf" <<'EOF'
 # A restart would end training and notebooks; the next boot uses the upgraded libraries.
-$nrconf{override_rc}{qr(^gpustation)} = 0;
-$nrconf{override_rc}{qr(^run-)} = 0;
-$nrconf{override_rc}{qr(^user@)} = 0;
+push @{$nrconf{blacklist_rc}}, qr(^gpustation), qr(^run-), qr(^user@);
 EOF
 
 # libgomp1 and libquadmath0 are what MXNet's binary takes from the system.
