@@ -8,6 +8,7 @@ import signal
 import sys
 from types import FrameType
 
+from localaws.isolation import isolate
 from localaws.server import LocalAws, LocalAwsError
 
 
@@ -18,6 +19,7 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="the emulator's own log, too")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
+    isolate()
     try:
         with LocalAws(options.region, verbose=options.verbose) as aws:
             print(f"# an AWS on this machine, account {aws.account}; its log: {aws.log}")
