@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from gpustation.interrupts import listening
+from localaws.isolation import isolate
 from localaws.server import LocalAws, LocalAwsError
 
 
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("--region", default="us-east-1", help="default: %(default)s")
     parser.add_argument("--verbose", action="store_true", help="the emulator's own log, too")
     options = parser.parse_args()
+    isolate()
     try:
         with listening(), LocalAws(options.region, verbose=options.verbose) as aws:
             print(f"# an AWS on this machine, account {aws.account}; its log: {aws.log}")

@@ -22,6 +22,7 @@ from rich.table import Table
 from gpustation.interrupts import listening, say, status_of
 from localaws import LocalAws
 from localaws.boots.support import why_not
+from localaws.isolation import isolate
 
 ROOT = Path(__file__).resolve().parent.parent
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
@@ -88,6 +89,7 @@ STORY = (
 
 def main() -> int:
     """Runs the story; returns the exit status."""
+    isolate()
     with listening():
         return _show()
 
@@ -152,10 +154,12 @@ def _run(step: Step, aws: LocalAws, folder: Path, *, booted: bool) -> None:
     Raises:
         DemoError: It ended otherwise than it must.
     """
+    # Another home: ~/.cdk.json is a person's own
+    home = {"HOME": str(folder), "CDK_VALIDATION": str(step.validates).lower()}
     process = subprocess.Popen(
         [str(CDK), *step.command, "--output", str(folder / "cdk.out")],
         cwd=ROOT,
-        env=aws.environment | {"CDK_VALIDATION": str(step.validates).lower()},
+        env=aws.environment | home,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -12,7 +12,6 @@ pytest_plugins = ("tests.tiers",)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
-
 os.environ |= {"GIT_CONFIG_GLOBAL": str(ROOT / "tests/gitconfig"), "GIT_CONFIG_NOSYSTEM": "1"}
 
 if (ROOT / "constructs" / "__init__.py").exists():
@@ -21,6 +20,10 @@ if (ROOT / "constructs" / "__init__.py").exists():
         "needs (docs/decisions/0001-constructs-is-a-source-root.md)",
         returncode=4,
     )
+
+from localaws.isolation import isolate  # noqa: E402
+
+isolate()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,22 @@
+"""Keeps a person's own AWS, and the proxy to it, away from what runs against the embedded one."""
+
+from __future__ import annotations
+
+import os
+
+HERE = "localhost,127.0.0.1"
+
+
+def isolate() -> None:
+    """Change this process's environment, which all its children get.
+
+    Without it a profile that does not exist here ends boto3 (``AWS_PROFILE``), a faulty
+    ``~/.aws/config`` does too, and ``HTTP_PROXY`` sends what is meant for this computer to a proxy.
+    """
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    listed = ",".join(filter(None, (direct, HERE)))
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = listed
