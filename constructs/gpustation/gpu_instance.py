@@ -53,8 +53,8 @@ class GpuInstance(Construct):
             machine, who may then act as its role. Default: false.
 
     Raises:
-        ValueError: The type is not in the catalog or cannot run the framework, or a signal of a
-            step is missing.
+        ValueError: The type is not in the catalog or cannot run the framework, a signal of a step
+            is missing, or the public key holds a dynamic reference.
     """
 
     def __init__(
@@ -80,6 +80,11 @@ class GpuInstance(Construct):
         gpu_type = gpu_catalog.require_fitting(instance_type, framework)
         if set(ready) != set(READY_STEPS):
             raise ValueError(f"ready must have the steps {', '.join(READY_STEPS)}, got {[*ready]}")
+        if "{{" in public_key:
+            raise ValueError(
+                "public_key must not hold {{, which CloudFormation resolves in a template; pass "
+                "what read_settings makes of it"
+            )
         asset = FileAsset.of_bytes(
             self, name="Scripts", suffix=".tar", content=scripts_tar(scripts)
         )

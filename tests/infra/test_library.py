@@ -101,6 +101,11 @@ def test_fails_when_the_type_cannot_run_the_framework(stack: Stack, root: Path) 
         add_machine(stack, root, instance_type="p5.48xlarge")
 
 
+def test_fails_when_the_key_holds_what_cloudformation_resolves(stack: Stack, root: Path) -> None:
+    with pytest.raises(ValueError, match=r"public_key must not hold \{\{"):
+        add_machine(stack, root, public_key="ssh-ed25519 AAAA {{resolve:ssm:/password}}")
+
+
 def test_fails_when_the_type_is_unknown(stack: Stack) -> None:
     with pytest.raises(ValueError, match=r"got m5\.large"):
         QuotaCheck(stack, "Check", instance_type="m5.large")
