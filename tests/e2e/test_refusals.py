@@ -51,7 +51,9 @@ def test_fails_when_the_machine_reports_a_failure(
     )
 
 
-def test_fails_when_a_handler_raises(aws: LocalAws, cdk: Cdk, account: Account) -> None:
+def test_fails_when_aws_refuses_what_a_handler_asks(
+    aws: LocalAws, cdk: Cdk, account: Account
+) -> None:
     aws.control.fault("DescribeImages", "missing")
     refused = cdk.deploy()
-    assert_refused(refused, account, "unexpected fault, see", "ClientError")
+    assert_refused(refused, account, "cannot choose image and zone: DescribeImages: ")
