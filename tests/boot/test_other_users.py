@@ -210,8 +210,10 @@ def test_the_metadata_service_is_for_root_and_instance_connect(station: Workstat
 def test_the_setting_opens_it_for_everybody_at_the_next_boot(station: Workstation) -> None:
     asked = "curl -s -m 5 -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/"
     settings = "/var/lib/gpustation/settings.json"
-    change = 's/"role_credentials_for_users": false/"role_credentials_for_users": true/'
-    station.sh(f"sed -i '{change}' {settings}; grep -q 'users\": true' {settings}")
-    station.sh("systemctl restart gpustation-metadata")
-    assert station.sh(f"sudo -u mallory {asked}") == "401"
-    assert "daddr" not in station.sh("nft list ruleset")
+    for before, after in (("false", "true"), ("true", "false")):
+        change = f's/"role_credentials_for_users": {before}/"role_credentials_for_users": {after}/'
+        station.sh(f"sed -i '{change}' {settings}; grep -q 'users\": {after}' {settings}")
+        station.sh("systemctl restart gpustation-metadata")
+        status = station.sh(f"sudo -u mallory {asked} || true")
+        assert status == ("401" if after == "true" else "000")
+        assert ("daddr" in station.sh("nft list ruleset")) == (after == "false")

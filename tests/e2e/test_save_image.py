@@ -100,7 +100,7 @@ def test_is_saved_and_undone_though_ec2_contradicts_itself(aws: LocalAws, machin
 def test_a_signal_leaves_nothing(
     aws: LocalAws, machine: str, number: signal.Signals, known: bool
 ) -> None:
-    """The real process; what each signal does to each call: tests/unit/test_save_image_command.py."""
+    """The real process; tests/unit/test_save_image_command.py tells each signal from each call."""
     if not known:
         aws.control.fault("DescribeImages", "unsettled", times=2)
     command = [sys.executable, "-m", "gpustation.save_image", "--yes"]
