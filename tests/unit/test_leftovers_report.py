@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import io
+import os
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import MissingDependencyException
 from rich.console import Console
 
 from gpustation.leftovers import Leftover, NotChecked, Result
@@ -195,7 +198,7 @@ def test_nothing_that_a_report_prints_runs_but_its_commands(tmp_path: Path) -> N
 
 
 def test_wrong_usage_and_missing_region(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         command_line.main(["--colour"])
@@ -204,15 +207,41 @@ def test_wrong_usage_and_missing_region(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/no/such/file")
     assert command_line.main([]) == 3
-    assert capsys.readouterr().err.endswith(
+    assert capfd.readouterr().err.endswith(
         "leftovers: no region: set AWS_REGION or pass --region, e.g. us-east-1\n"
     )
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert command_line.main([]) == 3
-    assert "nobody" in capsys.readouterr().err
+    assert "nobody" in capfd.readouterr().err
 
 
 def test_the_table_names_its_columns() -> None:
     head = shown(result(DISK))
     for name in ("what", "id", "age", "USD/month", "what costs, and why it is here"):
         assert f" {name} " in head
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("where", ["find_leftovers", "report"])
+def test_a_signal_ends_it_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    where: str,
+) -> None:
+    """Also while it prints: a traceback would be the last thing that a person reads."""
+    monkeypatch.setattr(command_line, "find_leftovers", lambda **_: result(DISK))
+    monkeypatch.setattr(command_line, where, lambda *_, **__: os.kill(os.getpid(), number))
+    assert command_line.main([]) == 128 + number
+    assert capfd.readouterr().err == "leftovers: interrupted\n"
+
+
+def test_credentials_that_need_another_package_are_explained(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def missing(**_: object) -> None:
+        raise MissingDependencyException(msg="Using the login credential provider requires crt")
+
+    monkeypatch.setattr(command_line, "find_leftovers", missing)
+    assert command_line.main([]) == 3
+    assert "awscrt" in capfd.readouterr().err

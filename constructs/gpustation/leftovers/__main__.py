@@ -7,6 +7,8 @@ import sys
 
 from botocore.exceptions import BotoCoreError
 
+from gpustation.aws_session import explain
+from gpustation.interrupts import end, listening, warn
 from gpustation.leftovers.find import find_leftovers
 from gpustation.leftovers.ours import STACK_NAMES
 from gpustation.leftovers.report import exit_status, report, visible
@@ -33,16 +35,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    told = _parser().parse_args(words)
-    try:
-        found = find_leftovers(region=told.region, stacks=told.stack)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    except (BotoCoreError, ValueError) as error:
-        print(f"leftovers: {visible(str(error))}", file=sys.stderr)
-        return 3
-    report(found)
+    args = _parser().parse_args(words)
+    with listening():
+        try:
+            found = find_leftovers(region=args.region, stacks=args.stack)
+            report(found)
+        except KeyboardInterrupt as interrupt:
+            return end("leftovers", interrupt)
+        except BotoCoreError as error:
+            warn(f"leftovers: {visible(explain(error))}")
+            return 3
+        except ValueError as error:
+            warn(f"leftovers: {visible(str(error))}")
+            return 3
     return exit_status(found)
 
 
