@@ -17,6 +17,8 @@ GONE = "GpuGone"
 """A stack that never was: what bears its name is left of it."""
 TAGS = [{"Key": "gpustation", "Value": GONE}]
 PLAIN = {"gpustation": GONE}
+OURS = "Generation1MachineSettings81C4D060"
+"""A logical id that only our templates have; the CDK gives a stack itself no tags."""
 SUFFIX = "AbCdEfGhIj12"
 """As CloudFormation appends to names."""
 FUNCTION = f"GpuWorkstation-QuotaCheckHandlerFunction9D5A8239-{SUFFIX}"
@@ -88,21 +90,19 @@ class Garden:
             StackName="GpuWorkstation",
             ChangeSetName="cdk-deploy-change-set",
             ChangeSetType="CREATE",
-            Tags=TAGS,
-            TemplateBody=json.dumps({"Resources": {"P": parameter()}}),
+            TemplateBody=json.dumps({"Resources": {OURS: parameter()}}),
         )
         self._await_change_set("GpuWorkstation")
         return Planted("stack", "GpuWorkstation")
 
     def _change_set(self) -> Planted:
         living = Stack(self.aws, "GpuImage")
-        body = {"Resources": {"P": parameter()}}
-        assert living.deploy("create_stack", body, Tags=TAGS) == "CREATE_COMPLETE"
+        assert living.create({"P": parameter(), OURS: parameter()}) == "CREATE_COMPLETE"
         self._places.append(living.delete)
         self._client("cloudformation").create_change_set(
             StackName="GpuImage",
             ChangeSetName="cdk-diff-change-set",
-            TemplateBody=json.dumps({"Resources": {"P": parameter("another")}}),
+            TemplateBody=json.dumps({"Resources": {"P": parameter("another"), OURS: parameter()}}),
         )
         self._await_change_set("GpuImage")
         return Planted("change set", "cdk-diff-change-set")

@@ -209,7 +209,7 @@ def none() -> list[str]:
 def test_stack_of_our_name_alone_is_not_proven(name: str) -> None:
     assert Names().stack_ownership(name, {}, none) == Ownership("its name", NOT_PROVEN)
     ours = Names().stack_ownership(name, {}, lambda: ["Other", "ImageRole1BFBDE6E"])
-    assert ours == Ownership("its name and its resources")
+    assert ours == Ownership("its name and its template")
     tagged = Names().stack_ownership(name, {"gpustation": name}, none)
     assert tagged is not None and not tagged.doubt
     assert Names().stack_ownership(f"{name}-thumbnails", {}, none) is None

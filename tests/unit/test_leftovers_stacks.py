@@ -13,7 +13,7 @@ from gpustation.leftovers.stacks import DEAD, SETTLED, UNFINISHED
 
 NAME = "GpuWorkstation-QuotaCheckHandlerRole3BFCEED4-AbCdEfGhIj12"
 FIXED = "/aws/imagebuilder/gpuimage-mxnet"
-OUR_ROLE = listed("its role", logical_id="ImageRole1BFBDE6E")
+OUR_TEMPLATE = {"Resources": {"ImageRole1BFBDE6E": {"Type": "AWS::IAM::Role"}}}
 TAGS = {"gpustation": "GpuWorkstation"}
 
 
@@ -90,7 +90,7 @@ def test_owner_that_could_not_be_asked_is_no_leftover_and_no_clean_account(call:
     assert [one.action for one in asked.not_checked] == [f"cloudformation:{call}"]
 
 
-def deleted(*rows: Row, **more: Any) -> WrittenAccount:
+def deleted(*rows: Row, template: Any = OUR_TEMPLATE, **more: Any) -> WrittenAccount:
     """Two stacks of one name, deleted one after the other; the first lists the rows."""
     old = stack("GpuImage", "DELETE_COMPLETE", DeletionTime=NOW - 10 * DAY, **more)
     new = stack("GpuImage", "DELETE_COMPLETE", 2, DeletionTime=NOW - DAY)
@@ -98,14 +98,14 @@ def deleted(*rows: Row, **more: Any) -> WrittenAccount:
         {
             "list_stacks": [new, old],
             f"list_stack_resources {old['StackId']}": [*rows],
-            f"list_stack_resources {new['StackId']}": [OUR_ROLE],
+            "get_template": template,
         }
     )
 
 
 def test_list_of_a_deleted_stack_is_proof() -> None:
     """The group that Image Builder makes anew after a stack was deleted during a build."""
-    found = search(deleted(OUR_ROLE, listed(FIXED, "DELETE_COMPLETE")))
+    found = search(deleted(listed(FIXED, "DELETE_COMPLETE")))
     why = found.left({}, FIXED, name=FIXED)
     assert why is not None
     assert why.doubt == ""
@@ -113,12 +113,13 @@ def test_list_of_a_deleted_stack_is_proof() -> None:
 
 
 def test_list_is_no_proof_of_what_was_made_later_or_by_a_stack_that_is_not_ours() -> None:
-    ours = deleted(OUR_ROLE, listed(FIXED, "DELETE_COMPLETE"))
+    ours = deleted(listed(FIXED, "DELETE_COMPLETE"))
     for asked, made in (
         (ours, NOW - 2 * DAY),
-        (deleted(listed("its role"), listed(FIXED)), None),
-        (deleted(OUR_ROLE, listed("")), None),
-        (deleted(OUR_ROLE), None),
+        (deleted(listed(FIXED), template={"Resources": {"ImageRole": {}}}), None),
+        (deleted(listed(FIXED), template="Resources: {ImageRole1BFBDE6E: {}}"), None),
+        (deleted(listed("")), None),
+        (deleted(), None),
     ):
         why = search(asked).left({}, FIXED, "", name=FIXED, made=made)
         assert why is not None and why.doubt == NOT_PROVEN
@@ -161,9 +162,9 @@ def test_template_of_another_is_read_without_a_fault(resources: Row) -> None:
     asked = deleted()
     asked.answers["get_template"] = {"Resources": resources}
     expected = bool(resources.get("I"))
-    assert search(asked).stacks.retain_images("GpuImage", NOW - 2 * DAY) == expected
+    assert search(asked).stacks.retain_images("GpuImage", NOW - 20 * DAY) == expected
     asked.answers["get_template"] = "Resources: {}"
-    assert not search(asked).stacks.retain_images("GpuImage", NOW - 2 * DAY)
+    assert not search(asked).stacks.retain_images("GpuImage", NOW - 20 * DAY)
 
 
 @pytest.mark.parametrize("status", sorted(DEAD))
@@ -172,7 +173,7 @@ def test_dead_stack_with_nothing_but_our_name_is_not_offered(status: str) -> Non
     asked = WrittenAccount({"describe_stacks": [other]})
     (row,) = search(asked).stacks.leftovers()
     assert (row.doubt, row.removal[:2]) == (NOT_PROVEN, "# ")
-    asked.answers["list_stack_resources"] = [OUR_ROLE]
+    asked.answers |= {"get_template": OUR_TEMPLATE, "list_change_sets": [{"ChangeSetName": "c"}]}
     (row,) = search(asked).stacks.leftovers()
     assert (row.doubt, row.removal.count(other["StackId"])) == ("", 2)
     (row,) = search(WrittenAccount({"describe_stacks": [other]}), "GpuImage").stacks.leftovers()

@@ -55,7 +55,7 @@ def leftovers(search: Search) -> Iterator[Leftover]:
     left = {}
     for image in images:
         tags = tags_of(image.get("Tags"))
-        why = search.left(tags, image["ImageId"], tags.get(BUILDER_TAG, ""))
+        why = search.left(tags, image["ImageId"], within=[tags.get(BUILDER_TAG, "")])
         if why:
             left[image["ImageId"]] = why
             yield _image(search, image, why)
@@ -124,8 +124,8 @@ def _snapshots(
         names = [image["ImageId"] for image in users]
         tags = tags_of(snapshot.get("Tags"))
         builders = [tags_of(image.get("Tags")).get(BUILDER_TAG, "") for image in users]
-        ids = (snapshot_id, tags.get(BUILDER_TAG, ""), *names, *builders)
-        why = search.left(tags, *ids, part_of=_of_image(names, left))
+        within = [tags.get(BUILDER_TAG, ""), *names, *builders]
+        why = search.left(tags, snapshot_id, within=within, part_of=_of_image(names, left))
         if why is None:
             continue
         others = [one for one in names if one not in left]

@@ -51,7 +51,7 @@ def instance_left(search: Search, instance: Found) -> Ownership | None:
     if is_ended(instance):
         return None
     tags = tags_of(instance.get("Tags"))
-    return search.left(tags, instance["InstanceId"], tags.get(BUILDER_TAG, ""))
+    return search.left(tags, instance["InstanceId"], within=[tags.get(BUILDER_TAG, "")])
 
 
 def _instance(search: Search, instance: Found, why: Ownership, elastic: set[Any]) -> Leftover:
@@ -76,7 +76,7 @@ def _instance(search: Search, instance: Found, why: Ownership, elastic: set[Any]
 def _addresses(search: Search, addresses: list[Found], left: Left) -> Iterator[Leftover]:
     for address in addresses:
         allocation, ip = address["AllocationId"], address["PublicIp"]
-        # CloudFormation knows an address by its number
+        # CloudFormation knows an address by its number, EC2 by its allocation
         why = search.left(tags_of(address.get("Tags")), ip, allocation)
         if why is None:
             continue
@@ -98,8 +98,9 @@ def _volumes(search: Search, left: Left) -> Iterator[Leftover]:
         attached = [one for one in volume.get("Attachments", []) if one.get("InstanceId")]
         machines = [one["InstanceId"] for one in attached]
         tags = tags_of(volume.get("Tags"))
-        ids = (volume["VolumeId"], tags.get(BUILDER_TAG, ""), *machines)
-        why = search.left(tags, *ids, part_of=_disk(attached, left))
+        within = [tags.get(BUILDER_TAG, ""), *machines]
+        part_of = _disk(attached, left)
+        why = search.left(tags, volume["VolumeId"], within=within, part_of=part_of)
         if why is None:
             continue
         strangers = [one for one in machines if one not in _certain(left)]

@@ -56,7 +56,8 @@ def _why(search: Search, found: Found, name: str, vpcs: Vpcs) -> Ownership | Non
     machine = (found.get("Attachment") or {}).get("InstanceId", "")
     return search.left(
         tags_of(found.get("Tags") or found.get("TagSet")),
-        *(name, machine),
+        name,
+        within=[machine],
         name=found.get("GroupName", ""),
         part_of=part_of,
     )

@@ -107,8 +107,8 @@ class Names:
 
         Args:
             name: Its name.
-            tags: Its tags. CloudFormation shows none before the first deploy.
-            logical_ids: Says the logical ids of its resources; called only where it matters.
+            tags: Its tags. The CDK gives none to a stack itself.
+            logical_ids: Says the logical ids of its template; called only where it matters.
         """
         if OWNER_TAG in tags:
             return Ownership(f"tag {OWNER_TAG}={tags[OWNER_TAG]}")
@@ -117,7 +117,7 @@ class Names:
         if name in self.named:
             return Ownership("its name, which --stack names")
         if any(is_logical_id(one) for one in logical_ids()):
-            return Ownership("its name and its resources")
+            return Ownership("its name and its template")
         return Ownership("its name", NOT_PROVEN)
 
     def may_be_ours(self, name: str, tags: Mapping[str, str]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,6 +34,7 @@ class Search:
         self,
         tags: Mapping[str, str],
         *ids: str,
+        within: Sequence[str] = (),
         name: str = "",
         part_of: Ownership | None = None,
         made: datetime | None = None,
@@ -42,8 +43,8 @@ class Search:
 
         Args:
             tags: Its tags.
-            *ids: Every id by which a stack may know it, or what it is a part of. The first is the
-                one by which CloudFormation knows it.
+            *ids: Every id by which a stack may know it.
+            within: Ids of what it is a part of.
             name: Its name, where that tells whose it is.
             part_of: Why it is ours when it does not say so itself.
             made: When it was made, where something else may have its name by now.
@@ -51,7 +52,7 @@ class Search:
         found = self.names.ownership(tags, name, lambda: self.stacks.listing(made, *ids))
         if part_of is not None and (found is None or (found.doubt and not part_of.doubt)):
             found = part_of
-        if found is None or self.stacks.owns(tags, *ids):
+        if found is None or self.stacks.owns(tags, *ids, within=within):
             return None
         doubt = found.doubt or self.stacks.doubt(tags)
         return Ownership(f"{found.reason}; {self.stacks.fate(tags)}", doubt)

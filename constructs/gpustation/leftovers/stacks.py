@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -66,8 +66,9 @@ class Stacks:
         self._listed: dict[str, list[Found] | None] = {}
         self._had: list[Found] | None = None
         self._claimed: dict[str, bool] = {}
+        self._templates: dict[str, Mapping[str, Any]] = {}
 
-    def owns(self, tags: Mapping[str, str], *ids: str) -> bool:
+    def owns(self, tags: Mapping[str, str], *ids: str, within: Sequence[str] = ()) -> bool:
         """Whether a living stack owns a thing, or whether that cannot be told.
 
         A stack's tag alone proves nothing: an update that could not remove what it replaced ends
@@ -75,11 +76,11 @@ class Stacks:
 
         Args:
             tags: Its tags.
-            *ids: Every id by which a stack may know it, or what it is a part of. The first is the
-                one by which CloudFormation knows it.
+            *ids: Every id by which a stack may know it.
+            within: Ids of what it is a part of.
         """
         # A resource whose creation failed has no id, and many a thing lacks one of those asked for
-        named = {one for one in ids if one}
+        named = {one for one in (*ids, *within) if one}
         for stack in self._living.values():
             if stack["StackId"] == tags.get(STACK_ID_TAG) or self._may_be_ours(stack, tags):
                 owned = self._owned(stack)
@@ -88,7 +89,7 @@ class Stacks:
             # What a stack's operation makes on the way, like the machines of Image Builder
             if _at_work(stack) and self._may_have_made(stack, tags):
                 return True
-        return bool(ids[0]) and self._owned_by_anybody(ids[0])
+        return any(self._owned_by_anybody(one) for one in ids if one)
 
     def doubt(self, tags: Mapping[str, str]) -> str:
         """Why a thing that no list names may be needed all the same; empty where it is not."""
@@ -167,16 +168,9 @@ class Stacks:
         if made is not None:
             of_name = [stack for stack in of_name if _lived(stack, made)]
         newest = max(of_name, key=lambda stack: stack["CreationTime"], default=None)
-        return newest is not None and self._retains(newest["StackId"])
-
-    def _retains(self, stack_id: str) -> bool:
-        call = ("cloudformation", "get_template", "TemplateBody")
-        template = self._account.ask(*call, region=self._region, StackName=stack_id)
-        # Another's stack of that name may have a template in YAML, which comes as text
-        resources = template.get("Resources", {}) if isinstance(template, dict) else {}
-        return any(
+        return newest is not None and any(
             one.get("Type") == _IMAGE and "DeletionSettings" not in one.get("Properties", {})
-            for one in resources.values()
+            for one in self._template(newest).values()
         )
 
     def _may_be_ours(self, stack: Found, tags: Mapping[str, str]) -> bool:
@@ -195,11 +189,31 @@ class Stacks:
         return self._may_be_ours(stack, tags)
 
     def _ownership(self, stack: Found) -> Ownership | None:
-        def logical_ids() -> Iterator[str]:
-            return (row.get("LogicalResourceId", "") for row in self._resources(stack) or [])
+        def logical_ids() -> Iterable[str]:
+            return self._template(stack)
 
         tags = tags_of(stack.get("Tags"))
         return self._names.stack_ownership(stack["StackName"], tags, logical_ids)
+
+    def _template(self, stack: Found) -> Mapping[str, Any]:
+        """The resources of a stack's template, by logical id."""
+        stack_id, named = stack["StackId"], {"StackName": stack["StackId"]}
+        if stack_id in self._templates:
+            return self._templates[stack_id]
+        found = None
+        if stack["StackStatus"] == "REVIEW_IN_PROGRESS":  # then only a change set has one
+            sets = self._change_sets_of(stack)
+            named = {**named, "ChangeSetName": sets[0]["ChangeSetName"]} if sets else {}
+        if named:
+            call = ("cloudformation", "get_template", "TemplateBody")
+            found = self._account.ask(*call, region=self._region, **named)
+        # Another's stack of our name may have a template in YAML, which comes as text
+        self._templates[stack_id] = found.get("Resources", {}) if isinstance(found, dict) else {}
+        return self._templates[stack_id]
+
+    def _change_sets_of(self, stack: Found) -> list[Found]:
+        call = ("cloudformation", "list_change_sets", "Summaries")
+        return self._account.list(*call, region=self._region, StackName=stack["StackName"])
 
     def _is_ours(self, stack: Found) -> bool:
         ours = self._ownership(stack)
@@ -259,10 +273,7 @@ class Stacks:
 
     def _change_sets(self, stack: Found, ours: Ownership) -> Iterator[Leftover]:
         name = stack["StackName"]
-        found = self._account.list(
-            "cloudformation", "list_change_sets", "Summaries", StackName=name
-        )
-        for one in found:
+        for one in self._change_sets_of(stack):
             if one.get("ExecutionStatus") in _IN_USE or one.get("Status") in _BEING_MADE:
                 continue
             removal = command(
