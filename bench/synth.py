@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import statistics
 import subprocess
 import sys
@@ -49,7 +50,15 @@ def _cpu_seconds(app: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
-            [str(CDK), "synth", "--quiet", "--app", f"{sys.executable} {app}", "--output", folder],
+            [
+                str(CDK),
+                "synth",
+                "--quiet",
+                "--app",
+                shlex.join([sys.executable, str(app)]),
+                "--output",
+                folder,
+            ],
             cwd=ROOT,
             env={k: v for k, v in os.environ.items() if k != "CDK_VALIDATION"},
             stdin=subprocess.DEVNULL,

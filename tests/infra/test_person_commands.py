@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +22,10 @@ CONNECT = ["--region", "eu-west-1", "--instance-id", "i-0123456789abcdef0", "--o
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
     """Folder with an ``aws`` that notes its arguments and the first line of its input."""
-    stub = tmp_path / "aws"
-    stub.write_text(
-        f"#!{sys.executable}\n"
+    # The first line of a script cannot name every Python
+    stub, program = tmp_path / "aws", tmp_path / "aws.py"
+    stub.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$0.py" "$@"\n')
+    program.write_text(
         "import json, pathlib, select, sys\n"
         "ready = select.select([sys.stdin], [], [], 0.5)[0]\n"
         "line = sys.stdin.readline() if ready else ''\n"

@@ -164,9 +164,8 @@ def test_pip_installs_into_the_environment_whatever_a_person_has_set(
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / ".venv"], check=True)
     site = next((tmp_path / ".venv/lib").glob("python3*/site-packages"))
     (site / "pip.pth").write_text(sysconfig.get_path("purelib"))
-    (tmp_path / "wrap.mk").write_text(
-        f"include {root}/Makefile\nonly:\n\t$(PY) $(PIP) -r wanted.txt\n"
-    )
+    shutil.copy(root / "Makefile", tmp_path)
+    (tmp_path / "wrap.mk").write_text("include Makefile\nonly:\n\t$(PY) $(PIP) -r wanted.txt\n")
     done = subprocess.run(
         ["make", "-f", "wrap.mk", "only"],
         cwd=tmp_path,
@@ -249,8 +248,9 @@ def test_npm_installs_what_is_asked_for_whatever_a_person_has_set(
     lock = {"name": "here", "lockfileVersion": 3, "requires": True, "packages": entries}
     (tmp_path / "package-lock.json").write_text(json.dumps(lock))
     (tmp_path / ".venv").symlink_to(sys.prefix)
+    shutil.copy(root / "Makefile", tmp_path)
     (tmp_path / "wrap.mk").write_text(
-        f"include {root}/Makefile\n"
+        "include Makefile\n"
         "run:\n\t$(NPM_CI) --cache cache --omit=dev\n"
         "check-too:\n\t$(NPM_CI) --cache cache --include=dev\n"
     )
