@@ -146,6 +146,8 @@ def test_our_tag_is_proof_and_so_is_a_list_and_the_persons_word() -> None:
     assert Names().ownership({"gpustation": "bob"}) == Ownership("tag gpustation=bob")
     listed = Names().ownership({}, "/gpustation/image/mxnet", lambda: "a stack lists it")
     assert listed == Ownership("a stack lists it")
+    taken = Names().ownership({"team": "video"}, "/gpustation/image/mxnet", lambda: "listed")
+    assert taken == Ownership("its name", NOT_PROVEN), "another uses the name since"
     named = Names(("alice",)).ownership({STACK_NAME_TAG: "alice"})
     assert named == Ownership(f"tag {STACK_NAME_TAG}=alice, which --stack names")
     assert Names().ownership({STACK_NAME_TAG: "alice"}) is None

@@ -97,7 +97,9 @@ class Names:
             return None
         if tags.get(STACK_NAME_TAG) in self.named:
             return Ownership(f"{hint}, which --stack names")
-        proof = self.generated(name) or listed()
+        # Another may have made a thing of that name since, and tagged it; a service tags nothing
+        tagged = any(not key.startswith("aws:") for key in tags)
+        proof = self.generated(name) or ("" if tagged else listed())
         return Ownership(proof) if proof else Ownership(hint, NOT_PROVEN)
 
     def stack_ownership(
