@@ -8,8 +8,11 @@ import pytest
 
 pytest_plugins = ("tests.tiers",)
 
-# A shell's background job ignores it, and what the tests start would inherit that.
+# A shell's background job, and nohup, ignore some; what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 ROOT = Path(__file__).parent.parent
 os.environ |= {"GIT_CONFIG_GLOBAL": str(ROOT / "tests/gitconfig"), "GIT_CONFIG_NOSYSTEM": "1"}

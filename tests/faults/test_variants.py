@@ -46,7 +46,7 @@ CHANGE: dict[str, dict[str, Any]] = {
 Break = Callable[[LocalAws], None]
 BEFORE_A_MACHINE: dict[str, tuple[Break, str]] = {
     "quota": (lambda aws: aws.control.set_quota(G_QUOTA, 3), "quota too small"),
-    "choice": (lambda aws: aws.control.fault("DescribeImages", "missing"), "does not exist"),
+    "choice": (lambda aws: aws.control.fault("DescribeImages", "missing"), "DescribeImages: "),
     "machine": (
         lambda aws: aws.control.set_capacity("g4dn.xlarge", False),
         "do not have sufficient g4dn.xlarge capacity",

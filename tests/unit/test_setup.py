@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-SYSTEM = {"[", "awk", "echo", "mkdir", "rm", "touch"}
+SYSTEM = {"[", "awk", "echo", "expr", "mkdir", "rm", "touch"}
 """Words of the shell, and programs of every POSIX system."""
 OURS = re.compile(r'"\$\(PYTHON\)"|\$\((?:PY|PYTEST|LOCK|NPM_CI)\)|(?:\.venv[a-z-]*/bin|ci)/')
 """What names a program by its path."""

@@ -128,11 +128,11 @@ def test_nothing_that_is_installed_runs_a_script_of_its_own() -> None:
     """A package that is built from source, or has an install script, runs code before any check."""
     calls = []
     for file in RUN_BY_PEOPLE_AND_JOBS:
-        for line in file.read_text().splitlines():
-            if re.search(r"\bnpm (ci|install|i)\b", line):
+        for line in file.read_text().replace("\\\n", " ").splitlines():
+            if re.search(r"\bnpm(-cli\.js)? (ci|install|i)\b", line):
                 calls.append(line)
                 assert "--ignore-scripts" in line, f"{file}: {line}"
             if re.search(r"\bpip3? install\b", line):
                 calls.append(line)
                 assert "--only-binary :all:" in line, f"{file}: {line}"
-    assert len(calls) >= 5, "the Makefile's, at least"
+    assert len(calls) >= 4, "the Makefile's, at least"
