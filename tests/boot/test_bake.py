@@ -91,6 +91,7 @@ def test_machine_of_the_image_reads_first_what_computing_loads(station: Workstat
     )
 
 
+@pytest.mark.tier("all")
 def test_machines_of_one_image_share_nothing(
     cloud: LocalAws, bakery: Bakery, station: Workstation, image: str
 ) -> None:

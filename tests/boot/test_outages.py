@@ -78,7 +78,6 @@ def test_network_silent_in_the_middle_of_the_environment(cloud: LocalAws, cdk: C
     assert station.starts("environment") == 1
 
 
-@pytest.mark.tier("test")
 def test_changed_settings_are_applied_by_a_reboot_without_installing(
     cloud: LocalAws, cdk: Cdk, installed: dict[str, Any]
 ) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from localaws import LocalAws
 from tests.boot.workstation import SUCCESS, Deploy
 from tests.e2e.cdk_cli import Cdk
 
 
-@pytest.mark.tier("test")
 def test_address_answers_503_twice(cloud: LocalAws, cdk: Cdk, installed: dict[str, Any]) -> None:
     cloud.control.fault("Signal", "throttle", times=2)
     deploy = Deploy(cloud, cdk, **installed)

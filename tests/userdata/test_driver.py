@@ -167,6 +167,7 @@ def test_another_kernel_without_a_module_reboots_into_the_newest(finished: Machi
     assert "no GPU" not in finished.output
 
 
+@pytest.mark.tier("all")
 def test_driver_that_cannot_be_installed_again_is_a_warning(finished: Machine) -> None:
     finished.environment["LOCALAWS_KERNEL"] = OLDER
     finished.boot(OFFLINE)
@@ -177,6 +178,7 @@ def test_driver_that_cannot_be_installed_again_is_a_warning(finished: Machine) -
     assert not (finished.state / "failure.json").exists()
 
 
+@pytest.mark.tier("all")
 def test_nouveau_is_got_rid_of_by_one_reboot(machine: Machine) -> None:
     modules = machine.root / "proc/modules"
     modules.parent.mkdir()
@@ -199,6 +201,7 @@ def test_hung_driver_ends_the_first_boot_in_one_line(machine: Machine) -> None:
     )
 
 
+@pytest.mark.tier("all")
 def test_hung_driver_does_not_hold_up_a_later_boot(finished: Machine) -> None:
     put_before_the_stubs(finished, "nvidia-smi", "exec sleep 600")
     finished.environment["GPUSTATION_SMI_SECONDS"] = "1"
@@ -222,6 +225,7 @@ def test_hung_verification_has_an_end(finished: Machine) -> None:
     )
 
 
+@pytest.mark.tier("all")
 def test_damaged_inforom_is_no_failure(machine: Machine) -> None:
     warn = "echo 'WARNING: infoROM is corrupted at gpu 0000:00:1E.0'; exit 14"
     script = f'"$STUBS/nvidia-smi" "$@"; status=$?; ((status == 0)) || exit "$status"; {warn}'
