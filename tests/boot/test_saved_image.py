@@ -103,6 +103,7 @@ def test_machine_started_by_hand_is_nobody_elses(
     assert by_hand.sh("systemctl --failed --no-legend") == ""
 
 
+@pytest.mark.tier("all")
 def test_new_generation_from_it_installs_nothing_and_shares_nothing(
     cloud: LocalAws, cdk: Cdk, original: Workstation, identity: Identity, image: str
 ) -> None:

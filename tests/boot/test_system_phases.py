@@ -96,6 +96,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         machines.close()
 
 
+@pytest.mark.tier("all")
 def test_module_for_an_older_driver_makes_way_for_the_newest_kernel(machine: Machine) -> None:
     module = f'linux-modules-nvidia-{packages.BRANCH}-open-"$(uname -r)"'
     machine.sh(f"echo '{packages.source(packages.WITHOUT_MODULE).strip()}' >/{packages.SOURCES}")
