@@ -1,8 +1,11 @@
 """Entry point of the CDK app: reads the context, defines the stacks."""
 
+import sys
+
 import aws_cdk as cdk
 
 from gpustation import read_settings
+from gpustation.stack_names import DEPLOY_ROLE, IMAGE, WORKSTATION, stack_name
 from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import GpuWorkstationStack
@@ -10,13 +13,20 @@ from stacks.gpu_workstation_stack import GpuWorkstationStack
 # Through jsii a trace shows jsii, and the CLI prints its first line before each message of ours
 app = cdk.App(stack_traces=False)
 report = read_settings(app.node.get_all_context())
-workstation = GpuWorkstationStack(app, "GpuWorkstation", report=report)
-image = GpuImageStack(cdk.Stage(app, "Image"), "GpuImage", report=report, stack_name="GpuImage")
+if report.name_fault:  # no stack of another name may be deployed or destroyed in its place
+    sys.exit(report.name_fault)
+name = report.settings.name
+GpuWorkstationStack(app, stack_name(WORKSTATION, name), report=report)
+GpuImageStack(
+    cdk.Stage(app, "Image"),
+    stack_name(IMAGE, name),
+    report=report,
+    stack_name=stack_name(IMAGE, name),
+)
 GpuDeployRoleStack(
     cdk.Stage(app, "Ci"),
-    "GpuDeployRole",
+    DEPLOY_ROLE,
     report=report,
-    stack_names=[workstation.stack_name, image.stack_name],
-    stack_name="GpuDeployRole",
+    stack_name=DEPLOY_ROLE,
 )
 app.synth()

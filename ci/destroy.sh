@@ -5,10 +5,12 @@ set -euo pipefail
 . "$(dirname "$0")/job.sh"
 
 case ${CONFIRM:-} in
-  GpuWorkstation) stack=GpuWorkstation ;;
-  GpuImage) stack=Image/GpuImage ;;
-  *) fail "CONFIRM=${CONFIRM@Q}: type the stack's name, GpuWorkstation or GpuImage" ;;
+  GpuWorkstation | GpuImage) name='' ;;
+  GpuWorkstation-?* | GpuImage-?*) name=${CONFIRM#*-} ;;
+  *) fail "CONFIRM=${CONFIRM@Q}: type the stack's name: GpuWorkstation or GpuImage, and -<name> behind it if it has one" ;;
 esac
-
-cdk destroy "$stack" --force --output "$assembly"
+stack=$CONFIRM
+[[ $stack != GpuImage* ]] || stack=Image/$stack
+# Always given, so that no name of cdk.json stands for what was typed
+cdk destroy "$stack" --force --output "$assembly" --context="name=$name"
 echo "$CONFIRM is destroyed." | summary

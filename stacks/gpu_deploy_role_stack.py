@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from aws_cdk import Annotations, CfnOutput, CfnWaitConditionHandle, Stack, Tags
 from constructs import Construct
 
 from gpustation import DeployRole, SettingsReport
+from gpustation.stack_names import IMAGE, WORKSTATION, stack_name
 from stacks.gpu_workstation_stack import TAG
 from stacks.settings_annotations import annotate_settings
 
 
 class GpuDeployRoleStack(Stack):
     """A role for the jobs of one GitHub repository in one of its environments.
+
+    One for all names of an account: ``name`` changes nothing of it.
 
     Without ``github_repository`` there is nobody to trust: the stack has no role and carries an
     error, which stops its deploy and no other stack's, and lets ``cdk destroy`` work.
@@ -23,7 +25,6 @@ class GpuDeployRoleStack(Stack):
         scope: A stage, so that bare ``cdk`` commands go on to mean the workstation.
         construct_id: Name of the stack.
         report: Settings as read. Faults become error annotations.
-        stack_names: Stacks that the jobs deploy, which the role may read.
         **kwargs: Passed on to ``Stack``, e.g. ``stack_name``.
     """
 
@@ -33,7 +34,6 @@ class GpuDeployRoleStack(Stack):
         construct_id: str,
         *,
         report: SettingsReport,
-        stack_names: Sequence[str],
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -50,7 +50,11 @@ class GpuDeployRoleStack(Stack):
             "DeployRole",
             repository=settings.github_repository,
             environment=settings.github_environment,
-            stack_names=stack_names,
+            stack_names=[
+                stack_name(kind, name)
+                for name in ("", *settings.deploy_role_names)
+                for kind in (WORKSTATION, IMAGE)
+            ],
             provider_arn=settings.github_oidc_provider_arn,
         )
         outputs = {

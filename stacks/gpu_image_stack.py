@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from gpustation import (
     SettingsReport,
     WorkstationNetwork,
 )
+from gpustation.handlers.images import baked_image
 from gpustation.image_contents import DISK_GIB
 from stacks.gpu_workstation_stack import TAG, USERDATA
 from stacks.settings_annotations import annotate_settings
@@ -53,7 +55,7 @@ class GpuImageStack(Stack):
         settings = report.settings
         Tags.of(self).add(TAG, self.stack_name)
         contents = ImageContents(
-            name=f"{self.stack_name.lower()}-{settings.framework}",
+            name=f"{_in_arns(self.stack_name)}-{settings.framework}",
             scripts=scripts,
             instance_type=settings.build_type,
             framework=settings.framework,
@@ -94,12 +96,16 @@ class GpuImageStack(Stack):
             choice=choice,
             subnet=subnet,
             security_group=network.security_group,
+            name=settings.name,
             retain=settings.image_retain,
         )
         self._annotate(report)
         outputs = {
             "ImageId": (image.image_id, "The image that was built and tested"),
-            "Parameter": (image.parameter.ref, "Where image=baked finds its id"),
+            "Parameter": (
+                image.parameter.ref,
+                f"Where image={baked_image(settings.name)} finds its id",
+            ),
             "Quota": (check.message, "What the quota check found"),
         }
         for name, (value, description) in outputs.items():
@@ -114,3 +120,14 @@ class GpuImageStack(Stack):
                 "snapshot costs 0.05 USD per GiB and month, so a dollar or less, until you "
                 "deregister the image and delete its snapshot",
             )
+
+
+def _in_arns(stack: str) -> str:
+    """The stack's name as Image Builder writes it, another one for each: its ARNs know no capitals.
+
+    So ``Anna`` and ``anna`` would make the same recipe, which only one stack can.
+    """
+    kind, _, name = stack.partition("-")
+    if name == name.lower():
+        return stack.lower()
+    return f"{kind}-{name}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lower()

@@ -27,6 +27,7 @@ from gpustation import (
 from gpustation.acknowledge import acknowledge, acknowledge_checkov
 from gpustation.handlers import gpu_catalog
 from gpustation.setting_values import covers_the_world
+from gpustation.stack_names import context_for
 from gpustation.tags import OWNER_TAG
 from stacks.person_commands import PersonCommands
 from stacks.settings_annotations import annotate_settings
@@ -91,10 +92,10 @@ class GpuWorkstationStack(Stack):
             generation,
             "ImageChoice",
             instance_type=settings.instance_type,
-            image=_given(settings, "image"),
+            image=_given(settings, "image", settings.image_of_name),
             framework=settings.framework,
             disk=Size.gibibytes(settings.disk_gib),
-            availability_zone=_given(settings, "availability_zone"),
+            availability_zone=_given(settings, "availability_zone", settings.availability_zone),
             ready_timeout=timeout,
             generation=settings.generation,
         )
@@ -155,7 +156,7 @@ class GpuWorkstationStack(Stack):
         Annotations.of(self).add_warning_v2(
             "gpustation:nothingStopsIt",
             f"nothing stops this machine by itself: a {gpu_type.name} costs {cost} until you run "
-            "StopCommand or cdk destroy",
+            f"StopCommand or cdk destroy{context_for(report.settings.name)}",
         )
 
     def _add_outputs(self, commands: PersonCommands, facts: dict[str, tuple[str, str]]) -> None:
@@ -180,6 +181,6 @@ class GpuWorkstationStack(Stack):
         )
 
 
-def _given(settings: Settings, name: str) -> str | None:
-    """The setting, or None where nobody set it: then a machine keeps what it has."""
-    return str(getattr(settings, name)) if name in settings.model_fields_set else None
+def _given(settings: Settings, key: str, value: str) -> str | None:
+    """The value, or None where nobody set this: then a machine keeps what it has."""
+    return value if key in settings.model_fields_set else None

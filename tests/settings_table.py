@@ -33,6 +33,7 @@ OF_OTHER_STACKS: dict[str, Any] = {
     "github_oidc_provider_arn": (
         "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
     ),
+    "deploy_role_names": "anna,bob",
 }
 """They leave the workstation's template as it is."""
 ANOTHER_OF_EACH: dict[str, Any] = {
@@ -42,4 +43,5 @@ ANOTHER_OF_EACH: dict[str, Any] = {
     **NEW_GENERATION,
     **OF_OTHER_STACKS,
 }
-"""All but ``generation``, which renames what belongs to the machine."""
+"""All but ``generation``, which renames what belongs to the machine, and ``name``, whose other
+value means other stacks."""

@@ -9,6 +9,7 @@ from aws_cdk import App, Stack, Stage
 from aws_cdk.assertions import Template
 
 from gpustation import read_settings
+from gpustation.stack_names import DEPLOY_ROLE, IMAGE, WORKSTATION, stack_name
 from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import USERDATA, GpuWorkstationStack
@@ -44,34 +45,29 @@ def make_app(
         stack_traces=False,
     )
     report = read_settings(app.node.get_all_context())
-    GpuWorkstationStack(app, "GpuWorkstation", report=report, scripts=scripts or USERDATA)
+    scripts, name = scripts or USERDATA, report.settings.name
+    GpuWorkstationStack(app, stack_name(WORKSTATION, name), report=report, scripts=scripts)
     if with_stages:
-        image = Stage(app, "Image")
-        GpuImageStack(
-            image, "GpuImage", report=report, scripts=scripts or USERDATA, stack_name="GpuImage"
-        )
-        GpuDeployRoleStack(
-            Stage(app, "Ci"),
-            "GpuDeployRole",
-            report=report,
-            stack_names=["GpuWorkstation", "GpuImage"],
-            stack_name="GpuDeployRole",
-        )
+        stage, image = Stage(app, "Image"), stack_name(IMAGE, name)
+        GpuImageStack(stage, image, report=report, scripts=scripts, stack_name=image)
+        GpuDeployRoleStack(Stage(app, "Ci"), DEPLOY_ROLE, report=report, stack_name=DEPLOY_ROLE)
     return app
 
 
 @functools.cache
 def _template(settings: str) -> Template:
-    app = make_app(with_stages=False, **json.loads(settings))
-    stack = app.node.find_child("GpuWorkstation")
+    given = json.loads(settings)
+    app = make_app(with_stages=False, **given)
+    stack = app.node.find_child(stack_name(WORKSTATION, given.get("name", "")))
     assert isinstance(stack, GpuWorkstationStack)
     return Template.from_stack(stack)
 
 
 @functools.cache
 def _image_template(settings: str, scripts: Path | None) -> Template:
-    app = make_app(scripts=scripts, **json.loads(settings))
-    stack = app.node.find_child("Image").node.find_child("GpuImage")
+    given = json.loads(settings)
+    app = make_app(scripts=scripts, **given)
+    stack = app.node.find_child("Image").node.find_child(stack_name(IMAGE, given.get("name", "")))
     assert isinstance(stack, Stack)
     return Template.from_stack(stack)
 

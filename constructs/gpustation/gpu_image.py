@@ -13,7 +13,7 @@ from constructs import Construct
 
 from gpustation.file_asset import FileAsset
 from gpustation.handlers import gpu_catalog
-from gpustation.handlers.images import image_parameter
+from gpustation.handlers.images import baked_image, image_parameter
 from gpustation.image_choice import ImageChoice
 from gpustation.image_contents import DISK_GIB, DISK_MIBPS, ImageContents
 from gpustation.image_roles import allow_building, deletion_role
@@ -38,6 +38,8 @@ class GpuImage(Construct):
         choice: Base image and zone; make another for other contents, as it never changes its mind.
         subnet: Subnet in that zone with a route to the internet and public addresses.
         security_group: What may come in while it is built: nothing need.
+        name: Whose image it is: ``image=baked:<name>`` starts from it. Default: none, so that
+            ``image=baked`` does.
         retain: Old images and their snapshots stay in the account, and on the bill; those that
             are built from now on say so in a tag. Default: false, an image goes with its
             successor's birth or with the stack.
@@ -55,6 +57,7 @@ class GpuImage(Construct):
         choice: ImageChoice,
         subnet: ec2.PublicSubnet,
         security_group: ec2.ISecurityGroup,
+        name: str = "",
         retain: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -93,10 +96,11 @@ class GpuImage(Construct):
         self.parameter = ssm.CfnParameter(
             self,
             "Parameter",
-            name=image_parameter("baked", contents.framework),
+            name=image_parameter(baked_image(name), contents.framework),
             type="String",
             value=self.image_id,
-            description=f"The tested image for {contents.framework}; image=baked starts from it",
+            description=f"The tested image for {contents.framework}; "
+            f"image={baked_image(name)} starts from it",
         )
 
     def _log_group_name(self) -> str:

@@ -36,6 +36,7 @@ from gpustation.image_removal import (
 )
 from gpustation.interrupts import Hold, end, held, listening, say, warn
 from gpustation.leftovers.prices import SNAPSHOT_PER_GIB, volume
+from gpustation.stack_names import WORKSTATION, context_for, name_in
 from gpustation.tags import OWNER_TAG, SAVED_TAG
 
 if TYPE_CHECKING:
@@ -372,7 +373,7 @@ def _parser() -> argparse.ArgumentParser:
         "the next machine from it, or removes such an AMI.",
     )
     parser.add_argument(
-        "--stack", default="GpuWorkstation", help="its stack (default: %(default)s)"
+        "--stack", default=WORKSTATION, help="its stack's whole name (default: %(default)s)"
     )
     parser.add_argument(
         "--name", type=_image_name, help="name of the image (default: from stack and time)"
@@ -428,7 +429,8 @@ def _save(args: argparse.Namespace) -> None:
     say(
         f"{image_id} is ready. A new machine from it: put these into the context of cdk.json,\n"
         f'  "image": "{image_id}", "generation": {generation}\n'
-        "then: cdk deploy (it deletes the old machine with its disk once the new one is ready)\n"
+        f"then: cdk deploy{context_for(name_in(args.stack) or '')} "
+        "(it deletes the old machine with its disk once the new one is ready)\n"
         f"Undo: {UNDO} {image_id}"
     )
 

@@ -15,9 +15,14 @@ from collections.abc import Iterable
 from gpustation import partitions
 from gpustation.handlers import gpu_catalog
 from gpustation.shown_text import looks_secret, shown
+from gpustation.stack_names import MAX_NAME, NAME
 
 IMAGES = ("ubuntu-22.04", "ubuntu-24.04", "dlami", "baked")
-"""Images by name; an AMI id or the name of an SSM parameter is taken as well."""
+"""Images by name; ``baked:<name>``, an AMI id or the name of an SSM parameter is taken as well."""
+
+MAX_DEPLOY_NAMES = 40
+"""Names that the deploy role may read the stacks of: two ARNs of 100 characters each, of the
+10,240 that a role's inline policies may have (IAM quotas)."""
 
 MIN_DISK_GIB = 30
 """Ubuntu (2), MXNet with CUDA (4.2 installed, 2.3 downloaded), driver (1), swap-free head room."""
@@ -121,15 +126,18 @@ def take_one_of(framework: str) -> str:
 
 
 def image(value: object) -> str:
-    """A name of ``IMAGES``, an AMI id, or the name of an SSM parameter that holds one."""
+    """A name of ``IMAGES``, ``baked:<name>``, an AMI id, or an SSM parameter that holds one."""
     given = text(value)
+    kind, colon, whose = given.partition(":")
+    if kind == "baked" and colon:
+        return f"baked:{name(whose)}"
     if given.startswith("/"):
         return _parameter_name(given)
     if given in IMAGES or _AMI.fullmatch(given):
         return given
     raise ValueError(
-        f"must be one of {', '.join(IMAGES)}, an AMI id (ami- and 8 or 17 of 0-9a-f) or the name "
-        f"of an SSM parameter (/...){nearest(given, IMAGES)}"
+        f"must be one of {', '.join(IMAGES)}, baked:<name>, an AMI id (ami- and 8 or 17 of 0-9a-f) "
+        f"or the name of an SSM parameter (/...){nearest(given, IMAGES)}"
     )
 
 
@@ -151,6 +159,30 @@ def _parameter_name(given: str) -> str:
             "holds images"
         )
     return given
+
+
+def name(value: object) -> str:
+    """What stands behind the hyphen in the names of one person's stacks."""
+    given = text(value)
+    if not NAME.fullmatch(given):
+        raise ValueError(
+            f"must be letters, digits and hyphens, begin with a letter and have at most {MAX_NAME} "
+            "characters; take one such as anna"
+        )
+    return given
+
+
+def names(value: object) -> tuple[str, ...]:
+    """Names by commas or as a JSON list; duplicates are dropped."""
+    parts = value if isinstance(value, (list, tuple)) else text(value).split(",")
+    given = [part for part in parts if part is not None and text(part) not in UNSET]
+    found = tuple(dict.fromkeys(name(part) for part in given))
+    if len(found) > MAX_DEPLOY_NAMES:
+        raise ValueError(
+            f"must be at most {MAX_DEPLOY_NAMES} names, as many as a role's policy has room for, "
+            f"not {len(found)}; use another account for the rest"
+        )
+    return found
 
 
 def availability_zone(value: object) -> str:

@@ -19,6 +19,7 @@ from pydantic import BeforeValidator
 from gpustation import github_values as github
 from gpustation import setting_values as values
 from gpustation.handlers import gpu_catalog
+from gpustation.handlers.images import baked_image
 from gpustation.public_key import read_public_key
 from gpustation.shown_text import looks_like_a_path, looks_secret, shown
 
@@ -76,9 +77,12 @@ class Settings(pydantic.BaseModel):
     """What a person may choose; the README's table says what each does and when it can change.
 
     Attributes:
+        name: Whose stacks these are: letters, digits and hyphens, a letter first, 20 at most.
+            Default: none, the stacks without a name.
         instance_type: EC2 instance type. Default: ``g4dn.xlarge``.
         framework: ``mxnet`` or ``pytorch``. Default: ``mxnet``.
-        image: Name, AMI id or SSM parameter of the image. Default: ``ubuntu-22.04``.
+        image: Name, AMI id or SSM parameter of the image; ``baked`` is that of ``name``, and
+            ``baked:<name>`` another's. Default: ``ubuntu-22.04``.
         disk_gib: Root disk in GiB, gp3, encrypted. Default: 64.
         availability_zone: Zone's name, or ``auto`` for one that offers the type (the default).
         public_key: One OpenSSH public key line; empty (the default) adds none. Only A-Z a-z 0-9
@@ -101,11 +105,14 @@ class Settings(pydantic.BaseModel):
         github_environment: Environment that such a job must run in. Default: ``production``.
         github_oidc_provider_arn: The account's identity provider for GitHub. Default: none, so
             that the role's stack makes it.
+        deploy_role_names: Names whose stacks the jobs may read too, 40 at most. Default: none,
+            the stacks without a name alone.
     """
 
     # A refused value may be a secret, which no trace of a library's user may show
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    name: Annotated[str, _optional(values.name)] = ""
     instance_type: Annotated[str, BeforeValidator(values.instance_type)] = "g4dn.xlarge"
     framework: Annotated[Framework, _framework] = "mxnet"
     image: Annotated[str, BeforeValidator(values.image)] = "ubuntu-22.04"
@@ -125,11 +132,17 @@ class Settings(pydantic.BaseModel):
     github_repository: Annotated[str, _optional(github.repository)] = ""
     github_environment: Annotated[str, BeforeValidator(github.environment)] = "production"
     github_oidc_provider_arn: Annotated[str, _optional(github.provider_arn)] = ""
+    deploy_role_names: Annotated[tuple[str, ...], BeforeValidator(values.names)] = ()
 
     @property
     def build_type(self) -> str:
         """The type that builds and tests images."""
         return self.image_instance_type or self.instance_type
+
+    @property
+    def image_of_name(self) -> str:
+        """The image, in which ``baked`` says whose it is."""
+        return baked_image(self.name) if self.image == baked_image() else self.image
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,11 +153,14 @@ class SettingsReport:
         settings: The settings; a faulty one has its default here.
         faults: One line per fault; not empty means that nothing may be deployed.
         warnings: One line for each ignored key and shortened value, by the id that silences it.
+        name_fault: The fault that leaves open whose stacks are meant: then not even a destroy may
+            go on, as it would be another's. Empty where that is clear.
     """
 
     settings: Settings
     faults: tuple[str, ...]
     warnings: Mapping[str, str]
+    name_fault: str = ""
 
 
 def read_settings(context: Mapping[str, Any]) -> SettingsReport:
@@ -155,6 +171,7 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
     given: dict[str, Any] = {}
     faults: list[str] = []
     warnings: dict[str, str] = {}
+    name_fault = ""
     for key, value in context.items():
         if value is None:
             continue
@@ -164,10 +181,12 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
             faults.append(f"{_shown(key, value)}: known, not yet supported; remove it")
         elif near := _nearly_ours(key):
             faults.append(f"{_shown(key, value, near)}: no such setting; did you mean {near}?")
+            name_fault = faults[-1] if near == "name" else name_fault
         elif not _is_cdks(key):
             warnings[_id_of_ignored(key)] = f"{shown(key)}: not a setting of gpustation, ignored"
     settings, value_faults = _validate(given, warnings)
     faults += value_faults.values()
+    name_fault = value_faults.get("name", name_fault)
     conflicts = _conflicts(settings)
     # a rule on two settings is told only where neither is faulty by itself
     faults += [line for keys, line in conflicts.items() if not set(keys) & set(value_faults)]
@@ -175,7 +194,7 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
     deployable = Settings(
         **settings.model_dump(exclude_unset=True, exclude={key for key, _ in conflicts})
     )
-    return SettingsReport(deployable, tuple(faults), warnings)
+    return SettingsReport(deployable, tuple(faults), warnings, name_fault)
 
 
 def _id_of_ignored(key: str) -> str:
@@ -200,7 +219,10 @@ def _nearly_ours(key: str) -> str | None:
     # A first word, as in disk, or more of the name, as in github_repo
     starts = (f"{key.lower()}_", key.lower() if "_" in key else f"{key.lower()}_")
     prefixed = [name for name in names if name.startswith(starts)]
-    return folded[close[0]] if close else next(iter(prefixed), None)
+    # Of a short word difflib finds two exchanged letters too far away
+    exchanged = [name for letters, name in folded.items() if sorted(letters) == sorted(plain)]
+    near = [*(folded[one] for one in close), *exchanged, *prefixed]
+    return next(iter(near), None)
 
 
 def _validate(given: dict[str, Any], warnings: dict[str, str]) -> tuple[Settings, dict[str, str]]:

@@ -23,8 +23,9 @@ SECURITY_GROUP = "AWS::EC2::SecurityGroup"
 IN_NO_TEMPLATE = (
     *("allow_world_ssh", "image_instance_type", "image_retain"),
     *("github_repository", "github_environment", "github_oidc_provider_arn"),
+    *("deploy_role_names", "name"),
 )
-"""Settings that leave the workstation's template as it is."""
+"""Settings that leave the workstation's template as it is; ``name`` makes it another stack's."""
 
 EFFECTS = {
     "instance_type": "the machine stops and starts",

@@ -15,7 +15,7 @@ import pytest
 
 from gpustation.stack_plan import Effect
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account
+from tests.e2e.cdk_cli import STACK, Account, delete_stack
 from tests.e2e.workflow_file import JobRun, Workflow, WorkflowError, checkout, evaluate
 from tests.synthesis import PUBLIC_KEY, ROOT
 
@@ -133,6 +133,26 @@ def test_from_the_first_deploy_to_destroy(aws: LocalAws, runner: Runner, account
     assert gone.status == 0
     assert gone.summary == "GpuWorkstation is destroyed.\n"
     assert aws.leftovers() == []
+
+
+@pytest.mark.tier("all")
+def test_a_name_means_its_own_stack_from_deploy_to_destroy(
+    aws: LocalAws, runner: Runner, account: Account
+) -> None:
+    try:
+        made = runner.run("deploy", name="anna", more="quota=warn")
+        assert made.status == 0, made.log
+        assert "GpuWorkstation-anna: " in made.summary
+        others = runner.run("destroy", confirm="GpuWorkstation")
+        assert (others.status, len(account.instances())) == (0, 1)
+        for wrong in ("GpuWorkstation-*", "GpuWorkstation-", "GpuWorkstation-an"):
+            runner.run("destroy", confirm=wrong)
+            assert len(account.instances()) == 1, wrong
+        gone = runner.run("destroy", confirm="GpuWorkstation-anna")
+        assert gone.summary == "GpuWorkstation-anna is destroyed.\n"
+        assert aws.leftovers() == []
+    finally:
+        delete_stack(aws, "GpuWorkstation-anna")
 
 
 HOSTILE = [

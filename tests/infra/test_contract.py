@@ -112,7 +112,7 @@ def test_user_data_has_room_for_addresses_that_hold_a_session_token() -> None:
 
 
 def test_every_setting_has_another_value_and_a_time_at_which_it_takes_effect() -> None:
-    assert {*ANOTHER_OF_EACH, "generation"} == set(Settings.model_fields)
+    assert {*ANOTHER_OF_EACH, "generation", "name"} == set(Settings.model_fields)
     told = {*template_settings.EFFECTS} - {"scripts"}
     assert told | {*template_settings.IN_NO_TEMPLATE} == set(Settings.model_fields)
 

@@ -1,5 +1,6 @@
 """The deploy role: who may assume it, what it may do, and its stack without a repository."""
 
+import json
 from typing import Any
 
 import aws_cdk as cdk
@@ -39,6 +40,39 @@ def test_exactly_one_subject_and_audience_open_it() -> None:
             }
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({}, ["GpuWorkstation", "GpuImage"]),
+        ({"name": "anna"}, ["GpuWorkstation", "GpuImage"]),
+        (
+            {"deploy_role_names": "anna,Bob-2"},
+            [
+                *("GpuWorkstation", "GpuImage", "GpuWorkstation-anna", "GpuImage-anna"),
+                *("GpuWorkstation-Bob-2", "GpuImage-Bob-2"),
+            ],
+        ),
+    ],
+)
+def test_it_reads_the_stacks_of_the_listed_names_and_no_others(
+    settings: dict[str, Any], names: list[str]
+) -> None:
+    (policy,) = role(**settings)["Policies"]
+    (reads,) = [s for s in policy["PolicyDocument"]["Statement"] if s["Sid"] == "ReadStacks"]
+    arns = [arn["Fn::Join"][1][-1] for arn in reads["Resource"]]
+    assert [arn.removeprefix(":stack/") for arn in arns] == [f"{name}/*" for name in names]
+
+
+def test_forty_names_fit_into_the_roles_policy() -> None:
+    """IAM takes 10,240 characters without blanks; the longest region and partition count."""
+    names = [f"{'n' * 18}{n:02}" for n in range(40)]
+    (policy,) = role(deploy_role_names=names)["Policies"]
+    text = json.dumps(policy["PolicyDocument"], separators=(",", ":"))
+    arns = len("arn:aws-us-gov:cloudformation:ap-southeast-7:123456789012:stack/") * 80
+    written = json.dumps(policy["PolicyDocument"]["Statement"][1]["Resource"])
+    assert len(text) - len(written) + arns + 80 * len('GpuWorkstation-/*,""') + 80 * 20 < 10_240
 
 
 def test_the_subject_follows_the_settings() -> None:

@@ -207,6 +207,26 @@ def test_the_parameter_has_its_value_only_from_the_tested_image() -> None:
     assert pytorch["Properties"]["Name"] == "/gpustation/image/pytorch"
 
 
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("", "gpuimage-mxnet"),
+        ("anna", "gpuimage-anna-mxnet"),
+        # ARNs of Image Builder know no capitals, stacks and parameters do
+        ("Anna", "gpuimage-anna-bf4fccd6-mxnet"),
+        ("aNNa", "gpuimage-anna-593f4dbd-mxnet"),
+    ],
+)
+def test_each_name_has_a_recipe_and_a_parameter_of_its_own(name: str, recipe: str) -> None:
+    template = synthesize_image(**({"name": name} if name else {}))
+    for kind in ("ImageRecipe", "Component", "InfrastructureConfiguration"):
+        properties = resource(template, f"AWS::ImageBuilder::{kind}")["Properties"]
+        assert properties["Name"] == recipe
+    parameter = resource(template, "AWS::SSM::Parameter")["Properties"]
+    middle = f"{name}/" if name else ""
+    assert parameter["Name"] == f"/gpustation/{middle}image/mxnet"
+
+
 def test_the_image_says_what_is_in_it() -> None:
     assert properties("ImageRecipe")["AmiTags"] == {
         "gpustation": "GpuImage",

@@ -176,6 +176,7 @@ def test_request_may_create_the_role_of_service_quotas_and_no_other() -> None:
     [
         ("ubuntu-22.04", "::parameter/aws/service/canonical/ubuntu/server/22.04/"),
         ("baked", ":parameter/gpustation/image/mxnet"),
+        ("baked:anna", ":parameter/gpustation/anna/image/mxnet"),
         ("/team/image", ":parameter/team/image"),
     ],
 )
@@ -183,6 +184,21 @@ def test_the_image_choice_reads_one_parameter(image: str, parameter: str) -> Non
     actions = actions_of(synthesize(image=image), "ImageChoiceHandler")
     text = json.dumps(actions["ssm:GetParameter"])
     assert parameter in text and "*" not in text
+
+
+def test_another_name_means_other_stacks_and_changes_nothing_else_of_the_machine() -> None:
+    plain, named = synthesize(image="baked").to_json(), synthesize(name="anna", image="baked")
+    choice = resource(named, "Custom::ImageChoice")["Properties"]
+    assert choice["Image"] == "baked:anna"
+    text = json.dumps(named.to_json())
+    for ours, theirs in (
+        ("GpuWorkstation-anna", "GpuWorkstation"),
+        ('"Image": "baked:anna"', '"Image": "baked"'),
+        ("parameter/gpustation/anna/image/mxnet", "parameter/gpustation/image/mxnet"),
+    ):
+        assert ours in text
+        text = text.replace(ours, theirs)
+    assert json.loads(text) == plain
 
 
 def test_an_ami_id_needs_no_parameter() -> None:

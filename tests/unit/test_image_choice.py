@@ -77,6 +77,7 @@ def refusal(event: Event, aws: StubbedAws) -> str:
     [
         *IMAGE_PARAMETERS.items(),
         ("baked", "/gpustation/image/mxnet"),
+        ("baked:Anna-2", "/gpustation/Anna-2/image/mxnet"),
         ("/my/own", "/my/own"),
     ],
 )
@@ -213,6 +214,15 @@ def test_fails_when_the_parameter_does_not_exist(aws: StubbedAws, event: MakeEve
     text = refusal(event("Create", properties(Image="baked")), aws)
     assert "/gpustation/image/mxnet does not exist" in text
     assert "bake one with: cdk deploy Image/GpuImage" in text
+
+
+def test_the_remedy_for_a_missing_image_names_whose_it_is(
+    aws: StubbedAws, event: MakeEvent
+) -> None:
+    aws.fail("ssm", "get_parameter", "ParameterNotFound")
+    text = refusal(event("Create", properties(Image="baked:anna")), aws)
+    assert "image=baked:anna: the SSM parameter /gpustation/anna/image/mxnet does not" in text
+    assert "bake one with: cdk deploy Image/GpuImage-anna -c name=anna, or" in text
 
 
 def test_fails_when_a_parameter_of_their_own_does_not_exist(

@@ -61,6 +61,13 @@ def test_paths_are_those_of_the_templates() -> None:
         f"GpuWorkstation-Generation1MachineRoleB54D23D1-{TAIL}",
         f"GpuWorkstation-Generation2MachineInstanceInstanceProfile6CDCFCE9-{TAIL}",
         f"CFN-Generation1MachineSettings81C4D060-{TAIL}",
+        # Of stacks with a person's name, whole and cut off
+        f"GpuImage-anna-{ROLE.partition('-')[2]}-{TAIL}",
+        f"GpuImage-a-b-{ROLE.partition('-')[2]}-{TAIL}",
+        f"GpuWorkstation-anna-Generation1MachineRoleB54D23D1-{TAIL}",
+        f"GpuWorkstation-abcdefghi-Generation1MachineRoleB54D-{TAIL}",
+        f"/aws/lambda/GpuWorkstation-abcdefghi-QuotaCheckHandlerFunction9-{TAIL}",
+        f"/aws/lambda/GpuWorkstation-abcdefghij-QuotaCheckHandlerFunction-{TAIL}",
     ],
 )
 def test_physical_name_is_proof(name: str) -> None:
@@ -95,9 +102,11 @@ def test_physical_name_is_proof(name: str) -> None:
         f"{ROLE}-{TAIL[:11]}\u0661",
         f"{ROLE}x-{TAIL}",
         f"{ROLE[:-1]}F-{TAIL}",
-        f"GpuImage-copy-{ROLE.partition('-')[2]}-{TAIL}",
         f"GpuWorkstation-Generation2MachineRoleB54D23D1-{TAIL}",
         f"GpuWorkstation-Generation1MachineRole-{TAIL}",
+        f"GpuImage-1a-{ROLE.partition('-')[2]}-{TAIL}",
+        f"GpuImage-{'a' * 21}-{ROLE.partition('-')[2]}-{TAIL}",
+        f"GpuImage--{ROLE.partition('-')[2]}-{TAIL}",
         # Made by our library in an app of somebody's own
         f"Lab-QuotaCheckHandlerFunction9D5A8239-{TAIL}",
         f"/aws/lambda/Lab-QuotaCheckHandlerFunction9D5A8239-{TAIL}",
@@ -215,6 +224,18 @@ def test_stack_of_our_name_alone_is_not_proven(name: str) -> None:
     tagged = Names().stack_ownership(name, {"gpustation": name}, none)
     assert tagged is not None and not tagged.doubt
     assert Names().stack_ownership(f"{name}-thumbnails", {}, none) is None
+    assert Names().stack_ownership(f"{name}-thumbnails", {}, lambda: ["Other"]) is None
+
+
+@pytest.mark.parametrize("name", ["GpuWorkstation-anna", "GpuImage-Anna-2", "GpuWorkstation-a"])
+def test_template_proves_the_stack_of_a_persons_name(name: str) -> None:
+    ours = Names().stack_ownership(name, {}, lambda: ["Other", "ImageRole1BFBDE6E"])
+    assert ours == Ownership("its name and its template")
+
+
+@pytest.mark.parametrize("name", ["GpuWorkstation-", "GpuImage-1", "GpuDeployRole-a", "Gpu-a"])
+def test_template_proves_nothing_of_a_name_that_nobody_can_give(name: str) -> None:
+    assert Names().stack_ownership(name, {}, lambda: ["ImageRole1BFBDE6E"]) is None
 
 
 def test_stack_that_the_person_names_is_ours() -> None:

@@ -42,6 +42,8 @@ def test_nothing_given_means_the_defaults() -> None:
         ("cuda_toolkit", "TRUE", True),
         ("image_instance_type", "g5.xlarge", "g5.xlarge"),
         ("image_retain", "true", True),
+        ("image", "baked:Anna-2", "baked:Anna-2"),
+        ("deploy_role_names", "anna, bob,anna", ("anna", "bob")),
         ("github_repository", "octo-org/octo.repo_1", "octo-org/octo.repo_1"),
         ("github_repository", "octo@1/repo@22", "octo@1/repo@22"),
         ("github_repository", "-Link-/repo", "-Link-/repo"),
@@ -81,9 +83,59 @@ def test_text_and_json_mean_the_same(key: str, text: str, value: Any) -> None:
     assert getattr(read_settings({key: as_json}).settings, key) == value
 
 
+@pytest.mark.parametrize("name", ["a", "Anna", "anna-2", "a" * 20, "true", "a-", "A--b"])
+def test_a_name_is_taken_as_it_is(name: str) -> None:
+    report = read_settings({"name": name, "image": "baked"})
+    assert (report.settings.name, report.faults, report.name_fault) == (name, (), "")
+    assert report.settings.image_of_name == f"baked:{name}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("1a", "-a", "an/na", "an_na", "an na", "a" * 21, "änna", "a\nb", "anna*", "a.b", "*"),
+        *("{{resolve:ssm:/x}}", "${AWS::AccountId}", 7, ["anna"], {"anna": 1}),
+    ],
+)
+def test_a_name_that_cannot_be_leaves_open_whose_stacks_are_meant(name: object) -> None:
+    report = read_settings({"name": name})
+    assert report.settings.name == ""
+    assert report.faults == (report.name_fault,)
+    assert report.name_fault.startswith("name=")
+    assert "must be letters, digits and hyphens, begin with a letter" in report.name_fault
+
+
+@pytest.mark.parametrize("key", ["Name", "NAME", "nmae", "names", "nam"])
+def test_a_misspelt_name_leaves_it_open_too(key: str) -> None:
+    report = read_settings({key: "anna"})
+    assert report.faults == (report.name_fault,)
+    assert "did you mean name?" in report.name_fault
+
+
+def test_no_other_fault_leaves_it_open() -> None:
+    report = read_settings({"name": "anna", "disk_gib": 1, "nonsense": 1, "dsk_gib": 3})
+    assert len(report.faults) == 2
+    assert (report.settings.name, report.name_fault) == ("anna", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "meant"),
+    [
+        ("", "baked", "baked"),
+        ("anna", "baked:bob", "baked:bob"),
+        ("anna", "ubuntu-24.04", "ubuntu-24.04"),
+        ("anna", "/gpustation/image/mxnet", "/gpustation/image/mxnet"),
+    ],
+)
+def test_only_bare_baked_means_the_image_of_the_name(name: str, image: str, meant: str) -> None:
+    assert read_settings({"name": name, "image": image}).settings.image_of_name == meant
+
+
 @pytest.mark.parametrize(
     "key",
     [
+        "name",
+        "deploy_role_names",
         "public_key",
         "ssh_cidr",
         "image_instance_type",
@@ -156,6 +208,12 @@ def test_none_is_taken_at_its_word(key: str, value: str) -> None:
         ({"github_env": "prod"}, ["did you mean github_environment?"]),
         ({"githubRepository": "octo/repo"}, ["did you mean github_repository?"]),
         ({"framework": "torch"}, ["mxnet, pytorch", "did you mean pytorch?"]),
+        ({"image": "baked:"}, ["image=baked:", "letters, digits and hyphens"]),
+        ({"image": "baked:an/na"}, ["image=baked:an/na", "letters, digits and hyphens"]),
+        ({"image": "Baked:anna"}, ["baked:<name>"]),
+        ({"deploy_role_names": "anna bob"}, ["letters, digits and hyphens"]),
+        ({"deploy_role_names": "GpuWorkstation-*"}, ["letters, digits and hyphens"]),
+        ({"deploy_role_names": [f"n{n}" for n in range(41)]}, ["40 names", "41"]),
         ({"image": "ubuntu-2204"}, ["did you mean ubuntu-22.04?"]),
         ({"image": "ami-123"}, ["8 or 17"]),
         ({"image": "/team//gpu"}, ["one slash before each"]),

@@ -53,9 +53,10 @@ def test_only_jobs_of_a_stack_take_the_role_and_they_wait_for_one_another(file: 
     if of_a_stack:
         assert len(jobs(file)) == 1
         assert whole["concurrency"]["cancel-in-progress"] is False
+        behind = "${{ inputs.name && '-' }}${{ inputs.name }}"
         names = {
-            "deploy": "GpuWorkstation",
-            "image": "GpuImage",
+            "deploy": f"GpuWorkstation{behind}",
+            "image": f"GpuImage{behind}",
             "destroy": "${{ inputs.confirm }}",
         }
         assert whole["concurrency"]["group"] == names[file.stem]

@@ -20,12 +20,13 @@ from botocore.exceptions import ClientError
 from . import gpu_catalog
 from .aws_calls import NOT_UNDERSTOOD, RETRIES, UnknownError, ask, error_code, zones_offering
 from .images import (
-    BAKE_COMMAND,
     CAPABILITIES_TAG,
     DATA_VOLUMES_TAG,
     DEFAULT_IMAGE,
     FRAMEWORK_TAG,
+    bake_command,
     image_parameter,
+    is_baked,
 )
 from .responder import Answer, Event, RefusedError, respond
 
@@ -204,7 +205,9 @@ def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) 
         if error_code(error) != "ParameterNotFound":
             raise
         remedy = (
-            f"bake one with: {BAKE_COMMAND}" if image == "baked" else "put the id of an AMI into it"
+            f"bake one with: {bake_command(image)}"
+            if is_baked(image)
+            else "put the id of an AMI into it"
         )
         raise RefusedError(
             f"image={image}: the SSM parameter {parameter} does not exist in {_region(ec2)}; "
@@ -272,7 +275,7 @@ def _require_fitting(name: str, image: ImageTypeDef, properties: Mapping[str, st
     if holds != framework:
         raise RefusedError(
             f"{name} holds framework={holds}, not {framework}; set framework={holds}, or bake one "
-            f"for {framework} with: {BAKE_COMMAND}"
+            f"for {framework} with: {bake_command(properties['Image'])}"
         )
     capability = gpu_catalog.gpu_types()[instance_type].compute_capability
     fitting = tags.get(CAPABILITIES_TAG, capability).split()
@@ -280,7 +283,8 @@ def _require_fitting(name: str, image: ImageTypeDef, properties: Mapping[str, st
         raise RefusedError(
             f"{name} drives GPUs of compute capability {', '.join(fitting)}, and that of "
             f"instance_type={instance_type} has {capability}; take another type, or set "
-            f"image_instance_type={instance_type} and bake one with: {BAKE_COMMAND}"
+            f"image_instance_type={instance_type} and bake one with: "
+            f"{bake_command(properties['Image'])}"
         )
 
 

@@ -31,8 +31,7 @@ CAPABILITIES_TAG = "gpustation:gpu-architectures"
 DATA_VOLUMES_TAG = "gpustation:data-volumes"
 """Device names, by blanks, of the volumes beside the root disk that an image was asked to hold."""
 
-BAKE_COMMAND = "cdk deploy Image/GpuImage"
-"""What bakes the image that ``baked`` means."""
+_BAKED = "baked"
 
 
 def content_tags(framework: str, driver: str) -> dict[str, str]:
@@ -51,10 +50,35 @@ def content_tags(framework: str, driver: str) -> dict[str, str]:
     }
 
 
+def baked_image(name: str = "") -> str:
+    """The image that the stack of this name bakes: ``baked``, or ``baked:<name>``."""
+    return f"{_BAKED}:{name}" if name else _BAKED
+
+
+def is_baked(image: str) -> bool:
+    """Whether an image is one that a stack of ours bakes."""
+    return image.partition(":")[0] == _BAKED
+
+
+def bake_command(image: str) -> str:
+    """What bakes the image that ``image`` means; that of nobody's name where it is another one."""
+    name = image.partition(":")[2] if is_baked(image) else ""
+    return (
+        f"cdk deploy Image/GpuImage-{name} -c name={name}"
+        if name
+        else ("cdk deploy Image/GpuImage")
+    )
+
+
 def image_parameter(image: str, framework: str) -> str | None:
     """Name of the SSM parameter that holds the AMI id; ``None`` when the image is an AMI id."""
     if image.startswith("ami-"):
         return None
-    if image == "baked":
-        return f"/gpustation/image/{framework}"
+    if is_baked(image):
+        owner = image.partition(":")[2]
+        return (
+            f"/gpustation/{owner}/image/{framework}"
+            if owner
+            else (f"/gpustation/image/{framework}")
+        )
     return IMAGE_PARAMETERS.get(image, image)

@@ -28,7 +28,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME",
-        help=f"also a stack of ours, beside {', '.join(STACK_NAMES)}; may be repeated",
+        help=f"also a stack of ours, beside {', '.join(STACK_NAMES)} "
+        "and those of the setting name; may be repeated",
     )
     return parser
 

@@ -30,8 +30,8 @@ def find_leftovers(
     Args:
         session: Credentials. Default: those of the environment, as the CDK CLI finds them.
         region: Region. Default: the session's.
-        stacks: Names of more stacks of ours than those of ``STACK_NAMES``; needed only for what
-            bears no tag. Default: none.
+        stacks: Names of more stacks of ours than ``GpuWorkstation``, ``GpuImage``, both with
+            ``-<name>``, and ``GpuDeployRole``; needed only for what bears no tag. Default: none.
 
     Raises:
         ValueError: There is no region.

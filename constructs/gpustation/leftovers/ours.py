@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gpustation.stack_names import DEPLOY_ROLE, IMAGE, MAX_NAME, WORKSTATION, name_in
 from gpustation.tags import OWNER_TAG
 
-STACK_NAMES = ("GpuWorkstation", "GpuImage", "GpuDeployRole")
-"""The stacks of this project, by the names that they have unless somebody changes that."""
+STACK_NAMES = (WORKSTATION, IMAGE, DEPLOY_ROLE)
+"""The stacks of this project, by the names that they have where nobody sets ``name``."""
 
 STACK_NAME_TAG = "aws:cloudformation:stack-name"
 STACK_ID_TAG = "aws:cloudformation:stack-id"
@@ -69,15 +70,20 @@ class Names:
     """Tells ours from others'.
 
     Attributes:
-        named: Stacks that the person calls ours, beside those of ``STACK_NAMES``.
+        named: Stacks that the person calls ours, beside those of ``STACK_NAMES`` and those that
+            the setting ``name`` makes of them.
     """
 
     named: Sequence[str] = ()
 
     @property
     def stacks(self) -> tuple[str, ...]:
-        """Names of our stacks."""
+        """Names of our stacks, but for those that the setting ``name`` makes."""
         return (*STACK_NAMES, *self.named)
+
+    def may_name(self, stack: str) -> bool:
+        """Whether a stack of ours may have this whole name: ``GpuImage-thumbnails`` may too."""
+        return stack in self.stacks or name_in(stack) is not None
 
     def ownership(
         self, tags: Mapping[str, str], name: str = "", listed: Callable[[], str] = str
@@ -100,7 +106,11 @@ class Names:
         # Another may have made a thing of that name since, and tagged it; a service tags nothing
         tagged = any(not key.startswith("aws:") for key in tags)
         proof = self.generated(name) or ("" if tagged else listed())
-        return Ownership(proof) if proof else Ownership(hint, NOT_PROVEN)
+        if proof:
+            return Ownership(proof)
+        # All that bears the stack's tag bears ours as well; without it the stack is another's
+        others = tags.get(STACK_NAME_TAG, WORKSTATION) not in self.stacks
+        return None if others else Ownership(hint, NOT_PROVEN)
 
     def stack_ownership(
         self, name: str, tags: Mapping[str, str], logical_ids: Callable[[], Iterable[str]]
@@ -114,13 +124,14 @@ class Names:
         """
         if OWNER_TAG in tags:
             return Ownership(f"tag {OWNER_TAG}={tags[OWNER_TAG]}")
-        if name not in self.stacks:
-            return None
         if name in self.named:
             return Ownership("its name, which --stack names")
+        if not self.may_name(name):
+            return None
         if any(is_logical_id(one) for one in logical_ids()):
             return Ownership("its name and its template")
-        return Ownership("its name", NOT_PROVEN)
+        # A person's name may be any word, so that such a stack is anybody's
+        return Ownership("its name", NOT_PROVEN) if name in self.stacks else None
 
     def may_be_ours(self, name: str, tags: Mapping[str, str]) -> bool:
         """Whether a stack may be ours, so that what it owns is safe."""
@@ -132,7 +143,7 @@ class Names:
         for logical_id in _logical_ids(name):
             if re.fullmatch(f"CFN-{logical_id}-{SUFFIX}", plain):
                 return f"CloudFormation's name of our {logical_id}"
-            for stack in self.stacks:
+            for stack in (*self.stacks, *_stacks_in(plain)):
                 if is_generated_name(plain, stack, logical_id):
                     return f"CloudFormation's name of {logical_id} in the stack {stack}"
         return ""
@@ -141,7 +152,7 @@ class Names:
         """What points to us and proves nothing."""
         maker = tags.get(STACK_NAME_TAG)
         if maker:
-            return f"tag {STACK_NAME_TAG}={maker}" if maker in self.stacks else ""
+            return f"tag {STACK_NAME_TAG}={maker}" if self.may_name(maker) else ""
         for key, value in sorted(tags.items()):
             # What an image holds, for example, which people write on images of their own
             if key.startswith(f"{OWNER_TAG}:"):
@@ -198,6 +209,21 @@ def _shortened(stack: str, logical_id: str, room: int) -> str:
     of_stack = room - min(len(logical_id), half)
     stack = stack[:of_stack]
     return f"{stack}-{logical_id[: room - len(stack)]}"
+
+
+def _stacks_in(name: str) -> Iterator[str]:
+    """Stacks with a person's name that a physical name may begin with, whole or cut off.
+
+    One that was cut off is filled up to the longest name: how it went on changes nothing.
+    """
+    for kind in (WORKSTATION, IMAGE):
+        if not name.startswith(f"{kind}-"):
+            continue
+        longest = len(f"{kind}-") + MAX_NAME
+        for end in range(len(kind) + 2, min(longest, len(name)) + 1):
+            if name_in(name[:end]) is not None:
+                yield name[:end]
+                yield name[:end].ljust(longest, "x")
 
 
 def _logical_ids(name: str) -> Iterator[str]:

@@ -258,7 +258,7 @@ class Stacks:
             stack
             for stack in self._summaries()
             if stack["StackStatus"] == "DELETE_COMPLETE"
-            and stack["StackName"] in self._names.stacks
+            and self._names.may_name(stack["StackName"])
         ]
 
     def _stack_row(self, stack: Found, why: Ownership, stays: str = "") -> Leftover:
