@@ -11,6 +11,8 @@ SSH_USER = "ubuntu"
 JUPYTER_PORT = 8888
 LOCAL_PORT = 8889
 _PRINT_URL = "gpustation-jupyter-url"
+_SHELL = "gpustation-shell"
+"""Session Manager logs in as a user of its own, whose shell has nothing of the environment."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,10 @@ class PersonCommands:
 
     @property
     def ssh(self) -> str:
-        """A shell on the machine."""
-        return self._instance_connect() if self.inbound_rule else self._session()
+        """The owner's shell on the machine."""
+        if self.inbound_rule:
+            return self._instance_connect()
+        return self._session("AWS-StartInteractiveCommand", f"command={_SHELL}")
 
     @property
     def jupyter(self) -> str:
@@ -78,8 +82,8 @@ class PersonCommands:
             f"--instance-id {self.instance_id} --os-user {SSH_USER}"
         )
 
-    def _session(self, document: str = "", parameters: str = "") -> str:
-        command = f"aws ssm start-session --region {self.region} --target {self.instance_id}"
-        if document:
-            command += f" --document-name {document} --parameters {parameters}"
-        return command
+    def _session(self, document: str, parameters: str) -> str:
+        return (
+            f"aws ssm start-session --region {self.region} --target {self.instance_id} "
+            f"--document-name {document} --parameters {parameters}"
+        )

@@ -99,6 +99,7 @@ class GpuInstance(Construct):
                     "generation": generation,
                     "framework": framework,
                     "instance_type": gpu_type.name,
+                    "usd_per_hour": gpu_type.usd_per_hour or "",
                     "gpus": gpu_type.gpus,
                     "driver_kind": gpu_type.driver,
                     "driver_branch": f"{gpu_catalog.DRIVER_BRANCH}-server",

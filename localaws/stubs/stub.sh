@@ -8,6 +8,10 @@
 # where the optional "when" must be part of the arguments; "stdout" is possible too.
 set -euo pipefail
 
+# Its own place tells where it is called with an empty environment, as a home's owner calls it
+if [[ $0 == */opt/gpustation/env/bin/python ]]; then
+  : "${GPUSTATION_ROOT:=${0%/opt/gpustation/env/bin/python}}"
+fi
 : "${GPUSTATION_ROOT:?must name the folder that stands for the root of the machine}"
 root=$GPUSTATION_ROOT
 name=${0##*/}
@@ -261,6 +265,12 @@ environment_python() {
   fi
   case " $* " in
     *' -m pip install '*) ln -sf "$stubs/stub.sh" "$(dirname "$0")/uv" ;;
+    *' -m venv '*)
+      local made=${*: -1}
+      make_environment "$made"
+      mkdir -p "$made/lib/python3.10/site-packages"
+      ;;
+    *' -c '*purelib*) echo "3.10 ${0%/bin/python}/lib/python3.10/site-packages" ;;
     *describe_environment.py*) echo "$title $version, CUDA $cuda libraries (simulated)" ;;
     *verify.py*) simulate_verify "$title" "$version" "$cuda" ;;
   esac
@@ -282,7 +292,8 @@ EOF
 
 note() {
   [[ -d ${packages%/*} ]] || mkdir -p "$root/var/log" "${packages%/*}"
-  printf '%s\n' "$name $*" >>"$root/var/log/stub-calls.log"
+  # A home's owner may not write there
+  { printf '%s\n' "$name $*" >>"$root/var/log/stub-calls.log"; } 2>/dev/null || true
 }
 
 if [[ $name == python3 ]]; then

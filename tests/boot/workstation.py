@@ -19,6 +19,7 @@ PHASES = (
     "driver",
     "environment",
     "notebooks",
+    "person",
     "jupyter",
     "verify",
     "jupyter-check",

@@ -46,12 +46,12 @@ def read(path: Path) -> bytes:
     return data
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Write the file in one step, for its owner alone."""
+def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write the file in one step; unless told otherwise, for its owner alone."""
     draft = path.with_name(f".gpustation-{secrets.token_hex(8)}")
     try:
         with draft.open("xb") as stream:
-            draft.chmod(0o600)
+            draft.chmod(mode)
             stream.write(data)
         draft.replace(path)
     finally:

@@ -8,7 +8,7 @@ STATE = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation")
 #: In the order in which they run.
 PHASES = ("system", "driver", "environment", "notebooks", "jupyter", "verify", "jupyter-check")
 #: Phases of no time that may end with a warning.
-ONLY_WARN = ("access", "metadata")
+ONLY_WARN = ("access", "metadata", "person")
 #: Which phases' facts each step tells.
 FACTS = {"driver": ("driver",), "environment": ("environment",), "gpu": ("verify",)}
 

@@ -19,7 +19,12 @@ MACHINE_ID = Path(ROOT + "/etc/machine-id")
 
 
 #: Settings that a file of an earlier release lacks.
-DEFAULTS: dict[str, object] = {"jupyter_port": 8888, "role_credentials_for_users": False}
+DEFAULTS: dict[str, object] = {
+    "jupyter_port": 8888,
+    "role_credentials_for_users": False,
+    "usd_per_hour": "",
+    "instance_type": "",
+}
 
 
 def digest(settings: dict[str, object], revision: str, names: list[str]) -> str:

@@ -22,13 +22,25 @@ place_token() {
   printf '%s\n' "$machine" >"$state/token-of"
 }
 
-# An image brings it along.
+# An image brings it along, but for the command: a kernel runs in the person's own environment.
 install_kernel() {
   local -A titles=([mxnet]=MXNet [pytorch]=PyTorch)
-  if [[ ! -e "$env/share/jupyter/kernels/$framework/kernel.json" ]]; then
+  local spec="$env/share/jupyter/kernels/$framework"
+  if [[ ! -e "$spec/kernel.json" ]]; then
     run "$env/bin/python" -I -m ipykernel install --prefix "$env" \
       --name "$framework" --display-name "${titles[$framework]}"
   fi
+  mkdir -p "$spec"
+  cat >"$spec/kernel.json.new" <<EOF
+{
+ "argv": ["bash", "$opt/scripts/lib/start-kernel.sh", "$env", "$framework",
+  "$opt/scripts/locks/$framework-constraints.txt", "-f", "{connection_file}"],
+ "display_name": "${titles[$framework]}",
+ "language": "python",
+ "metadata": {"debugger": true}
+}
+EOF
+  mv "$spec/kernel.json.new" "$spec/kernel.json"
 }
 
 install_unit() {

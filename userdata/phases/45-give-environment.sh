@@ -1,0 +1,63 @@
+# Lets the person work: an environment of their own over root's, where pip installs; both on the
+# PATH of their shells; and a message at login that says what there is and what it costs.
+#
+# Nothing of it is needed for the machine to be ready, so a fault is a warning.
+# shellcheck shell=bash source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/home.sh"
+
+framework=$(setting framework)
+# Seconds; pip is unpacked, from the fresh disk of an image (estimate).
+home_seconds=120
+
+give_environment() {
+  # Jupyter could not start either, and a later phase says that
+  if ! as_owner "$home" test -x "$env/bin/python"; then
+    log "$user cannot enter $env: $owner_said"
+    return
+  fi
+  as_owner "$home" python3 -I "$scripts/lib/personal_environment.py" "$env" "$framework" \
+    "$opt/scripts/locks/$framework-constraints.txt" --shells ||
+    warn "$user has no environment of their own, for pip and the shell: $owner_said"
+}
+
+# price: what the machine costs by the hour, where the stack knows it.
+price() {
+  local usd
+  usd=$(setting usd_per_hour)
+  if [[ $usd =~ ^[0-9.]+$ ]]; then
+    printf ', %s, %s USD per hour (on-demand, us-east-1)' "$(setting instance_type)" "$usd"
+  fi
+}
+
+# notice: the lines for the person who logs in.
+notice() {
+  local has
+  has=$(cat "$state/facts/environment" 2>/dev/null) || has=$framework
+  printf 'gpustation: %s%s\n' "$has" "$(price)"
+  line 'python3' 'computes with it; pip install NAME adds packages that outlast a reboot'
+  line gpustation-jupyter-url 'prints the address of Jupyter, which runs'
+  # shellcheck disable=SC2088  # for the person's eyes
+  line '~/gpu-starter.ipynb' 'the first notebook'
+  if [[ $(setting notebooks) == true ]]; then
+    # shellcheck disable=SC2088
+    line '~/d2l' "the book's"
+  fi
+  if of_a_stack; then
+    line 'sudo poweroff' 'stops the machine and its bill; its disk stays, and costs'
+  fi
+}
+
+line() {
+  printf '  %-22s  %s\n' "$1" "$2"
+}
+
+place() {
+  mkdir -p "$root/etc/motd.d" "$root/usr/local/bin"
+  notice >"$root/etc/motd.d/gpustation"
+  sed -e "s|@USER@|$user|g" "$scripts/lib/gpustation-shell" >"$root/usr/local/bin/gpustation-shell"
+  chmod 0755 "$root/usr/local/bin/gpustation-shell"
+}
+
+give_environment
+place
