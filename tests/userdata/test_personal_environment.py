@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from machine_bench import USERDATA
+from wheels import wheel
 
 SCRIPT = USERDATA / "lib/personal_environment.py"
 KERNEL = USERDATA / "lib/start-kernel.sh"
@@ -70,20 +71,6 @@ class Person:
         done = self.run("bash", *(options or ("-l",)), "-c", script, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
-
-
-def wheel(folder: Path, name: str, version: str, **modules: str) -> Path:
-    """A package of our own making."""
-    path = folder / f"{name}-{version}-py3-none-any.whl"
-    about = f"{name}-{version}.dist-info"
-    files = {f"{module}.py": text for module, text in modules.items()}
-    files[f"{about}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    files[f"{about}/WHEEL"] = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    record = "".join(f"{each},,\n" for each in [*files, f"{about}/RECORD"])
-    with zipfile.ZipFile(path, "w") as archive:
-        for each, text in {**files, f"{about}/RECORD": record}.items():
-            archive.writestr(each, text)
-    return path
 
 
 @pytest.fixture(scope="module")
