@@ -23,7 +23,7 @@ phase_rows=(
   'driver-check  driver       25-check-driver.sh       1  every-boot'
   'environment   environment  30-build-environment.sh  1  framework cuda_toolkit'
   'notebooks     environment  40-fetch-notebooks.sh    1  framework notebooks'
-  'person        environment  45-give-environment.sh   1  framework notebooks machine usd_per_hour'
+  'person        environment  45-give-environment.sh   1  every-boot'
   'jupyter       environment  50-start-jupyter.sh      3  framework machine jupyter_port'
   'verify        gpu          60-verify-gpu.sh         1  framework machine instance_type gpus'
   'jupyter-check gpu          70-check-jupyter.sh      2  framework machine jupyter_port'

@@ -121,11 +121,27 @@ def test_pip_in_shell_and_notebook_outlasts_a_reboot_and_harms_nothing(
     assert "the set-up is complete" in station.sh("bash /opt/gpustation/scripts/run.sh")
     assert station.sh("ls /tmp/hostile-* 2>/dev/null || true") == ""
     station.sh(f"rm {packages}/{{numpy,sitecustomize,verify}}.py")
+    # Who takes the lines out of a shell's file has the last word
+    station.sh(
+        "sudo -u ubuntu sed -i '/^# gpustation: the env/,/^# gpustation: end/d' ~ubuntu/.profile"
+    )
     station.reboot()
     station.await_jupyter()
+    assert station.sh(
+        "grep -c gpustation ~ubuntu/.profile ~ubuntu/.bashrc || true"
+    ).splitlines() == [
+        "/home/ubuntu/.profile:0",
+        "/home/ubuntu/.bashrc:5",
+    ]
     both = "import of_the_shell, of_a_notebook; print(of_the_shell.ANSWER + of_a_notebook.ANSWER)"
     assert station.sh(f"{SSH} 'python3 -c \"{both}\"'") == "84"
     assert in_a_kernel(station, both.replace("print", "answer = str")) == "84"
+    # Broken beyond repair: without the folder a kernel makes it anew, and so does a boot
+    station.sh("sudo -u ubuntu rm -r /home/ubuntu/.local/share/gpustation")
+    assert station.sh(f"{SSH} 'python3 train.py'") == "4.0"
+    assert in_a_kernel(station, "import sys; answer = sys.prefix").startswith(
+        "/home/ubuntu/.local/share/gpustation/mxnet-3."
+    )
 
 
 def in_a_kernel(station: Workstation, code: str) -> str:

@@ -19,7 +19,6 @@ PHASES = (
     "driver",
     "environment",
     "notebooks",
-    "person",
     "jupyter",
     "verify",
     "jupyter-check",

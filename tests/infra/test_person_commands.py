@@ -65,7 +65,12 @@ def run(command: str, folder: Path) -> list[tuple[list[str], str]]:
 
 
 def test_a_shell_by_session_manager_without_an_inbound_rule(calls: Path) -> None:
-    assert run(CLOSED.ssh, calls) == [(["ssm", "start-session", *TARGET], "")]
+    (called,) = run(CLOSED.ssh, calls)
+    assert called[0] == [
+        *["ssm", "start-session", *TARGET],
+        *["--document-name", "AWS-StartInteractiveCommand"],
+        *["--parameters", "command=gpustation-shell"],
+    ]
     assert "Session Manager plugin" in CLOSED.needs
 
 

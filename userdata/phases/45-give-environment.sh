@@ -10,15 +10,25 @@ framework=$(setting framework)
 # Seconds; pip is unpacked, from the fresh disk of an image (estimate).
 home_seconds=120
 
+# The lines in the shells' files are written once: whoever takes them out has the last word.
+shells_of="$state/shells-of" shells_revision=1
+
 give_environment() {
+  local -a shells=()
   # Jupyter could not start either, and a later phase says that
   if ! as_owner "$home" test -x "$env/bin/python"; then
     log "$user cannot enter $env: $owner_said"
     return
   fi
-  as_owner "$home" python3 -I "$scripts/lib/personal_environment.py" "$env" "$framework" \
-    "$opt/scripts/locks/$framework-constraints.txt" --shells ||
+  if [[ ! -e $shells_of || $(<"$shells_of") != "$shells_revision $home" ]]; then
+    shells=(--shells)
+  fi
+  if as_owner "$home" python3 -I "$scripts/lib/personal_environment.py" "$env" "$framework" \
+    "$opt/scripts/locks/$framework-constraints.txt" "${shells[@]}"; then
+    printf '%s\n' "$shells_revision $home" >"$shells_of"
+  else
     warn "$user has no environment of their own, for pip and the shell: $owner_said"
+  fi
 }
 
 # price: what the machine costs by the hour, where the stack knows it.
