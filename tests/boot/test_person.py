@@ -131,14 +131,14 @@ def test_pip_in_shell_and_notebook_outlasts_a_reboot_and_harms_nothing(
         "grep -c gpustation ~ubuntu/.profile ~ubuntu/.bashrc || true"
     ).splitlines() == [
         "/home/ubuntu/.profile:0",
-        "/home/ubuntu/.bashrc:5",
+        "/home/ubuntu/.bashrc:4",
     ]
     both = "import of_the_shell, of_a_notebook; print(of_the_shell.ANSWER + of_a_notebook.ANSWER)"
     assert station.sh(f"{SSH} 'python3 -c \"{both}\"'") == "84"
     assert in_a_kernel(station, both.replace("print", "answer = str")) == "84"
     # Broken beyond repair: without the folder a kernel makes it anew, and so does a boot
     station.sh("sudo -u ubuntu rm -r /home/ubuntu/.local/share/gpustation")
-    assert station.sh(f"{SSH} 'python3 train.py'") == "4.0"
+    assert station.sh(f"{SSH} 'python3 -c \"{COMPUTES}\"'") == "4.0"
     assert in_a_kernel(station, "import sys; answer = sys.prefix").startswith(
         "/home/ubuntu/.local/share/gpustation/mxnet-3."
     )
