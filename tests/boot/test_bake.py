@@ -1,4 +1,7 @@
-"""An image that was built and tested on booted machines, and the machines that start from it."""
+"""An image that was built and tested on booted machines, and the machines that start from it.
+
+Only a disk that was installed, cleaned and started elsewhere shows what is still on it.
+"""
 
 from __future__ import annotations
 

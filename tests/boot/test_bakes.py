@@ -1,4 +1,7 @@
-"""Bakes one after the other: one that fails, one that has nothing to do, one of other scripts."""
+"""Bakes one after the other: one that fails, one that has nothing to do, one of other scripts.
+
+Only real builds meet each other's recipes, disks and images.
+"""
 
 from __future__ import annotations
 

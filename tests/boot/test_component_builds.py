@@ -1,4 +1,7 @@
-"""Images where machines boot: components run as root, the image is the disk, and it is tested."""
+"""Images where machines boot: components run as root, the image is the disk, and it is tested.
+
+Only a machine has the rights, the reboot and the exit status that a component works with.
+"""
 
 from __future__ import annotations
 

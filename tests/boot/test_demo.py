@@ -1,4 +1,7 @@
-"""`make demo` where machines boot: what it shows, and that nothing is left, however it ends."""
+"""`make demo` where machines boot: what it shows, and that nothing is left, however it ends.
+
+Only the command itself shows what a newcomer reads, and what it leaves.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reboots in the driver phase: the one that it asks for, and one that comes in its middle."""
+"""Reboots in the driver phase: the one that it asks for, and one that comes in its middle.
+
+Only a machine that reboots has another kernel, boot id and set of loaded modules after it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A machine that release 0.1.0 set up, at its first boot with the scripts of today."""
+"""A machine that release 0.1.0 set up, at its first boot with the scripts of today.
+
+Only a disk of that release shows what its marks and files mean to today's scripts.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The user data as the template renders it, on a machine with real systemd and cloud-init."""
+"""The user data as the template renders it, on a machine with real systemd and cloud-init.
+
+Only cloud-init and systemd show that it is run, once, as root, and again at each boot.
+"""
 
 from __future__ import annotations
 

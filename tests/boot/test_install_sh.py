@@ -1,4 +1,7 @@
-"""install.sh on a machine that no stack launched: no AWS, no user data, no signals."""
+"""install.sh on a machine that no stack launched: no AWS, no user data, no signals.
+
+Only systemd outlives the terminal that the set-up was started from.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Power cut in every phase: the set-up goes on where it was, and each step has its one signal."""
+"""Power cut in every phase: the set-up goes on where it was, and each step has its one signal.
+
+Only a machine that is killed leaves files half written and units half started.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What cannot succeed: one failure, at the step that failed, and none again at the next boot."""
+"""What cannot succeed: one failure, at the step that failed, and none again at the next boot.
+
+Only systemd counts the tries, and starts or does not start the unit again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Faults on the way: what passes is waited for, what does not is said."""
+"""Faults on the way: what passes is waited for, what does not is said.
+
+Only real apt, uv and curl show how long they wait and what they take for a success.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A package index that fails: what passes is waited for, a wrong file is refused and named."""
+"""A package index that fails: what passes is waited for, a wrong file is refused and named.
+
+Only the real pip and uv meet a real index that breaks off.
+"""
 
 from __future__ import annotations
 

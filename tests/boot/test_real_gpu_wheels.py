@@ -1,4 +1,7 @@
-"""The GPU builds and their CUDA libraries as a real machine gets them; only the GPU is missing."""
+"""The GPU builds and their CUDA libraries as a real machine gets them; only the GPU is missing.
+
+Only the wheels themselves show that the loader finds every library that they need.
+"""
 
 from __future__ import annotations
 

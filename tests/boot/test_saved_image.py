@@ -1,4 +1,7 @@
-"""An image saved from a running machine: what was on its disk is there, what was its own is not."""
+"""An image saved from a running machine: what was on its disk is there, what was its own is not.
+
+Only a disk that ran before has host keys, tokens and marks of another machine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Signals that do not arrive at first: each wait condition still gets exactly one."""
+"""Signals that do not arrive at first: each wait condition still gets exactly one.
+
+Only the agent on a machine tries again over boots.
+"""
 
 from __future__ import annotations
 

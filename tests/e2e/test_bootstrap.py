@@ -1,4 +1,7 @@
-"""``cdk bootstrap`` itself, which the other tests replace by its template (bootstrap.py)."""
+"""``cdk bootstrap`` itself, which the other tests replace by its template (bootstrap.py).
+
+Only here do the versions of CLI and template meet, as on a new account.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``Ci/GpuDeployRole``: its life, and a whole deploy and destroy with nothing but its session."""
+"""``Ci/GpuDeployRole``: its life, and a whole deploy and destroy with nothing but its session.
+
+Only the CLI takes the bootstrap's roles from that session, one after another.
+"""
 
 import subprocess
 import sys

@@ -1,6 +1,8 @@
 """The CDK CLI dies in the middle, a stack stops half-way, a hand was faster: what ends it well.
 
 What a person does is in docs/interrupted-deploys.md, which was written from these.
+
+Only a CLI that dies shows what it leaves, and what the next one makes of that.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The leftovers' checker against the real stacks: what lives, what let go, what stays."""
+"""The leftovers' checker against the real stacks: what lives, what let go, what stays.
+
+Only stacks that lived show that the checker's names and tags are those that a deploy gives.
+"""
 
 from __future__ import annotations
 

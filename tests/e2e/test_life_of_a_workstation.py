@@ -1,4 +1,7 @@
-"""Create, no-op, stop, start, destroy: through app.py and the commands of the outputs."""
+"""Create, no-op, stop, start, destroy: through app.py and the commands of the outputs.
+
+Only here do app.py, the CLI and the printed commands work on one another's results.
+"""
 
 import os
 import subprocess

@@ -1,4 +1,7 @@
-"""`cdk deploy Image/GpuImage`: built, found unchanged, built anew, given up half-way, destroyed."""
+"""`cdk deploy Image/GpuImage`: built, found unchanged, built anew, given up half-way, destroyed.
+
+Only the CLI waits for a build, and is cut off in it; what is built is shown in tests/boot.
+"""
 
 from __future__ import annotations
 

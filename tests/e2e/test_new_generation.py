@@ -1,4 +1,7 @@
-"""A new generation is built and proven beside the old machine, which goes only then."""
+"""A new generation is built and proven beside the old machine, which goes only then.
+
+Only CloudFormation's own order shows that the old machine outlives a new one that fails.
+"""
 
 import pytest
 

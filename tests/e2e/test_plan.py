@@ -1,4 +1,7 @@
-"""``make diff`` and its module say beforehand what the real CDK CLI's deploy would do."""
+"""``make diff`` and its module say beforehand what the real CDK CLI's deploy would do.
+
+Only the CLI's own deploy, made after the plan, can show the plan to be wrong.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is said of a stack that is not there, or in a state in which nothing can be asked."""
+"""What is said of a stack that is not there, or in a state in which nothing can be asked.
+
+Only CloudFormation puts a stack into such a state and then refuses a change set.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The chapter's "Create Image": save the machine, start the next one from it, take it away."""
+"""The chapter's "Create Image": save the machine, start the next one from it, take it away.
+
+Only the account's machines and images show what is left after a fault or a signal.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``cdk synth`` as a newcomer runs it: no credentials, no region, no network."""
+"""``cdk synth`` as a newcomer runs it: no credentials, no region, no network.
+
+Only processes of their own have no network, another hash seed or another locale.
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""The steps of deploy.yml and destroy.yml, as they stand, with a role that may do no more."""
+"""The steps of deploy.yml and destroy.yml, as they stand, with a role that may do no more.
+
+Only the steps themselves show that inputs reach the scripts, and that a session suffices.
+"""
 
 from __future__ import annotations
 

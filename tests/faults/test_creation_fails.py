@@ -1,4 +1,7 @@
-"""The creation of each stack fails at each of its resources in turn: nothing is left."""
+"""The creation of each stack fails at each of its resources in turn: nothing is left.
+
+Only CloudFormation's rollback shows which resource outlives which.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The deletion of a workstation fails at each of its resources in turn: the next one ends it."""
+"""The deletion of a workstation fails at each of its resources in turn: the next one ends it.
+
+Only CloudFormation's deletion shows what it passes over the second time.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Another version of the image fails: the old image and its name stay, and nothing else does."""
+"""Another version of the image fails: the old image and its name stay, and nothing else does.
+
+Only an update that is rolled back shows which image the parameter names then.
+"""
 
 from __future__ import annotations
 

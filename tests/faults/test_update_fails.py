@@ -1,4 +1,7 @@
-"""An update fails at each resource that it changes or makes: all is as it was before."""
+"""An update fails at each resource that it changes or makes: all is as it was before.
+
+Only CloudFormation's rollback shows whether a machine was stopped, or made and lost, on the way.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Every variant of the stacks: created, changed and destroyed, and failing where it can.
 
 The default one is in the files beside this, and with the CDK CLI in tests/e2e.
+
+Each walks CloudFormation's whole way, which a template alone does not show.
 """
 
 from __future__ import annotations

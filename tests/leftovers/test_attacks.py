@@ -1,4 +1,7 @@
-"""Things whose names nearly match or do harm: what is pasted touches nobody else's."""
+"""Things whose names nearly match or do harm: what is pasted touches nobody else's.
+
+Only a shell and the AWS CLI show what a pasted line really does.
+"""
 
 from __future__ import annotations
 

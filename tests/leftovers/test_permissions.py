@@ -1,4 +1,7 @@
-"""A refused call makes the result incomplete, never clean; the documented policy suffices."""
+"""A refused call makes the result incomplete, never clean; the documented policy suffices.
+
+Only IAM's evaluator refuses a call as AWS would.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""One leftover of each kind is found with its cost, and its command removes it and no other."""
+"""One leftover of each kind is found with its cost, and its command removes it and no other.
+
+Only the real thing and the real command show that they fit.
+"""
 
 from __future__ import annotations
 

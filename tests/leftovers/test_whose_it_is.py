@@ -1,4 +1,7 @@
-"""What is another's, what a living stack owns, what it has let go of, and what stays."""
+"""What is another's, what a living stack owns, what it has let go of, and what stays.
+
+Only stacks that live, change and die have AWS's own lists and tags.
+"""
 
 from __future__ import annotations
 
