@@ -30,7 +30,7 @@ STUBS = Path(__file__).parent / "stubs"
 BOOTHOOK = "#cloud-boothook"
 UBUNTU = 1000
 """User and group id of the user ``ubuntu`` in Ubuntu's images."""
-BOOT_SECONDS = 120
+BOOT_SECONDS = 300
 """A boot that takes longer is ended: with stubs everything takes seconds."""
 
 # A process group of its own, but in the session of the embedded AWS: see processes.py.

@@ -17,7 +17,7 @@ units="$root/etc/systemd/system"
 # secrets: every file and folder that must not be in two machines.
 secrets() {
   local path
-  for path in "$root"/etc/gpustation/bootstrap.json* \
+  for path in "$root"/etc/gpustation/{bootstrap.json,network.env}* \
     "$root"/etc/ssh/ssh_host_* \
     "$root"/{root,home/*}/.{ssh,aws,docker,netrc,git-credentials} \
     "$root"/{root,home/*}/.*_history "$root"/{root,home/*}/.{lesshst,viminfo,wget-hsts} \

@@ -40,9 +40,10 @@ place_scripts() {
   mv -T "$opt/scripts.new" "$opt/scripts"
 }
 
+# For root's eyes: the proxy may have a password.
 place_settings() {
   mkdir -p "$state"
-  printf '%s\n' "$1" >"$state/settings.json.new"
+  (umask 077 && printf '%s\n' "$1" >"$state/settings.json.new")
   mv "$state/settings.json.new" "$state/settings.json"
 }
 

@@ -24,7 +24,7 @@ phase_rows=(
   'environment   environment  30-build-environment.sh  1  framework cuda_toolkit'
   'notebooks     environment  40-fetch-notebooks.sh    1  framework notebooks'
   'person        environment  45-give-environment.sh   1  every-boot'
-  'jupyter       environment  50-start-jupyter.sh      3  framework machine jupyter_port'
+  'jupyter       environment  50-start-jupyter.sh      3  framework machine jupyter_port proxy no_proxy package_index'
   'verify        gpu          60-verify-gpu.sh         1  framework machine instance_type gpus'
   'jupyter-check gpu          70-check-jupyter.sh      2  framework machine jupyter_port'
 )
@@ -157,6 +157,7 @@ read_settings() {
     GPUSTATION_USER=$(setting user) GPUSTATION_HOME=$(setting home) left_out=$(setting left_out)
     export GPUSTATION_USER GPUSTATION_HOME
   fi
+  use_network
 }
 
 main() {

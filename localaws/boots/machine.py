@@ -21,8 +21,8 @@ NAMESPACES = (
     *("--propagation", "private"),
 )
 METADATA = "169.254.169.254"
-PATIENCE = 20
-"""Seconds for namespaces and network; both take well under one."""
+PATIENCE = 120
+"""Seconds for namespaces and network; both take well under one, on a busy computer some."""
 INSIDE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -19,7 +19,7 @@ from tests.shared import made_once
 
 INSTALLED = "ami-0123456789abcdef0"
 SETTINGS = {"notebooks": False}
-PATIENCE = 240
+PATIENCE = 600
 
 
 def installed_disk(folders: pytest.TempPathFactory) -> Path:

@@ -17,7 +17,7 @@ from tests.boot.workstation import Workstation
 from tests.localaws.image_stack import OUTPUTS, bash, document, image_stack, living, step
 from tests.localaws.probe_stack import G_QUOTA, UBUNTU, Stack
 
-PATIENCE = 240
+PATIENCE = 600
 BUCKET = "probe-boot"
 LOG = "/aws/imagebuilder/probe"
 BUILD = [

@@ -18,7 +18,7 @@ import pytest
 from localaws.boots import cgroups
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 240
+PATIENCE = 600
 COMPUTED = "no GPU: computed on the CPU"
 
 
@@ -140,7 +140,7 @@ def test_nothing_is_left_after_kill_9_in_the_middle(demo: Demo) -> None:
     demo.await_text("Generation1/DriverReady ")
     os.killpg(demo.process.pid, signal.SIGKILL)
     demo.end()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while (
         left := [each for each in demo.left() if "process" in each]
     ) and time.monotonic() < deadline:

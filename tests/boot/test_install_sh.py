@@ -80,7 +80,7 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     try:
         machines.boot(facts, {}, silent=False)
         made = Standalone(machines)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while made.machine.box.run("systemctl", "is-system-running").stdout.strip() != "running":
             assert time.monotonic() < deadline
             time.sleep(0.2)

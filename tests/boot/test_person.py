@@ -160,6 +160,6 @@ def in_a_kernel(station: Workstation, code: str) -> str:
         json.dumps({"name": "mxnet"}).encode(),
         {"Authorization": f"token {station.token()}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         assert answer.status == 201
     return str(outcome(station, "ubuntu")["answer"])

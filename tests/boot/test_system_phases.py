@@ -68,7 +68,7 @@ class Machine:
         assert self.await_boot() != before
 
     def await_boot(self) -> str:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         box = self._machines.get(NAME).box
         while box.run("systemctl", "is-system-running").stdout.strip() != "running":
             assert time.monotonic() < deadline

@@ -25,7 +25,7 @@ PHASES = (
 )
 SUCCESS = [("driver", "SUCCESS"), ("jupyter", "SUCCESS"), ("jupyter-check", "SUCCESS")]
 """What a good set-up signals, as (unique id, status)."""
-PATIENCE = 240
+PATIENCE = 600
 """Seconds until a set-up has come to its end."""
 
 

@@ -50,6 +50,6 @@ def _write_template(path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=300,
     )
     path.write_text(shown.stdout)

@@ -22,7 +22,7 @@ from tests.synthesis import ROOT, make_app
 
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 STACK = "GpuWorkstation"
-COMMAND_SECONDS = 240
+COMMAND_SECONDS = 600
 SHORT_WAITS = Path(__file__).with_name("short_waits.js")
 
 
@@ -160,7 +160,7 @@ def run_module(aws: LocalAws, module: str, *words: str) -> subprocess.CompletedP
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

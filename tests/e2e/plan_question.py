@@ -40,7 +40,7 @@ class Question:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         print(done.stdout, done.stderr, done.returncode)

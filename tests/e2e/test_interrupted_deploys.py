@@ -22,7 +22,7 @@ FIRST_WAIT = "Generation1DriverReadyF7E6A7B3"
 
 
 def settled(account: Account) -> str:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while account.stack_status().endswith("_IN_PROGRESS"):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -148,7 +148,7 @@ def test_a_question_that_is_cut_off_leaves_nothing(
         assert process.stderr is not None
         answer = process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     account.aws.control.fault("DescribeChangeSet", None)
     assert process.returncode == 128 + number
     assert answer.startswith(f"{number.name}: deleting change set {NAME_PREFIX}")
@@ -176,7 +176,7 @@ def make_diff(aws: LocalAws, arguments: str) -> subprocess.CompletedProcess[str]
         env=Question(aws, ROOT).environment(),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -116,7 +116,7 @@ def test_a_signal_leaves_nothing(
         for each in (signal.SIGINT, number):
             process.send_signal(each)
             time.sleep(0.05)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=300)
     assert process.returncode == 128 + number
     assert re.search(r"ami-\w+ is deregistered again; deleted: snap-", out)
     assert images(aws) == snapshots(aws) == []

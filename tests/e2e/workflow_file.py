@@ -16,7 +16,7 @@ from tests.synthesis import ROOT
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
 _TOKEN = re.compile(r"\s*(?:(?P<text>'[^']*')|(?P<op>\|\||==)|(?P<name>[a-z_]+\.\w+)|(?P<num>\d+))")
-STEP_SECONDS = 240
+STEP_SECONDS = 600
 
 
 class WorkflowError(Exception):

@@ -47,7 +47,7 @@ def test_no_key_of_an_agent_is_offered(tmp_path: Path, command: str) -> None:
         env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SSH_AUTH_SOCK": "/tmp/agent"},
         stdin=subprocess.DEVNULL,
         check=True,
-        timeout=30,
+        timeout=300,
     )
     assert (tmp_path / "socket").read_text() == ""
 
@@ -59,7 +59,7 @@ def run(command: str, folder: Path) -> list[tuple[list[str], str]]:
         env={"PATH": f"{folder}:{os.environ['PATH']}"},
         stdin=subprocess.DEVNULL,
         check=True,
-        timeout=30,
+        timeout=300,
     )
     return [tuple(json.loads(line)) for line in (folder / "calls").read_text().splitlines()]
 

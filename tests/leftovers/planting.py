@@ -109,7 +109,7 @@ class Garden:
 
     def _await_change_set(self, stack: str) -> None:
         cloudformation = self._client("cloudformation")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 300
         while True:
             found = cloudformation.list_change_sets(StackName=stack)["Summaries"]
             if [one for one in found if one["Status"] == "CREATE_COMPLETE"]:

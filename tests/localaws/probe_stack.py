@@ -15,7 +15,7 @@ from localaws import LocalAws
 
 UBUNTU = "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id"
 G_QUOTA = "L-DB2E81BA"
-PATIENCE = 30
+PATIENCE = 600
 
 
 @dataclass

@@ -74,7 +74,7 @@ def send(
 ) -> Answer:
     """A request exactly as given, which no library mends; the Host is the right one by default."""
     address = urlsplit(aws.url)
-    connection = http.client.HTTPConnection("127.0.0.1", address.port or 0, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", address.port or 0, timeout=300)
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     given = {"Host": address.netloc, "Content-Length": str(len(body.encode())), **(headers or {})}
     for name, value in given.items():
@@ -402,7 +402,7 @@ found = {"user": os.getuid()}
 def ask(name, url, data=None, headers={}, method=None):
     request = urllib.request.Request(url, data, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             found[name] = answer.status
     except urllib.error.HTTPError as error:
         found[name] = error.code
@@ -471,9 +471,9 @@ def test_a_forwarded_port_is_for_the_user_who_made_it() -> None:
     forwarder = network.Forwarder(network.listen("127.0.0.1", 0), connect, own=True)
     say = [SAY, str(forwarder.port)]
     try:
-        other = subprocess.run([*AS_NOBODY, *say], capture_output=True, timeout=20)
+        other = subprocess.run([*AS_NOBODY, *say], capture_output=True, timeout=300)
         assert (other.stdout, reached) == (b"", [])
-        own = subprocess.run([sys.executable, "-c", *say], capture_output=True, timeout=20)
+        own = subprocess.run([sys.executable, "-c", *say], capture_output=True, timeout=300)
         assert own.stdout == b"machine"
     finally:
         forwarder.close()

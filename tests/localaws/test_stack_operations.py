@@ -39,7 +39,7 @@ def begin(stack: Stack, call: str, resources: dict[str, Any]) -> None:
 
 def until(stack: Stack, logical_id: str, status: str) -> None:
     """Wait for an event."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 300
     while (logical_id, status) not in [event[:2] for event in stack.events()]:
         assert time.monotonic() < deadline, stack.events()
         time.sleep(0.02)

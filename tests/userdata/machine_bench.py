@@ -72,7 +72,7 @@ class Machine:
             env=self._environment(faults or {}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         self.output = done.stdout + done.stderr
@@ -107,7 +107,7 @@ class Machine:
             env=self._environment({}),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=300,
             check=False,
         )
 

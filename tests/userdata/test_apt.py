@@ -69,7 +69,7 @@ class Apt:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
 

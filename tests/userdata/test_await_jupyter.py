@@ -66,7 +66,7 @@ def wait(folder: Path, port: int, group: str) -> subprocess.CompletedProcess[str
         env={"PATH": f"{folder}:{os.environ['PATH']}", "GPUSTATION_JUPYTER_SECONDS": "0"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
 

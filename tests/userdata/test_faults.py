@@ -23,7 +23,7 @@ def run_again(machine: Machine, faults: dict[str, dict[str, Any]] | None = None)
         env=machine._environment(faults or {}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     machine.output = done.stdout + done.stderr

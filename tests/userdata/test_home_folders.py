@@ -61,7 +61,7 @@ class Disk:
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         self.output = done.stdout + done.stderr

@@ -74,7 +74,7 @@ class Bake:
             env=self.machine._environment({}),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         text = done.stdout + done.stderr

@@ -51,7 +51,7 @@ def wake(folder: Path, after: str = READY, **journals: str) -> tuple[str, str]:
         },
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

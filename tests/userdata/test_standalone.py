@@ -30,20 +30,29 @@ def attach(root: Path, *devices: tuple[str, str], vendor: str = "0x10de") -> Non
 
 
 def ask(
-    root: Path, *words: str, user: str | None = PERSON, tool: str = "standalone.py"
+    root: Path,
+    *words: str,
+    user: str | None = PERSON,
+    tool: str = "standalone.py",
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     people = () if user is None else ("--user", user)
     return subprocess.run(
         [sys.executable, USERDATA / "lib" / tool, *words, *people],
-        env={"PATH": os.environ["PATH"], "GPUSTATION_ROOT": str(root)},
+        env={
+            "PATH": os.environ["PATH"],
+            "GPUSTATION_ROOT": str(root),
+            "HOME": str(root / "root"),
+            **environment,
+        },
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def settings(root: Path, *words: str) -> dict[str, Any]:
-    done = ask(root, "--framework", "mxnet", *words)
+def settings(root: Path, *words: str, **environment: str) -> dict[str, Any]:
+    done = ask(root, "--framework", "mxnet", *words, **environment)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
@@ -77,6 +86,68 @@ def test_options_become_settings(tmp_path: Path) -> None:
     found = settings(tmp_path, "--no-notebooks", "--cuda-toolkit")
     assert (found["notebooks"], found["cuda_toolkit"], found["user"]) == (False, True, PERSON)
     assert found["home"].startswith("/")
+
+
+PROXY, INDEX = "http://me:secret@proxy.example:3128", "https://mirror.example/simple"
+
+
+@pytest.mark.parametrize(
+    ("environment", "words", "found"),
+    [
+        ({}, [], ("", "")),
+        ({}, ["--proxy", PROXY, "--package-index", INDEX], (PROXY, INDEX)),
+        ({"https_proxy": PROXY, "PIP_INDEX_URL": INDEX}, [], (PROXY, INDEX)),
+        ({"HTTP_PROXY": PROXY, "UV_DEFAULT_INDEX": INDEX}, [], (PROXY, INDEX)),
+        ({"https_proxy": PROXY}, ["--proxy", "none", "--package-index", "none"], ("", "")),
+        ({"https_proxy": "http://other:1"}, ["--proxy", PROXY], (PROXY, "")),
+    ],
+)
+def test_proxy_and_index_are_the_callers_unless_named(
+    tmp_path: Path, environment: dict[str, str], words: list[str], found: tuple[str, str]
+) -> None:
+    attach(tmp_path, ("0x030200", T4))
+    told = settings(tmp_path, *words, **environment)
+    assert (told["proxy"], told["package_index"]) == found
+    # Again, as sudo calls it without the environment
+    (tmp_path / "var/lib/gpustation").mkdir(parents=True)
+    (tmp_path / "var/lib/gpustation/settings.json").write_text(json.dumps(told))
+    again = settings(tmp_path)
+    assert (again["proxy"], again["package_index"]) == found
+
+
+def test_the_index_of_pips_own_file_is_taken(tmp_path: Path) -> None:
+    attach(tmp_path, ("0x030200", T4))
+    (tmp_path / "etc").mkdir()
+    for text, found in (
+        (f"[global]\nindex-url = {INDEX}\n", INDEX),
+        ("[global]\ntimeout = 60\n", ""),
+        ("no section\n", ""),
+        ("[global]\nindex-url = %(x)s://\n", None),
+    ):
+        (tmp_path / "etc/pip.conf").write_text(text)
+        if found is None:
+            refused = ask(tmp_path, "--framework", "mxnet")
+            assert (refused.returncode, "--package-index: must be" in refused.stderr) == (2, True)
+        else:
+            assert settings(tmp_path)["package_index"] == found
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("proxy.example:3128", "socks5://proxy.example:1", "http://", "ftp://x", "http://a b"),
+        *('http://a"b', "http://a'b", "http://a\\b", "http://a\nB=c", "file:///etc/passwd"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--proxy", "--package-index"])
+def test_an_address_that_cannot_be_is_refused_and_not_shown(
+    tmp_path: Path, option: str, value: str
+) -> None:
+    attach(tmp_path, ("0x030200", T4))
+    refused = ask(tmp_path, "--framework", "mxnet", option, value)
+    assert refused.returncode == 2
+    assert f"argument {option}: must be http" in refused.stderr
+    assert refused.stderr.splitlines()[-1].count(value) == ("http://".count(value))
 
 
 @pytest.mark.parametrize("vendor", ["0x1002", None])

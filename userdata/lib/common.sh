@@ -223,6 +223,22 @@ setting() {
   die "the settings parameter has no $1; deploy again with the version that wrote these scripts"
 }
 
+# use_network: lets what downloads go where the settings say, if anywhere: apt, pip, uv, git and curl
+# all know these variables. The machine itself and the metadata service are asked directly.
+use_network() {
+  local proxy direct index
+  proxy=$(setting proxy) index=$(setting package_index)
+  direct="localhost,127.0.0.1,::1,169.254.169.254,fd00:ec2::254"
+  [[ -z $(setting no_proxy) ]] || direct+=",$(setting no_proxy)"
+  if [[ -n $proxy ]]; then
+    export http_proxy=$proxy https_proxy=$proxy no_proxy=$direct
+    export HTTP_PROXY=$proxy HTTPS_PROXY=$proxy NO_PROXY=$direct
+  fi
+  if [[ -n $index ]]; then
+    export PIP_INDEX_URL=$index UV_DEFAULT_INDEX=$index
+  fi
+}
+
 # compute_device: gpu; cpu on a machine of the embedded AWS that was told so.
 compute_device() {
   local device

@@ -23,6 +23,9 @@ DEFAULTS: dict[str, object] = {
     "jupyter_port": 8888,
     "role_credentials_for_users": False,
     "usd_per_hour": "",
+    "proxy": "",
+    "no_proxy": "",
+    "package_index": "",
     "instance_type": "",
 }
 

@@ -4,16 +4,20 @@ They are what install.sh was told, and what the machine itself shows of its GPUs
 """
 
 import argparse
+import configparser
 import json
 import os
 import platform
 import pwd
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = os.environ.get("GPUSTATION_ROOT", "")
 PCI = Path(ROOT + "/sys/bus/pci/devices")
 BOOTSTRAP = Path(ROOT + "/etc/gpustation/bootstrap.json")
+SETTINGS = Path(ROOT + "/var/lib/gpustation/settings.json")
 NO_GPU = Path(ROOT + "/etc/gpustation/no-gpu")
 #: The branch that the library's catalog names (gpu_catalog.DRIVER_BRANCH).
 DRIVER_BRANCH = "580-server"
@@ -36,6 +40,59 @@ def port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1024 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1024 to 65535")
     return int(text)
+
+
+def address(kinds: tuple[str, ...]) -> Callable[[str], str]:
+    """Return what reads an address of one of these schemes, or ``none``.
+
+    What it refuses it does not repeat: a password may be in it.
+    """
+
+    def read(text: str) -> str:
+        if text == "none":
+            return ""
+        # No blank, quote or backslash: it goes into files of systemd's and pip's
+        if not re.fullmatch(rf"({'|'.join(kinds)})://[^\s\"'\\/]+(/[^\s\"'\\]*)?", text):
+            raise argparse.ArgumentTypeError(
+                f"must be {kinds[0]}://HOST:PORT or none, without blanks and quotes (one of the "
+                f"schemes {', '.join(kinds)})"
+            )
+        return text
+
+    return read
+
+
+proxy = address(("http", "https"))
+index = address(("https", "http"))
+
+
+def of_caller(setting: str, *names: str) -> str:
+    """Return what the environment of install.sh's caller says, else what the run before was told.
+
+    So a second ``sudo install.sh`` without ``-E`` forgets nothing.
+    """
+    for name in names:
+        if os.environ.get(name):
+            return os.environ[name]
+    try:
+        before = json.loads(SETTINGS.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(before.get(setting) or "")
+
+
+def index_of_pip() -> str:
+    """Return the package index of pip's own files; empty if they name none."""
+    home = Path(os.environ.get("HOME") or "/root")
+    files = [home / ".config/pip/pip.conf", home / ".pip/pip.conf", Path(ROOT + "/etc/pip.conf")]
+    for path in files:
+        found = configparser.RawConfigParser(strict=False)
+        try:
+            found.read(path, encoding="utf-8")
+            return found["global"]["index-url"]
+        except (configparser.Error, KeyError, OSError, UnicodeDecodeError):
+            continue
+    return ""
 
 
 def options(words: list[str]) -> argparse.Namespace:
@@ -73,6 +130,25 @@ def options(words: list[str]) -> argparse.Namespace:
         default=8888,
         metavar="PORT",
         help="where Jupyter listens on 127.0.0.1 (default: 8888)",
+    )
+    parser.add_argument(
+        "--proxy",
+        type=proxy,
+        default=of_caller("proxy", "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
+        or "none",
+        metavar="URL",
+        help="what apt, pip, uv, git and Jupyter go through, or none (default: https_proxy or "
+        "http_proxy of the environment, which sudo passes on with -E)",
+    )
+    parser.add_argument(
+        "--package-index",
+        type=index,
+        default=of_caller("package_index", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
+        or index_of_pip()
+        or "none",
+        metavar="URL",
+        help="where Python's packages come from, each checked by its hash, or none (default: "
+        "PIP_INDEX_URL of the environment, else pip's configuration)",
     )
     parser.add_argument(
         "--for-image",
@@ -158,6 +234,9 @@ def main() -> None:
         "notebooks": told.notebooks,
         "cuda_toolkit": told.cuda_toolkit,
         "jupyter_port": told.jupyter_port,
+        "proxy": told.proxy,
+        "no_proxy": of_caller("no_proxy", "no_proxy", "NO_PROXY"),
+        "package_index": told.package_index,
         "user": account.pw_name,
         "home": account.pw_dir,
         "for_image": told.for_image,

@@ -11,7 +11,9 @@ framework=$(setting framework)
 home_seconds=120
 
 # The lines in the shells' files are written once: whoever takes them out has the last word.
-shells_of="$state/shells-of" shells_revision=1
+shells_of="$state/shells-of"
+# With their revision
+written_for="1 $home"
 
 give_environment() {
   local -a shells=()
@@ -20,12 +22,12 @@ give_environment() {
     log "$user cannot enter $env: $owner_said"
     return
   fi
-  if [[ ! -e $shells_of || $(<"$shells_of") != "$shells_revision $home" ]]; then
+  if [[ ! -e $shells_of || $(<"$shells_of") != "$written_for" ]]; then
     shells=(--shells)
   fi
   if as_owner "$home" python3 -I "$scripts/lib/personal_environment.py" "$env" "$framework" \
     "$opt/scripts/locks/$framework-constraints.txt" "${shells[@]}"; then
-    printf '%s\n' "$shells_revision $home" >"$shells_of"
+    printf '%s\n' "$written_for" >"$shells_of"
   else
     warn "$user has no environment of their own, for pip and the shell: $owner_said"
   fi

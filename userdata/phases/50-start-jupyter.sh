@@ -46,14 +46,29 @@ EOF
 install_unit() {
   mkdir -p "$root/etc/systemd/system" "$root/usr/local/bin"
   local blanks=(-e "s|@OPT@|$opt|g" -e "s|@HOME@|$home|g" -e "s|@USER@|$user|g"
-    -e "s|@FRAMEWORK@|$framework|g" -e "s|@PORT@|$(setting jupyter_port)|g" -e "s|@STATE@|$state|g")
+    -e "s|@FRAMEWORK@|$framework|g" -e "s|@PORT@|$(setting jupyter_port)|g" -e "s|@STATE@|$state|g"
+    -e "s|@ROOT@|$root|g")
   sed "${blanks[@]}" "$scripts/lib/$unit" >"$root/etc/systemd/system/$unit"
   sed "${blanks[@]}" "$scripts/lib/gpustation-jupyter-url" \
     >"$root/usr/local/bin/gpustation-jupyter-url"
   chmod 0755 "$root/usr/local/bin/gpustation-jupyter-url"
 }
 
+# What a notebook downloads takes the same way. systemd reads the file as root.
+place_network() {
+  local name file="$root/etc/gpustation/network.env"
+  mkdir -p "${file%/*}"
+  (
+    umask 077
+    for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL; do
+      [[ -z ${!name:-} ]] || printf '%s=%s\n' "$name" "${!name}"
+    done >"$file.new"
+  )
+  mv "$file.new" "$file"
+}
+
 place_token
+place_network
 install_kernel
 install_unit
 # Enabling makes systemd read its units anew, too.
