@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
+import functools
 import os
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,3 +38,18 @@ def made_once(folders: pytest.TempPathFactory, name: str, make: Callable[[Path],
             make(draft)
             draft.rename(path)
     return path
+
+
+@functools.cache
+def aws_cli() -> str:
+    """A folder for PATH with the AWS CLI of the tests' own environment.
+
+    pip writes the interpreter's path into the first line of the CLI's script, which no system runs
+    where there is a blank in it.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="aws-cli-")
+    atexit.register(folder.cleanup)
+    script = Path(folder.name, "aws")
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m awscli "$@"\n')
+    script.chmod(0o755)
+    return folder.name

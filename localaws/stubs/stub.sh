@@ -291,6 +291,8 @@ EOF
 }
 
 note() {
+  # What is asked at every boot, or made in a home, changes nothing of the machine
+  [[ "$name $*" != "python "*@(purelib|-m venv)* ]] || return 0
   [[ -d ${packages%/*} ]] || mkdir -p "$root/var/log" "${packages%/*}"
   # A home's owner may not write there
   { printf '%s\n' "$name $*" >>"$root/var/log/stub-calls.log"; } 2>/dev/null || true

@@ -55,7 +55,7 @@ class Cdk:
         own_pace: bool = False,
     ) -> None:
         self.aws = aws
-        self._pace = {} if own_pace else {"NODE_OPTIONS": f"--require={SHORT_WAITS}"}
+        self._pace = {} if own_pace else {"NODE_OPTIONS": f'--require="{SHORT_WAITS}"'}
         self._folder = folder
         self._session = session or {}
         self._count = 0

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from gpustation.save_image import find_workstation, save
 from localaws import LocalAws
 from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack, run_module
 from tests.e2e.conftest import G_QUOTA
+from tests.shared import aws_cli
 from tests.synthesis import make_app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ def run(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
 
 def paste(aws: LocalAws, *commands: str) -> None:
     """All of them into one shell, which ends at the first that fails."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{aws_cli()}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-ec", "\n".join(commands)],
         env=aws.environment | {"PATH": path},

@@ -5,7 +5,6 @@ Only here do app.py, the CLI and the printed commands work on one another's resu
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,13 @@ import pytest
 from localaws import LocalAws
 from tests.e2e.cdk_cli import Account, Cdk, assert_nothing_left
 from tests.e2e.conftest import G_QUOTA
+from tests.shared import aws_cli
 
 
 def paste(command: str, aws: LocalAws) -> subprocess.CompletedProcess[str]:
     """Runs a command as pasted into a fresh shell with credentials."""
     environment = aws.environment
-    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    path = f"{aws_cli()}{os.pathsep}{environment['PATH']}"
     return subprocess.run(
         ["bash", "-c", command],
         env=environment | {"PATH": path},

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import boto3
 import pytest
@@ -16,6 +14,7 @@ from planting import Garden
 from gpustation.leftovers import Result, find_leftovers
 from localaws import LocalAws
 from tests.localaws.probe_stack import G_QUOTA
+from tests.shared import aws_cli
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +59,7 @@ def paste(server: LocalAws) -> Callable[[str], None]:
     """Runs a command as pasted into a fresh shell with credentials."""
 
     def run(command: str) -> None:
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        path = f"{aws_cli()}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-ec", command],
             env=server.environment | {"PATH": path},

@@ -94,6 +94,7 @@ def disk() -> Iterator[Disk]:
     try:
         yield made
     finally:
+        subprocess.run(["chmod", "-R", "u+rwX", root], check=False)  # some were closed on purpose
         shutil.rmtree(root)
 
 
@@ -255,9 +256,8 @@ def test_odd_files_are_a_warning_and_no_failure(disk: Disk, name: str) -> None:
     subprocess.run(["sh", "-c", ODD[name]], cwd=disk.home, check=True)
     for path in disk.home.rglob("*"):
         disk.give(str(path.relative_to(disk.root)))
-    begun = time.monotonic()
     assert disk.run("phases/05-authorize-key.sh", public_key=KEY) == 0, disk.output
-    assert time.monotonic() - begun < 15, "it waited for somebody"
+    assert "nothing came of it within" not in disk.output, "it waited for somebody"
     (line,) = disk.warning.splitlines()
     assert line.startswith("authorized_keys of ubuntu is not up to date: ")
     assert "Traceback" not in disk.output
@@ -300,12 +300,12 @@ def test_what_runs_in_a_home_has_no_rights_and_an_end(disk: Disk) -> None:
         'echo "$owner_said"\n'
         'as_owner "$home" sleep 60 || echo "$owner_said"\n'
         # A process that outlives its parent holds nothing that root waits for
-        'as_owner "$home" sh -c "sleep 5 & echo left"; echo "$owner_said"\n'
+        'as_owner "$home" sh -c "sleep 30 & echo left"; echo "$owner_said"\n'
         'as_owner "$home" printf "a\\033[2Jb\\nc\\342\\200\\256"; echo "$owner_said"\n'
     )
     begun = time.monotonic()
     assert disk.run("probe.sh") == 0, disk.output
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30, "it waited for the sleeper"
     rights, slow, left, odd = disk.output.splitlines()
     assert rights.split()[:10] == [
         *(str(PERSON), str(PERSON)),
