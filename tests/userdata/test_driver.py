@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import stat
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +55,13 @@ def reason(machine: Machine) -> str:
 
 def test_module_that_no_longer_fits_the_driver_is_replaced_by_one_reboot(machine: Machine) -> None:
     machine.environment.update(LOCALAWS_KERNEL=STALE, GPUSTATION_RETRY_SECONDS="60")
-    began = time.monotonic()
     machine.boot()
+    assert "trying again" not in machine.output, "what apt cannot install is not tried again"
     assert "systemctl reboot" in machine.calls("systemctl")
     assert f"{MODULES}-aws" in installed(machine)
     assert machine.cloud.signals == []
     machine.boot()
     assert [step for step, _ in machine.cloud.signals] == list(STEPS)
-    assert time.monotonic() - began < 60, "what apt cannot install is not tried again"
 
 
 def test_fails_at_once_when_the_newest_kernels_module_does_not_fit_either(machine: Machine) -> None:
