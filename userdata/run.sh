@@ -17,7 +17,7 @@ phase_rows=(
   'warm          driver       04-warm-files.sh         1  every-boot'
   'access        driver       05-authorize-key.sh      1  every-boot'
   'identity      driver       07-keep-identity.sh      1  every-boot'
-  'system        driver       10-prepare-system.sh     2  framework'
+  'system        driver       10-prepare-system.sh     3  framework'
   'metadata      driver       12-limit-metadata.sh     1  every-boot'
   'driver        driver       20-install-driver.sh     1  machine driver_kind driver_branch fabric_manager'
   'driver-check  driver       25-check-driver.sh       1  every-boot'

@@ -342,3 +342,22 @@ def test_nothing_else_in_userdata_touches_a_home() -> None:
     assert found == []
     assert HOME.search('chown x "$home/y"') and CHANGES.search('chown x "$home/y"')
     assert CHANGES.search('echo x >"$home/y"')
+
+
+def test_another_frameworks_notebooks_make_room_and_keep_what_is_in_them(disk: Disk) -> None:
+    """``install.sh --framework pytorch`` after ``mxnet``."""
+    assert disk.run("phases/40-fetch-notebooks.sh", framework="mxnet") == 0, disk.output
+    book = disk.home / "d2l/chapter_preliminaries"
+    for path in (disk.home / "gpu-starter.ipynb", book / "ndarray.ipynb"):
+        assert '"name": "mxnet"' in path.read_text()
+    (book / "mine.txt").write_text("work")
+    assert disk.run("phases/40-fetch-notebooks.sh", framework="pytorch") == 0, disk.output
+    for path in (disk.home / "gpu-starter.ipynb", book / "ndarray.ipynb"):
+        assert '"name": "pytorch"' in path.read_text()
+    assert (disk.home / "d2l-mxnet/chapter_preliminaries/mine.txt").read_text() == "work"
+    assert '"name": "mxnet"' in (disk.home / "gpu-starter-mxnet.ipynb").read_text()
+    # Back again: nothing is lost, and what has no room stays where it is
+    assert disk.run("phases/40-fetch-notebooks.sh", framework="mxnet") == 0, disk.output
+    assert '"name": "mxnet"' in (disk.home / "gpu-starter.ipynb").read_text()
+    assert (disk.home / "gpu-starter-pytorch.ipynb").exists()
+    assert (disk.home / "d2l-mxnet/chapter_preliminaries/mine.txt").read_text() == "work"

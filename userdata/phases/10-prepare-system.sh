@@ -7,11 +7,13 @@
 mkdir -p "$root/etc/apt/apt.conf.d"
 cat >"$root/etc/apt/apt.conf.d/52gpustation" <<'EOF'
 // A new kernel without its NVIDIA module, or a new driver library under a loaded older module,
-// leaves the machine without a GPU.
+// leaves the machine without a GPU. Python's regular expressions, from a name's beginning: what
+// is neither kernel nor driver goes on to get its security updates.
 Unattended-Upgrade::Package-Blacklist {
-  "linux-";
-  "libnvidia-";
-  "nvidia-";
+  "linux-(?!base|doc|firmware|libc-dev|source|tools)";
+  "libnvidia-(?!container)";
+  "nvidia-(?!container|cuda|docker|prime|profiler|settings|texture-tools|visual-profiler)";
+  "xserver-xorg-video-nvidia";
 };
 EOF
 

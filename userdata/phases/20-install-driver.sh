@@ -161,12 +161,14 @@ install_fabric_manager() {
   run systemctl enable --now nvidia-fabricmanager.service
 }
 
+# What only has NVIDIA in its name goes on to get its security updates.
 hold_packages() {
-  local held
+  local held others='(container|docker|cuda|settings|prime|texture-tools|profiler|visual-profiler)'
   # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
   held=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' \
     'linux-image-*' 'linux-headers-*' 'linux-modules-*' "linux-$flavor*" \
-    '*nvidia*' 2>/dev/null | awk '$1 == "installed" { print $2 }') || true
+    '*nvidia*' 2>/dev/null |
+    awk -v others="^(lib)?nvidia-$others" '$1 == "installed" && $2 !~ others { print $2 }') || true
   if [[ -n $held ]]; then
     # shellcheck disable=SC2086  # one name per line
     retry apt-mark hold $held

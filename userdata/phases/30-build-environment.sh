@@ -35,7 +35,14 @@ install_python() {
 # kernel could lose. PyTorch's wheels know the way to theirs.
 register_libraries() {
   local conf="$root/etc/ld.so.conf.d/gpustation.conf"
-  [[ $framework == mxnet ]] || return 0
+  if [[ $framework != mxnet ]]; then
+    # Of MXNet, which was here before; its libraries are gone
+    if [[ -e $conf ]]; then
+      rm -f "$conf"
+      run ldconfig
+    fi
+    return
+  fi
   mkdir -p "${conf%/*}"
   # None with the build for the CPU
   compgen -G "$env/lib/python3.*/site-packages/nvidia/*/lib" >"$conf" || true

@@ -1,7 +1,8 @@
 # Puts the notebooks into the home folder: a starter of our own, and those of Dive into Deep
 # Learning for the framework, made from the book's sources at a pinned commit.
 #
-# Nothing that is there already is touched: it belongs to the person by then.
+# Nothing that is there already is changed: it belongs to the person by then. What is there for the
+# other framework makes room, under that one's name.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/home.sh"
@@ -16,6 +17,18 @@ framework=$(setting framework)
 unless_there() {
   # shellcheck disable=SC2016  # for the owner's shell
   as_owner "$home" sh -c '[ -e "$1" ] || [ -L "$1" ] || eval "$2"' sh "$1" "$2"
+}
+
+# set_aside NAME OTHER: a notebook, or a folder of them, for the other framework is renamed.
+set_aside() {
+  local kept="${1%.ipynb}-$2"
+  [[ $1 != *.ipynb ]] || kept+=.ipynb
+  # shellcheck disable=SC2016  # for the owner's shell
+  if as_owner "$home" sh -c '
+    [ ! -e "$3" ] && [ ! -L "$3" ] && grep -rqs "\"name\": \"$2\"" "$1" && mv "$1" "$3"' \
+    sh "$1" "$2" "$kept"; then
+    log "$1 was for $2; it is $kept now"
+  fi
 }
 
 place_starter() {
@@ -53,6 +66,10 @@ place_book() {
   rm -rf "$work" "$made"
 }
 
+other=mxnet
+[[ $framework != mxnet ]] || other=pytorch
+set_aside gpu-starter.ipynb "$other"
+set_aside d2l "$other"
 place_starter
 if [[ $(setting notebooks) == true ]]; then
   place_book
