@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cloud_bench import Cloud, running_cloud
-from machine_bench import SETTINGS, USERDATA, Machine
+from machine_bench import SETTINGS, STUBS, USERDATA, Machine
 
 from localaws.machines import give_home
 
@@ -296,3 +296,33 @@ def test_digests_of_an_image_are_those_of_a_stack(bake: Bake) -> None:
         check=True,
     )
     assert asked.stdout.split() == [marks[name].strip() for name in ("system", "notebooks")]
+
+
+def test_what_downloads_goes_where_install_sh_was_told(bake: Bake, tmp_path: Path) -> None:
+    proxy, index = "http://me:secret@proxy.example:3128", "https://mirror.example/simple"
+    spies = tmp_path / "spies"
+    spies.mkdir()
+    for name in ("apt-get", "git"):
+        spy = spies / name
+        spy.write_text(f'#!/bin/sh\nenv >>"{tmp_path}/{name}"\nexec "{STUBS}/{name}" "$@"\n')
+        spy.chmod(0o755)
+    bake.machine.environment["PATH"] = f"{spies}:{STUBS}:{os.environ['PATH']}"
+    told = bake.install("--proxy", proxy, "--package-index", index)
+    assert "secret" not in told
+    for name in ("apt-get", "git"):
+        seen = set((tmp_path / name).read_text().splitlines())
+        assert {f"https_proxy={proxy}", f"HTTP_PROXY={proxy}", f"PIP_INDEX_URL={index}"} <= seen
+        assert f"UV_DEFAULT_INDEX={index}" in seen
+        direct = next(line for line in seen if line.startswith("NO_PROXY="))
+        assert {"localhost", "127.0.0.1", "169.254.169.254"} <= set(direct[9:].split(","))
+    own = bake.root / "etc/gpustation/network.env"
+    assert own.stat().st_mode & 0o777 == 0o600
+    assert f"https_proxy={proxy}\n" in own.read_text()
+    unit = bake.machine.read("etc/systemd/system/gpustation-jupyter.service")
+    assert f"EnvironmentFile=-{own}\n" in unit
+    # Nothing of it is in an image
+    bake.image("clean")
+    assert not own.exists()
+    # Taken back, at the next run
+    bake.install("--proxy", "none", "--package-index", "none")
+    assert own.read_text() == ""
