@@ -1,19 +1,32 @@
 """The user data as the template renders it, on a machine with real systemd and cloud-init.
 
-Only cloud-init and systemd show that it is run, once, as root, and again at each boot.
+Only cloud-init and systemd show that it is run, once, as root, and again at each boot. The same
+machine shows a new person's first minutes on it: login, shell, notebook, pip, reboot. Only a
+machine that booted has sshd with its PAM, Session Manager's kind of user, the sandbox in which
+Jupyter's kernels run, and a Python of the system's beside the environment's.
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import re
+import urllib.request
+from pathlib import Path
 
 import pytest
 
 from localaws import LocalAws
+from tests.boot.test_other_users import outcome, put
 from tests.boot.workstation import PHASES, SUCCESS, Workstation
 from tests.e2e.cdk_cli import Cdk, Run
+from tests.userdata.wheels import wheel
 
 pytestmark = pytest.mark.tier("test")
+
+LAYER = "/home/ubuntu/.local/share/gpustation/env"
+SSH = "ssh -q -o StrictHostKeyChecking=no -i /root/key ubuntu@localhost"
+COMPUTES = "import mxnet; print(mxnet.nd.ones((2, 2)).sum().asscalar())"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +38,15 @@ def deployed(cloud: LocalAws, cdk: Cdk) -> Run:
 
 @pytest.fixture(scope="module")
 def station(cloud: LocalAws, deployed: Run) -> Workstation:
-    return Workstation(cloud, deployed.outputs["InstanceId"])
+    """The machine, with a key with which its owner can log in from itself."""
+    made = Workstation(cloud, deployed.outputs["InstanceId"])
+    made.sh(
+        "ssh-keygen -q -t ed25519 -N '' -f /root/key; "
+        "sudo -u ubuntu mkdir -p -m 700 /home/ubuntu/.ssh; "
+        "sudo -u ubuntu tee -a /home/ubuntu/.ssh/authorized_keys </root/key.pub >/dev/null; "
+        "systemctl start ssh"
+    )
+    return made
 
 
 def test_ready_says_what_computed_and_on_what(deployed: Run) -> None:
@@ -95,10 +116,9 @@ def test_second_run_by_hand_changes_nothing(station: Workstation) -> None:
 
 
 def test_reboot_changes_nothing_and_jupyter_is_back(station: Workstation) -> None:
-    token, before = station.token(), station.boot_id()
-    station.aws.client("ec2").reboot_instances(InstanceIds=[station.box])
-    station.await_boot_after(before)
-    assert [station.starts(phase) for phase in PHASES[1:]] == [1] * len(PHASES[1:])
+    token, started = station.token(), [station.starts(phase) for phase in PHASES[1:]]
+    station.reboot()
+    assert [station.starts(phase) for phase in PHASES[1:]] == started
     assert station.signals() == SUCCESS
     assert station.token() == token
     assert station.sh(_UNTIL_UP) == "up"
@@ -115,6 +135,123 @@ def test_stop_and_start_keep_the_disk(station: Workstation) -> None:
     assert station.sh("cat /home/ubuntu/work.txt") == "work"
     assert station.signals() == SUCCESS
     assert station.sh(_UNTIL_UP) == "up"
+
+
+def put_wheel(station: Workstation, folder: Path, name: str) -> str:
+    """A package of our own on the machine; returns its path there."""
+    made = wheel(folder, name, "1.0", **{name: "ANSWER = 42\n"})
+    data = base64.b64encode(made.read_bytes()).decode()
+    station.sh(f"base64 -d <<<{data} >/home/ubuntu/{made.name}")
+    return f"/home/ubuntu/{made.name}"
+
+
+def test_a_login_says_what_there_is_and_what_it_costs(station: Workstation) -> None:
+    shown = station.sh(f"echo exit | {SSH} -tt 2>&1")
+    for words in (
+        "gpustation: MXNet 1.9.1",
+        ", g4dn.xlarge, 0.526 USD per hour (on-demand, us-east-1)",
+        "pip install NAME adds packages that outlast a reboot",
+        "gpustation-jupyter-url",
+        "~/gpu-starter.ipynb",
+        "sudo poweroff",
+    ):
+        assert words in shown
+    assert "~/d2l" not in shown, "without notebooks there are none to name"
+    # Each command that it names is there for the person
+    station.sh(f"{SSH} 'command -v python3 pip gpustation-jupyter-url; test -e gpu-starter.ipynb'")
+    assert "http://localhost:8889/?token=" in station.sh(f"{SSH} gpustation-jupyter-url")
+    station.sh(f"{SSH} 'sudo -n true; command -v poweroff || sudo which poweroff'")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"{SSH} 'python3 train.py'",
+        f"{SSH} \"bash -lc 'python3 train.py'\"",
+        f"{SSH} 'nohup python3 train.py 2>/dev/null'",
+        "sudo -iu ubuntu python3 train.py",
+    ],
+    ids=["ssh", "login", "nohup", "sudo"],
+)
+def test_the_framework_computes_in_each_shell(station: Workstation, command: str) -> None:
+    station.sh(f"echo '{COMPUTES}' >/home/ubuntu/train.py")
+    assert station.sh(command).splitlines()[-1] == "4.0"
+
+
+def test_session_managers_user_gets_the_owners_shell(station: Workstation) -> None:
+    station.sh(
+        "useradd --create-home ssm-user; "
+        "echo 'ssm-user ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/ssm-agent-users"
+    )
+    script = "echo 'whoami; command -v python3; exit' | sudo -u ssm-user gpustation-shell"
+    assert station.sh(script).splitlines()[-2:] == ["ubuntu", f"{LAYER}/bin/python3"]
+    assert "gpustation: MXNet" in station.sh(script)
+
+
+def test_roots_python_is_the_systems(station: Workstation) -> None:
+    assert station.sh("sudo -i bash -c 'command -v python3'") == "/usr/bin/python3"
+    assert station.sh(f"{SSH} 'sudo bash -c \"command -v python3\"'") == "/usr/bin/python3"
+    assert station.sh("grep -rl gpustation /etc/profile.d /etc/environment || true") == ""
+    assert station.sh("ls /usr/local/bin | grep -E '^(python|pip)' || true") == ""
+
+
+def test_pip_in_shell_and_notebook_outlasts_a_reboot_and_harms_nothing(
+    station: Workstation, tmp_path: Path
+) -> None:
+    one, two = (put_wheel(station, tmp_path, name) for name in ("of_the_shell", "of_a_notebook"))
+    station.sh(f"{SSH} pip install -q --no-index {one}")
+    in_a_kernel(station, f"get_ipython().run_line_magic('pip', 'install -q --no-index {two}')")
+    # What a person breaks for themselves breaks nothing of the machine's
+    packages = station.sh(f"echo {LAYER}/lib/python3*/site-packages")
+    for name in ("numpy", "sitecustomize", "verify"):
+        hostile = f"open('/tmp/hostile-{name}', 'w'); raise SystemExit('hostile')"
+        station.sh(f'sudo -u ubuntu tee {packages}/{name}.py <<<"{hostile}" >/dev/null')
+    station.sh("rm -f /var/lib/gpustation/done/verify")
+    assert "the set-up is complete" in station.sh("bash /opt/gpustation/scripts/run.sh")
+    assert station.sh("ls /tmp/hostile-* 2>/dev/null || true") == ""
+    station.sh(f"rm {packages}/{{numpy,sitecustomize,verify}}.py")
+    # Who takes the lines out of a shell's file has the last word
+    station.sh(
+        "sudo -u ubuntu sed -i '/^# gpustation: the env/,/^# gpustation: end/d' ~ubuntu/.profile"
+    )
+    station.reboot()
+    station.await_jupyter()
+    assert station.sh(
+        "grep -c gpustation ~ubuntu/.profile ~ubuntu/.bashrc || true"
+    ).splitlines() == [
+        "/home/ubuntu/.profile:0",
+        "/home/ubuntu/.bashrc:4",
+    ]
+    both = "import of_the_shell, of_a_notebook; print(of_the_shell.ANSWER + of_a_notebook.ANSWER)"
+    assert station.sh(f"{SSH} 'python3 -c \"{both}\"'") == "84"
+    assert in_a_kernel(station, both.replace("print", "answer = str")) == "84"
+    # Broken beyond repair: without the folder a kernel makes it anew, and so does a boot
+    station.sh("sudo -u ubuntu rm -r /home/ubuntu/.local/share/gpustation")
+    assert station.sh(f"{SSH} 'python3 -c \"{COMPUTES}\"'") == "4.0"
+    assert in_a_kernel(station, "import sys; answer = sys.prefix").startswith(
+        "/home/ubuntu/.local/share/gpustation/mxnet-3."
+    )
+
+
+def in_a_kernel(station: Workstation, code: str) -> str:
+    """Run code in a kernel of Jupyter's; returns what it calls `answer`."""
+    path = "/home/ubuntu/attack.json"
+    station.sh(f"rm -f {path}")
+    program = (
+        f"answer = ''\n{code}\nimport json, os\n"
+        f"with open('{path}.new', 'w') as file: json.dump({{'answer': answer}}, file)\n"
+        f"os.replace('{path}.new', '{path}')\n"
+    )
+    put(station, "/home/ubuntu/.ipython/profile_default/startup/00.py", program, "ubuntu")
+    port = station.aws.control.forward(station.box, 8888)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/api/kernels",
+        json.dumps({"name": "mxnet"}).encode(),
+        {"Authorization": f"token {station.token()}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=300) as answer:
+        assert answer.status == 201
+    return str(outcome(station, "ubuntu")["answer"])
 
 
 _UNTIL_UP = (

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from gpustation.leftovers.ours import Names
 from localaws import LocalAws
 from tests.e2e.cdk_cli import Account, Cdk, delete_stack, run_module
@@ -64,6 +66,7 @@ def test_a_wrong_name_selects_nobodys_stack(tmp_path: Path) -> None:
     assert not list((tmp_path / "home" / "out").glob("*.template.json"))
 
 
+@pytest.mark.tier("all")
 def test_a_name_of_the_persons_own_configuration_is_read(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -177,6 +177,7 @@ def test_again_it_changes_nothing_and_a_lost_part_comes_back(base: Path) -> None
     assert target.name in str(python.readlink())
 
 
+@pytest.mark.tier("all")
 def test_each_framework_has_its_own(base: Path) -> None:
     made = Person(base)
     assert made.give("pytorch") == ""
@@ -185,6 +186,7 @@ def test_each_framework_has_its_own(base: Path) -> None:
     assert (made.layer / "env").readlink() == Path(f"mxnet-{MINOR}")
 
 
+@pytest.mark.tier("all")
 def test_one_that_was_cut_off_is_made_anew(person: Person) -> None:
     draft = person.layer / f"mxnet-{MINOR}"
     (draft / "lib").mkdir(parents=True)
