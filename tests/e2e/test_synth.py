@@ -24,6 +24,9 @@ CAN_UNSHARE = (
     if shutil.which("unshare")
     else False
 )
+NO_CACHE = {"JSII_RUNTIME_PACKAGE_CACHE": "disabled"} if CAN_UNSHARE and os.geteuid() else {}
+"""In a namespace of an ordinary user all that is root's is nobody's, even /tmp, and jsii does not
+trust a cache below it."""
 ALONE = ["unshare", "--user", "--map-root-user", "--net"] if CAN_UNSHARE else []
 
 
@@ -34,7 +37,7 @@ def run(home: Path, *command: str | Path, **environment: str) -> subprocess.Comp
     return subprocess.run(
         [*ALONE, *command],
         cwd=ROOT,
-        env={"PATH": path, "HOME": str(home)} | environment,
+        env={"PATH": path, "HOME": str(home)} | NO_CACHE | environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

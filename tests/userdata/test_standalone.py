@@ -147,7 +147,8 @@ def test_an_address_that_cannot_be_is_refused_and_not_shown(
     refused = ask(tmp_path, "--framework", "mxnet", option, value)
     assert refused.returncode == 2
     assert f"argument {option}: must be http" in refused.stderr
-    assert refused.stderr.splitlines()[-1].count(value) == ("http://".count(value))
+    if value != "http://":  # which the rule itself holds
+        assert value not in refused.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("vendor", ["0x1002", None])
