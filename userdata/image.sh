@@ -11,6 +11,7 @@
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/lib/home.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/lib/nvidia_smi.sh"
 shopt -s nullglob dotglob
 
 units="$root/etc/systemd/system"
@@ -66,7 +67,8 @@ install() {
   attempt "$env/bin/python" -I -m compileall -qq -j 0 "$env/lib" || true
   # For the list of what that loads; whether it computes is asked on a machine of the image.
   device=$(compute_device)
-  attempt "$env/bin/python" -I "$scripts/verify.py" "$device" >/dev/null || true
+  log "+ verify.py $device"
+  within "$verify_seconds" "$env/bin/python" -I "$scripts/verify.py" "$device" >/dev/null 2>&1 || true
 }
 
 clean() {

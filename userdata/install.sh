@@ -75,18 +75,18 @@ follow() {
 
 # conclude SETTINGS: say how it ended.
 conclude() {
-  local boot marker port
+  local port reason
   port=$(sed -n 's/.*"jupyter_port": \([0-9]*\).*/\1/p' <<<"$1")
-  boot=$(</proc/sys/kernel/random/boot_id)
   if [[ -e "$state/failure.json" ]]; then
-    python3 -I -c 'import json, sys; print("install.sh:", json.load(open(sys.argv[1]))["reason"])' \
-      "$state/failure.json" >&2
+    reason=$(python3 -I -c 'import json, sys; print(json.load(open(sys.argv[1]))["reason"])' \
+      "$state/failure.json" 2>/dev/null) || reason='the set-up failed'
+    echo "install.sh: $reason" >&2
     echo "install.sh: all of it: journalctl -u $unit, and /var/log/gpustation/" >&2
     exit 1
   fi
-  marker="$state/rebooted-for/driver"
-  if [[ -e $marker && $(<"$marker") == "$boot" ]]; then
-    echo 'install.sh: the newest kernel brings the driver: run sudo reboot, the rest follows by itself'
+  # Removed at each start of the set-up
+  if [[ -e "$state/reboot-reason" ]]; then
+    echo "install.sh: $(<"$state/reboot-reason"): run sudo reboot, the rest follows by itself"
     exit 3
   fi
   systemctl is-active --quiet "$unit" ||

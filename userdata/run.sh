@@ -77,7 +77,8 @@ reboot_once() {
   local phase=$1 step=$2 seconds=$3 marker="$state/rebooted-for/$1" boot
   boot=$(</proc/sys/kernel/random/boot_id)
   if [[ -e $marker && $(<"$marker") != "$boot" ]]; then
-    printf '%s\n' "$fault_status" message 'still needs a reboot after one' >"$record"
+    printf '%s\n' "$fault_status" message \
+      "still needs a reboot after one: $(<"$state/reboot-reason")" >"$record"
     fail_phase "$phase" "$step" "$fault_status" "$seconds"
   fi
   printf '%s\n' "$boot" >"$marker"
@@ -86,8 +87,8 @@ reboot_once() {
     log "phase $phase goes on after a reboot" | tee -a "$logs/$phase.log"
     systemctl reboot
   else
-    log "phase $phase needs a reboot and goes on by itself after it: sudo reboot" |
-      tee -a "$logs/$phase.log"
+    log "phase $phase needs a reboot ($(<"$state/reboot-reason")) and goes on by itself after it:" \
+      'sudo reboot' | tee -a "$logs/$phase.log"
   fi
   exit 0
 }
@@ -174,7 +175,7 @@ main() {
   }
   # Without it too the set-up may succeed.
   head -c 1M /dev/zero >"$ballast" || log "warning: $ballast could not be written"
-  rm -f "$state/failure.json" "$state/undelivered"
+  rm -f "$state/failure.json" "$state/undelivered" "$state/reboot-reason"
   read_settings
   for row in "${phase_rows[@]}"; do
     read -r phase step file _ keys <<<"$row"

@@ -23,7 +23,6 @@ def contexts(device: str, count: int) -> list[object]:
 
 def compute(context: object) -> None:
     """Multiply, convolve and train on one device, and compare with the CPU."""
-    print(f"computing on {context}", file=sys.stderr)
     _product(context)
     _convolution(context)
     _training_step(context)

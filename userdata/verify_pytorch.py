@@ -24,7 +24,6 @@ def contexts(device: str, count: int) -> list[torch.device]:
 
 def compute(context: torch.device) -> None:
     """Multiply, convolve and train on one device, and compare with the CPU."""
-    print(f"computing on {context}", file=sys.stderr)
     left, right = torch.randn(512, 512), torch.randn(512, 512)
     got = left.to(context) @ right.to(context)
     _require_close(f"the matrix product on {context}", got, left @ right)

@@ -1,48 +1,96 @@
-"""Refuses a GPU for which the framework's wheel has no code, before gigabytes are downloaded.
+"""Refuses a GPU or a driver that the framework cannot use, before gigabytes are downloaded.
 
-Usage: nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader | check_capability.py FRAMEWORK
+Usage: nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader |
+       check_capability.py FRAMEWORK [DRIVER-VERSION [stack|standalone]]
 
-A machine of a stack is never refused here: its type was checked when the stack was synthesized.
+The wheel needs machine code for the GPU, and its CUDA a driver that is new enough. Rows that say
+neither, as from a driver too old to know the field, are left to verify.py.
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
 LOCKS = Path(__file__).resolve().parent.parent / "locks"
 TITLES = {"mxnet": "MXNet", "pytorch": "PyTorch"}
+#: The oldest driver of each major version of CUDA, from NVIDIA's CUDA Compatibility, "Minor Version
+#: Compatibility", table 1 and its note (docs.nvidia.com/deploy/cuda-compatibility, 2026-11-25).
+OLDEST_DRIVERS = {"11": "450.80.02", "13": "580"}
+#: How to get a driver that is new enough.
+REMEDIES = {
+    "stack": "take another image with a new generation: image=ubuntu-22.04 has no driver and gets "
+    "branch 580",
+    "standalone": "remove it, with apt-get purge or nvidia-uninstall as it was installed, reboot, "
+    "and run install.sh again, which installs branch 580",
+}
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return a version as numbers that compare."""
+    return tuple(int(part) for part in version.split("."))
 
 
 def runs_on(architectures: list[str], capability: str) -> bool:
     """Tell whether one of these machine codes runs: of the same major, no higher minor version."""
-    major, minor = (int(part) for part in capability.split("."))
-    pairs = (tuple(map(int, architecture.split("."))) for architecture in architectures)
+    major, minor = numbers(capability)
+    pairs = (numbers(architecture) for architecture in architectures)
     return any(own == major and least <= minor for own, least in pairs)
 
 
-def refusal(framework: str, rows: list[str]) -> str:
-    """Return why a GPU of these rows cannot be used, empty if all can."""
+def fits(known: dict[str, object], capabilities: list[str], driver: str) -> bool:
+    """Tell whether a wheel runs on all of these GPUs with this driver, as far as is known."""
+    architectures = known["architectures"]
+    assert isinstance(architectures, list)
+    if driver and numbers(driver) < numbers(oldest_driver(known)):
+        return False
+    return all(runs_on(architectures, capability) for capability in capabilities)
+
+
+def oldest_driver(known: dict[str, object]) -> str:
+    """Return the oldest driver that the CUDA of a wheel works with."""
+    return OLDEST_DRIVERS[str(known["cuda"]).partition(".")[0]]
+
+
+def refusal(framework: str, rows: list[str], driver: str = "", owner: str = "") -> str:
+    """Return why these GPUs or their driver cannot be used, empty if they can."""
     known = {
         name: json.loads((LOCKS / f"{name}-architectures.json").read_text()) for name in TITLES
     }
-    for row in rows:
-        gpu, capability = row.rsplit(", ", 1)
-        if runs_on(known[framework]["architectures"], capability):
+    wanted = known[framework]
+    pairs = [re.fullmatch(r"(.*), *(\d+\.\d+) *", row) for row in rows]
+    gpus = [(pair[1], pair[2]) for pair in pairs if pair]
+    version = driver if re.fullmatch(r"\d+(\.\d+)+", driver) else ""
+    capabilities = [capability for _, capability in gpus]
+    others = [name for name in TITLES if fits(known[name], capabilities, version)]
+    for gpu, capability in gpus:
+        if runs_on(wanted["architectures"], capability):
             continue
-        fitting = [name for name in TITLES if runs_on(known[name]["architectures"], capability)]
+        fitting = [name for name in TITLES if fits(known[name], [capability], "")]
         remedy = f"take --framework {fitting[0]}" if fitting else "no framework here runs on it"
-        codes = ", ".join(known[framework]["architectures"])
         return (
             f"{gpu} has compute capability {capability}, and the wheel of {TITLES[framework]} "
-            f"{known[framework]['version']} has code for {codes} (each also for later minor "
-            f"versions) only; {remedy}"
+            f"{wanted['version']} has code for {', '.join(wanted['architectures'])} (each also "
+            f"for later minor versions) only; {remedy}"
+        )
+    if not fits(wanted, [], version):
+        oldest = oldest_driver(wanted)
+        remedy = REMEDIES.get(owner, REMEDIES["standalone"])
+        if others:
+            option = f"framework={others[0]}" if owner == "stack" else f"--framework {others[0]}"
+            remedy += f"; or take {option}, which it suffices for"
+        return (
+            f"the NVIDIA driver {driver} of this machine is too old: {TITLES[framework]} "
+            f"{wanted['version']} is built for CUDA {wanted['cuda']}, which needs {oldest} or "
+            f"newer; {remedy}"
         )
     return ""
 
 
 def main() -> None:
-    """Read what the driver told: nothing, if it is too old to know the field."""
-    refused = refusal(sys.argv[1], [row for row in sys.stdin.read().splitlines() if row])
+    """Read what the driver printed, whatever it is."""
+    text = sys.stdin.buffer.read().decode("utf-8", "replace")
+    refused = refusal(sys.argv[1], [row.strip() for row in text.splitlines()], *sys.argv[2:])
     if refused:
         sys.exit(refused)
 

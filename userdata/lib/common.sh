@@ -53,6 +53,19 @@ die() {
   exit "$fault_status"
 }
 
+# was_rebooted: whether this phase has had its one reboot; see reboot_once of the runner.
+was_rebooted() {
+  local marker="$state/rebooted-for/$GPUSTATION_PHASE"
+  [[ -e $marker && $(<"$marker") != "$(</proc/sys/kernel/random/boot_id)" ]]
+}
+
+# want_reboot WHY: end the phase, also from within $(...); the runner reboots once and runs it again.
+want_reboot() {
+  log "$1: a reboot is needed" >&2
+  printf '%s\n' "$1" >"$state/reboot-reason"
+  exit "$reboot_status"
+}
+
 # warn MESSAGE: go on; the report says it, and the phase runs again at the next boot. Outside of a
 # phase it is a line of the log only.
 warn() {

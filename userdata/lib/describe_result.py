@@ -8,6 +8,8 @@ from pathlib import Path
 
 def sentence(result: dict[str, object]) -> str:
     """Return what was proven, or what is missing."""
+    if "failed" in result:
+        return f"{result['failed']}"
     if "missing" in result:
         return f"no usable GPU: {result['missing']}"
     devices = result["devices"]
@@ -23,13 +25,11 @@ def sentence(result: dict[str, object]) -> str:
 
 def main() -> None:
     """Describe the file of the command line; a broken one comes of a program that crashed."""
-    text = Path(sys.argv[1]).read_text()
     try:
-        result = json.loads(text)
-    except ValueError:
-        print("verify.py ended without a result")
-        return
-    print(sentence(result))
+        described = sentence(json.loads(Path(sys.argv[1]).read_bytes()))
+    except (ValueError, TypeError, LookupError, AssertionError):
+        described = "verify.py ended without a result"
+    print(described)
 
 
 if __name__ == "__main__":

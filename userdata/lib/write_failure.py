@@ -17,10 +17,24 @@ FAULT_LIMIT = 400
 
 def describe(record: Path, phase: str, status: int) -> dict[str, object]:
     """Return what the phase left of its failure; a killed one left nothing."""
-    if not record.exists():
+    parts = record.read_text(errors="replace").split("\n", 2) if record.exists() else []
+    # A full disk, or a power cut, leaves an empty file.
+    if len(parts) < 3 or not parts[0].isdigit():
         return {"command": f"of phase {phase}", "exit_code": status}
-    exit_code, kind, text = record.read_text(errors="replace").split("\n", 2)
-    return {kind: text.rstrip("\n"), "exit_code": int(exit_code)}
+    return {parts[1]: parts[2].rstrip("\n"), "exit_code": int(parts[0])}
+
+
+def without_traces(lines: list[str]) -> list[str]:
+    """Leave out the frames of Python traces: the line after them names the error."""
+    kept = []
+    in_trace = False
+    for line in lines:
+        if line.startswith("Traceback (most recent call last)"):
+            in_trace = True
+        elif not in_trace or not line.startswith(" "):
+            in_trace = False
+            kept.append(line)
+    return kept
 
 
 def compose(failure: dict[str, object]) -> str:
@@ -38,7 +52,8 @@ def compose(failure: dict[str, object]) -> str:
 def main() -> None:
     """Run the command line."""
     target, phase, step, status, seconds, record, log = sys.argv[1:]
-    lines = Path(log).read_text(errors="replace").splitlines()[-LOG_LINES:]
+    text = Path(log).read_text(errors="replace") if Path(log).exists() else ""
+    lines = without_traces(text.splitlines())[-LOG_LINES:]
     failure: dict[str, object] = {"phase": phase, "step": step, "seconds": int(seconds)}
     failure.update(describe(Path(record), phase, int(status)), log_tail="\n".join(lines))
     failure["reason"] = compose(failure)

@@ -1,8 +1,9 @@
 # Installs the NVIDIA driver as Canonical's prebuilt, signed module for the running kernel.
 #
-# An image that brings a working driver (a Deep Learning or a baked one) keeps it. Otherwise no
-# reboot is needed while apt can install the module for the running kernel. If it cannot, the meta
-# package brings the newest kernel with its module, and the runner reboots once.
+# An image that brings a working driver (a Deep Learning or a baked one) keeps it if it fits the
+# framework and the GPUs. Otherwise no reboot is needed while apt can install the module for the
+# running kernel. If it cannot, the meta package brings the newest kernel with its module, and the
+# runner reboots once. A driver that only a reboot cures gets one, too.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/nvidia_smi.sh"
@@ -19,10 +20,6 @@ fi
 userspace=("nvidia-utils-$driver_branch" "libnvidia-compute-$driver_branch")
 # The packages that an earlier run has put on hold may have to change with the kernel.
 past_holds=(--ignore-hold --allow-change-held-packages)
-
-driver_version() {
-  nvidia_smi_with_timeout --query-gpu=driver_version --format=csv,noheader
-}
 
 # plan PACKAGE...: what apt would do for it; status 100, with apt's reason, if it cannot. That a
 # package is in the archive does not suffice: a module is bound to one version of the driver, and
@@ -49,8 +46,8 @@ install_driver() {
   if grep -qsE '^(nouveau|nova_core) ' "$root/proc/modules"; then
     free_gpu
   fi
-  run modprobe -a nvidia nvidia_uvm
-  installed=$(run_driver_version)
+  run_within "$load_seconds" modprobe -a nvidia nvidia_uvm
+  installed=$(require_driver)
   # Some branches are empty packages that bring in another branch.
   if [[ $installed != "${driver_branch%%-*}".* ]]; then
     die "the driver that was installed is $installed, not of branch $driver_branch"
@@ -75,7 +72,7 @@ take_newest_kernel() {
     # The meta package of an older series is no help.
     if [[ $newest == "$brought" ]]; then
       apt_install "${past_holds[@]}" "$meta" "${userspace[@]}"
-      exit "$reboot_status"
+      want_reboot 'the newest kernel brings the driver'
     fi
     why="$meta is for kernel $brought, but $newest boots. $why"
   done
@@ -104,12 +101,6 @@ newest_kernel() {
   } | sort -V | tail -n 1
 }
 
-# was_rebooted: whether this phase has had its one reboot; see reboot_once of the runner.
-was_rebooted() {
-  local marker="$state/rebooted-for/$GPUSTATION_PHASE"
-  [[ -e $marker && $(<"$marker") != "$(</proc/sys/kernel/random/boot_id)" ]]
-}
-
 # release: like 22.04, as in the names of HWE kernels' meta packages.
 release() {
   sed -nE 's/^VERSION_ID="?([^"]*)"?$/\1/p' "$root/etc/os-release" 2>/dev/null || true
@@ -122,43 +113,66 @@ free_gpu() {
     die 'the driver nouveau (or nova) still holds the GPU after a reboot: keep it from loading, in' \
       '/etc/modprobe.d and on the kernel command line'
   fi
-  log 'the driver nouveau (or nova) holds the GPU; it does not load again after a reboot'
-  exit "$reboot_status"
+  want_reboot 'the driver nouveau (or nova) holds the GPU, and does not load again after a reboot'
 }
 
-run_driver_version() {
-  local versions
-  if ! versions=$(driver_version); then
-    die "nvidia-smi does not see a GPU after the driver was installed: $versions"
-  fi
-  head -n 1 <<<"$versions"
+# require_driver: the version of the driver, which was installed. What is loaded may still be the
+# one before it.
+require_driver() {
+  local found kind
+  found=$(driver_state)
+  case $found in
+    'works '*) printf '%s\n' "${found#* }" ;;
+    'hangs '*) die "${found#* }: $(hang_remedy)" ;;
+    'reboot '*) reboot_or_die "${found#* }" ;;
+    *)
+      kind=$(loaded_kind)
+      if [[ -n $kind && $kind != "$driver_kind" ]]; then
+        reboot_or_die "NVIDIA's $kind kernel module is loaded, and this GPU needs the $driver_kind one"
+      fi
+      die "nvidia-smi does not see a GPU after the driver was installed: ${found#* }"
+      ;;
+  esac
 }
 
-# With install.sh nobody has compared this GPU with the framework yet. A driver too old to know the
-# field leaves it to the verify phase.
-require_capability() {
-  local framework rows obstacle
-  framework=$(setting framework)
-  rows=$(nvidia_smi_with_timeout --query-gpu=name,compute_cap --format=csv,noheader) || return 0
-  obstacle=$(python3 -I "$scripts/lib/check_capability.py" "$framework" 2>&1 <<<"$rows") ||
-    die "$obstacle"
+# reboot_or_die WHY: ask for the one reboot; without effect it is the end.
+reboot_or_die() {
+  ! was_rebooted || die "$1: a reboot did not help; $(hang_remedy)"
+  want_reboot "$1"
 }
 
-# The fabric manager refuses to work with any other version than the driver's own.
+# fabric_manager_version: that of the package that is installed, under any of its names, or nothing.
+fabric_manager_version() {
+  # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
+  dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' 'nvidia-fabricmanager*' \
+    2>/dev/null | awk '$1 == "installed" && $2 ~ /^nvidia-fabricmanager(-[0-9]+)?$/ { print $3 }' |
+    sed 's/-[^-]*$//' | head -n 1 || true
+}
+
+# The fabric manager refuses to work with any other version than the driver's own. Ubuntu names the
+# package after the driver's branch, NVIDIA's archive since branch 580 no longer.
 install_fabric_manager() {
-  local package="nvidia-fabricmanager-${driver_branch%%-*}" version
+  local package version active='' names=("nvidia-fabricmanager-${1%%.*}" nvidia-fabricmanager)
   if attempt systemctl is-active --quiet nvidia-fabricmanager.service; then
-    return
+    active=1
+    [[ $(fabric_manager_version) != "$1" ]] || return 0
   fi
   # An image with a driver has no package lists, or old ones.
   apt_update
-  version=$(apt-cache madison "$package" | awk -F '[ |]+' -v want="$1" \
-    'index($3, want) == 1 { print $3; exit }')
+  for package in "${names[@]}"; do
+    version=$(apt-cache madison "$package" | awk -F '[ |]+' -v want="$1-" \
+      'index($3, want) == 1 { print $3; exit }')
+    [[ -z $version ]] || break
+  done
   if [[ -z $version ]]; then
-    die "the archive has no $package of version $1, which the NVSwitches of this type need"
+    die "the archive has no ${names[0]} of version $1, which the NVSwitches of this type need and" \
+      "which must be the driver's own: take an image without a driver, or install that package"
   fi
-  apt_install "$package=$version"
-  run systemctl enable --now nvidia-fabricmanager.service
+  apt_install "${past_holds[@]}" "$package=$version"
+  run_within "$load_seconds" systemctl enable --now nvidia-fabricmanager.service
+  if [[ -n $active ]]; then
+    run_within "$load_seconds" systemctl restart nvidia-fabricmanager.service
+  fi
 }
 
 # What only has NVIDIA in its name goes on to get its security updates.
@@ -192,15 +206,17 @@ cover_newest_kernel() {
   fi
 }
 
-status=0
-versions=$(driver_version) || status=$?
-case $status in
-  0) log "a driver works already: $versions" ;;
-  124) die "$versions: stop and start the machine, which moves it to another host" ;;
+found=$(driver_state)
+case $found in
+  'works '*) log "a driver works already: ${found#* }" ;;
+  'hangs '*) die "${found#* }: $(hang_remedy)" ;;
+  'odd '*) die "${found#* }: repair or remove that driver, then run this again" ;;
+  # A module that does not fit its library after a reboot either was never installed.
+  'reboot '*) if was_rebooted; then install_driver; else want_reboot "${found#* }"; fi ;;
   *) install_driver ;;
 esac
-version=$(run_driver_version)
-require_capability
+version=$(require_driver)
+require_fit "$version"
 if [[ $fabric_manager == true ]]; then
   install_fabric_manager "$version"
 fi

@@ -8,12 +8,8 @@
 # Gone with the next boot.
 notice="$root/run/motd.d/gpustation"
 
-# one_line TEXT: it in one line.
-one_line() {
-  local -a words
-  read -rd '' -a words <<<"$1" || true
-  printf '%s\n' "${words[*]}"
-}
+# The one reboot that this phase asks for until the GPU works again: the boot in which it asked.
+asked="$state/rebooted-for/gpu"
 
 # install_for_this_kernel: run the driver phase again; prints why it failed. It ends with the status
 # of that phase.
@@ -34,25 +30,46 @@ notify() {
   printf '%s\n' "gpustation: $1" >"$notice"
 }
 
-check_driver() {
-  local said kernel line failed fact="$state/facts/driver" status=0
-  said=$(nvidia_smi_with_timeout --query-gpu=driver_version --format=csv,noheader) || status=$?
-  if ((status == 0)); then
-    rm -f "$notice"
-    return
-  elif ((status == 124)); then
-    notify "no GPU: $said; stop and start the machine, which moves it to another host"
-    return
+# reboot_once_for_gpu WHY: ask for a reboot, unless one since the GPU last worked did not help.
+reboot_once_for_gpu() {
+  local boot
+  boot=$(</proc/sys/kernel/random/boot_id)
+  if [[ ! -e $asked || $(<"$asked") == "$boot" ]]; then
+    printf '%s\n' "$boot" >"$asked"
+    want_reboot "$1"
   fi
+}
+
+check_driver() {
+  local found kernel line failed fact="$state/facts/driver" status=0 again=
+  found=$(driver_state)
+  case $found in
+    'works '*)
+      rm -f "$notice" "$asked"
+      return
+      ;;
+    'hangs '*)
+      notify "no GPU: ${found#* }; $(hang_remedy)"
+      return
+      ;;
+    'reboot '*)
+      reboot_once_for_gpu "${found#* }"
+      if [[ $found != *' exited 18: '* && $found != *'version mismatch'* ]]; then
+        notify "no GPU: ${found#* }; a reboot did not help: $(hang_remedy)"
+        return
+      fi
+      again=1
+      ;;
+  esac
+  found=${found#* }
   kernel=$(uname -r)
-  line="no GPU: kernel $kernel and the NVIDIA driver do not fit together ($(one_line "$said"));"
-  if [[ -e $fact && $(<"$fact") != *" with kernel $kernel" ]]; then
+  line="no GPU: kernel $kernel and the NVIDIA driver do not fit together ($found);"
+  if [[ -n $again || (-e $fact && $(<"$fact") != *" with kernel $kernel") ]]; then
     log "$line installing the driver for this kernel"
-    status=0
     failed=$(install_for_this_kernel) || status=$?
     if ((status == 0)); then
       mv "$state/facts/$GPUSTATION_PHASE" "$fact"
-      rm -f "$notice"
+      rm -f "$notice" "$asked"
       return
     elif ((status == reboot_status)); then
       exit "$reboot_status"

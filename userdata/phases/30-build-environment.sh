@@ -4,6 +4,7 @@
 # from uv, which knows the hash of every Python that it downloads.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/../lib/nvidia_smi.sh"
 
 framework=$(setting framework)
 uv="$opt/uv/bin/uv"
@@ -95,6 +96,11 @@ install_cuda_toolkit() {
 
 complete="$state/environment-complete"
 if [[ ! -e $complete || $(<"$complete") != "$framework" ]]; then
+  # The driver phase asked for another framework, if it has run before.
+  found=$(driver_state)
+  if [[ $found == 'works '* ]]; then
+    require_fit "${found#* }"
+  fi
   install_environment
 fi
 # Set to false it is left installed: whoever compiled with it may still need it.
