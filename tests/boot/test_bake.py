@@ -88,7 +88,7 @@ def test_machine_of_the_image_reads_first_what_computing_loads(station: Workstat
     listed = station.sh("cat /var/lib/gpustation/loaded-files").splitlines()
     assert any(path.endswith("/mxnet/libmxnet.so") for path in listed)
     read = "journalctl -u gpustation-warm | grep -q 'computing loads were read once'"
-    station.sh(f'timeout 50 bash -c "until {read}; do sleep 0.2; done"')
+    station.sh(f'timeout 600 bash -c "until {read}; do sleep 0.2; done"')
     assert station.sh("cd / && ls -d $(cat /var/lib/gpustation/loaded-files) | wc -l") == str(
         len(listed)
     )

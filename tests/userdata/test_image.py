@@ -287,7 +287,7 @@ def test_digests_of_an_image_are_those_of_a_stack(bake: Bake) -> None:
             sys.executable,
             USERDATA / "lib/settings.py",
             "digest",
-            "2 framework",
+            "3 framework",
             "1 framework notebooks",
         ],
         env=bake.machine._environment({}),
