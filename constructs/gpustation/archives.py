@@ -2,18 +2,26 @@
 
 Neither times, owners nor the order of the disk get into them, and nothing is compressed: the
 output of zlib differs between its builds. Windows line ends become Linux ones: bash does not read
-the others, and git for Windows writes them.
+the others, and git for Windows writes them. What editors, Jupyter and Python leave beside the files
+is left out: it must not make another image or another version of the scripts.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-_LEFT_OUT = ("bootstrap", "__pycache__")
+_LEFT_OUT = (
+    "bootstrap",  # of userdata/, travels in the user data
+    ".*",  # .DS_Store, .ipynb_checkpoints, .#lock of Emacs, .name.swp of Vim
+    *("*~", "#*#", "*.sw[a-p]", "*.orig", "*.rej", "*.bak", "*.tmp"),
+    *("__pycache__", "*.py[co]", "Untitled*.ipynb", "Thumbs.db", "desktop.ini"),
+)
+"""Patterns of names, of files and folders, that belong into no archive."""
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 
 
@@ -48,10 +56,12 @@ def package_zip(package: Path) -> bytes:
 def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of what belongs into an archive, in the order of the names."""
     for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).as_posix()):
-        parts = path.relative_to(folder).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if path.is_file() and not hidden and not any(part in _LEFT_OUT for part in parts):
+        if path.is_file() and not any(map(_is_left_out, path.relative_to(folder).parts)):
             content = path.read_bytes()
             # A NUL marks a file that is no text, as git has it
             text = content if b"\0" in content else content.replace(b"\r\n", b"\n")
             yield path.relative_to(folder).as_posix(), text
+
+
+def _is_left_out(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _LEFT_OUT)

@@ -1,5 +1,6 @@
 import io
 import os
+import subprocess
 import tarfile
 import zipfile
 from pathlib import Path
@@ -42,6 +43,32 @@ def test_times_modes_and_leftovers_do_not_change_the_bytes(folder: Path, pack) -
     (folder / "lib" / "__pycache__" / "a.pyc").write_bytes(b"x")
     (folder / ".DS_Store").write_bytes(b"x")
     assert pack(folder) == before
+
+
+LEFTOVERS = [
+    *("a.sh~", ".#a.sh", "#a.sh#", ".a.sh.swp", "a.sh.swp", "a.sh.orig", "a.sh.rej", "a.sh.bak"),
+    *(".DS_Store", "Thumbs.db", "Untitled.ipynb", "Untitled1.ipynb", "a.pyc"),
+    *(".ipynb_checkpoints/a-checkpoint.ipynb", "__pycache__/a.cpython-312.pyc", ".git/HEAD"),
+]
+
+
+@pytest.mark.parametrize("name", LEFTOVERS)
+@pytest.mark.parametrize("pack", [scripts_tar, package_zip])
+def test_what_editors_and_jupyter_leave_does_not_change_the_bytes(
+    folder: Path, pack, name: str
+) -> None:
+    before = pack(folder)
+    for place in (folder, folder / "lib"):
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text("left by accident\n")
+    assert pack(folder) == before
+
+
+def test_no_file_of_the_checkout_is_taken_for_a_leftover(root: Path) -> None:
+    listed = subprocess.check_output(["git", "ls-files"], cwd=root / "userdata", text=True)
+    wanted = {name for name in listed.splitlines() if not name.startswith("bootstrap/")}
+    with tarfile.open(fileobj=io.BytesIO(scripts_tar(root / "userdata"))) as archive:
+        assert wanted <= {*archive.getnames()}
 
 
 @pytest.mark.parametrize("pack", [scripts_tar, package_zip])

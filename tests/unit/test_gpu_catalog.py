@@ -66,8 +66,14 @@ def test_mxnet_cannot(name: str, reason: str) -> None:
 
 def test_pytorch_takes_hopper_and_blackwell_but_not_what_needs_a_later_driver() -> None:
     assert TYPES["p5.48xlarge"].obstacle("pytorch") is None
-    assert TYPES["p6-b300.48xlarge"].obstacle("pytorch") is None
+    assert TYPES["g7e.48xlarge"].obstacle("pytorch") is None
     assert "driver 595" in (TYPES["g7.2xlarge"].obstacle("pytorch") or "")
+
+
+def test_types_whose_nvswitches_need_a_subnet_manager_are_refused_with_the_reason() -> None:
+    found = {t.name: t.obstacle("pytorch") or "" for t in TYPES.values() if t.nvlsm}
+    assert list(found) == ["p6-b200.48xlarge", "p6-b300.48xlarge"]
+    assert all("nvlsm" in reason and "ib_umad" in reason for reason in found.values())
 
 
 def test_pytorch_has_no_code_for_volta_any_more() -> None:
@@ -96,7 +102,7 @@ def test_the_cuda_version_is_that_of_the_locks(root: Path, framework: str) -> No
     [
         ("mxnet", "open", ["7.5", "8.0", "8.6", "8.9"]),
         ("mxnet", "proprietary", ["7.0"]),
-        ("pytorch", "open", ["7.5", "8.0", "8.6", "8.9", "9.0", "10.0", "10.3", "12.0"]),
+        ("pytorch", "open", ["7.5", "8.0", "8.6", "8.9", "9.0", "12.0"]),
     ],
 )
 def test_an_image_fits_what_its_driver_and_framework_both_drive(

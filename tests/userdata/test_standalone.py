@@ -76,6 +76,22 @@ def test_gpus_are_read_from_the_bus(
     assert (found["gpus"], found["driver_kind"], found["fabric_manager"]) == (gpus, kind, fabric)
 
 
+@pytest.mark.parametrize("device", ["", "no number", "0x"])
+def test_odd_device_ids_end_in_no_trace(tmp_path: Path, device: str) -> None:
+    attach(tmp_path, ("0x030200", device))
+    assert settings(tmp_path)["driver_kind"] == "proprietary"
+
+
+def test_fails_when_the_nvswitches_need_a_subnet_manager(tmp_path: Path) -> None:
+    attach(tmp_path, *[("0x030200", "0x2901")] * 8)
+    done = ask(tmp_path, "--framework", "pytorch")
+    assert done.returncode == 1
+    assert "need NVIDIA's NVLink Subnet Manager" in done.stderr
+    assert "Traceback" not in done.stderr
+    (tmp_path / "opt/nvidia/nvlsm").mkdir(parents=True)
+    assert settings(tmp_path)["gpus"] == 8
+
+
 def test_driver_branch_is_the_librarys(tmp_path: Path) -> None:
     attach(tmp_path, ("0x030200", T4))
     assert settings(tmp_path)["driver_branch"] == f"{gpu_catalog.DRIVER_BRANCH}-server"

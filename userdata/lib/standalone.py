@@ -29,6 +29,10 @@ SWITCH_CLASS = "0x0680"
 #: The least device id of a Turing GPU, from which on the open kernel module exists (the table in
 #: NVIDIA's open-gpu-kernel-modules begins with 1E02, TITAN RTX).
 FIRST_TURING = 0x1E00
+#: Device ids of B200 and B300 (table of NVIDIA's open-gpu-kernel-modules), whose NVSwitches need
+#: NVIDIA's NVLink Subnet Manager, and where its package installs it.
+FOURTH_NVSWITCH = (0x2901, 0x3182)
+NVLSM = Path(ROOT + "/opt/nvidia/nvlsm")
 
 
 def port(text: str) -> int:
@@ -194,16 +198,24 @@ def person(name: str) -> pwd.struct_passwd:
 def attribute(device: Path, name: str) -> str:
     """Return what the kernel tells of a PCI device."""
     try:
-        return (device / name).read_text().strip()
+        return (device / name).read_text(errors="replace").strip()
     except OSError:
         return ""
+
+
+def device_id(device: Path) -> int:
+    """Return the device id of a PCI device, 0 if it cannot be read."""
+    try:
+        return int(attribute(device, "device"), 16)
+    except ValueError:
+        return 0
 
 
 def hardware() -> dict[str, object]:
     """Return number and kind of the GPUs, from the PCI bus: no driver may be there yet.
 
     Raises:
-        SystemExit: There is no GPU.
+        SystemExit: There is no GPU, or what connects the GPUs needs more than we install.
     """
     devices = sorted(PCI.iterdir()) if PCI.is_dir() else []
     found = [(attribute(each, "class")[:6], each) for each in devices]
@@ -211,7 +223,14 @@ def hardware() -> dict[str, object]:
     gpus = [device for kind, device in nvidia if kind in GPU_CLASSES]
     if not gpus and not NO_GPU.is_dir():
         sys.exit("install.sh: no NVIDIA GPU on the PCI bus; attach one, or take another machine")
-    newest = all(int(attribute(gpu, "device") or "0", 16) >= FIRST_TURING for gpu in gpus)
+    ids = [device_id(gpu) for gpu in gpus]
+    if len(gpus) > 1 and {*ids} & {*FOURTH_NVSWITCH} and not NVLSM.is_dir():
+        sys.exit(
+            "install.sh: the NVSwitches between these GPUs need NVIDIA's NVLink Subnet Manager, "
+            "which install.sh does not install: set up nvlsm, the module ib_umad and the fabric "
+            "manager as NVIDIA's Fabric Manager user guide says, then run this again"
+        )
+    newest = all(each >= FIRST_TURING for each in ids)
     return {
         "gpus": len(gpus) or 1,
         "driver_kind": "open" if newest else "proprietary",

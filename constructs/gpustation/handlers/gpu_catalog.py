@@ -59,6 +59,7 @@ class GpuType:
         driver: Kernel module: ``"open"``, ``"proprietary"``, ``"grid"`` or ``"amd"``.
         min_driver: Oldest of Ubuntu's branches (580, 595) that drives it; 0 when none does.
         nvswitch: True where the GPUs need nvidia-fabricmanager.
+        nvlsm: True where the fabric manager in turn needs NVIDIA's NVLink Subnet Manager.
     """
 
     name: str
@@ -72,6 +73,7 @@ class GpuType:
     driver: str
     min_driver: int
     nvswitch: bool
+    nvlsm: bool
 
     @property
     def family(self) -> str:
@@ -95,6 +97,11 @@ class GpuType:
             return (
                 f"its {self.gpu.upper()} needs driver {self.min_driver}, and machines install "
                 f"the long-term branch {DRIVER_BRANCH}"
+            )
+        if self.nvlsm:
+            return (
+                "its NVSwitches need NVIDIA's NVLink Subnet Manager (nvlsm) and the kernel module "
+                "ib_umad, which machines do not install: CUDA would answer 802 on every GPU"
             )
         return None
 
@@ -145,6 +152,7 @@ def _from_row(row: dict[str, str]) -> GpuType:
         driver=row["driver"],
         min_driver=int(row["min_driver"] or 0),
         nvswitch=row["nvswitch"] == "1",
+        nvlsm=row["nvlsm"] == "1",
     )
 
 
