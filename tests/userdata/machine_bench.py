@@ -72,6 +72,7 @@ class Machine:
             env=self._environment(faults or {}),
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=300,
             check=False,
         )
@@ -107,6 +108,7 @@ class Machine:
             env=self._environment({}),
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=300,
             check=False,
         )

@@ -191,11 +191,11 @@ def test_a_toolkit_that_cannot_link_is_a_failure(machine: Machine) -> None:
 def test_kernel_that_lost_its_driver_is_told_at_boot(finished: Machine) -> None:
     notice = finished.root / "run/motd.d/gpustation"
     before = len(finished.cloud.signals)
-    mismatch = {"exit": 18, "stderr": "Failed to initialize NVML: Driver/library version mismatch"}
-    finished.boot({"nvidia-smi": mismatch})
+    lost = {"exit": 9, "stderr": "NVIDIA-SMI has failed because it found no driver"}
+    finished.boot({"nvidia-smi": lost})
     line = (
         "no GPU: kernel 6.8.0-1070-aws and the NVIDIA driver do not fit together "
-        "(Failed to initialize NVML: Driver/library version mismatch);"
+        "(nvidia-smi exited 9: NVIDIA-SMI has failed because it found no driver);"
     )
     assert f"gpustation: warning: {line}" in finished.output
     assert notice.read_text().startswith(f"gpustation: {line}")
