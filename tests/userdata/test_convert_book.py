@@ -185,6 +185,13 @@ def test_the_first_cell_says_which_packages_a_section_needs(tmp_path: Path) -> N
     assert source(cells, "code").endswith("\na = 1")
 
 
+def test_an_argument_that_newer_matplotlib_refuses_is_left_out(tmp_path: Path) -> None:
+    code = "stem(x, y, use_line_collection=True)\nstem(x,\n     y,\n     use_line_collection=True)"
+    assert source(convert("pytorch", tmp_path, cell(code)), "code") == (
+        "stem(x, y)\nstem(x,\n     y)"
+    )
+
+
 def test_the_stand_in_for_tab_is_there_only_where_it_is_asked(tmp_path: Path) -> None:
     head = "%load_ext d2lbook.tab\ntab.interact_select('mxnet', 'pytorch')"
     assert source(convert("mxnet", tmp_path, cell(head) + cell("a = 1")), "code") == "a = 1"

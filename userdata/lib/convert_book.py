@@ -33,6 +33,8 @@ LAYOUT = re.compile(
     re.MULTILINE,
 )
 REFERENCE = re.compile(r":(?:numref|eqref|ref|cite|citet|cite\.\w+):`([^`]*)`")
+#: Said what matplotlib does anyway since 3.3, and is refused since 3.8.
+SUPERFLUOUS = re.compile(r",\s*use_line_collection=True")
 #: Marks that the builder uses to make slides: [**...**], (**...**), [~~...~~], (~~...~~).
 SLIDE = re.compile(r"[\[(](\*\*|~~)(.+?)\1[\])]", re.DOTALL)
 TITLE = re.compile(r"^# .*$", re.MULTILINE)
@@ -72,7 +74,7 @@ def code_cell(code: str, framework: str) -> dict[str, object] | None:
     # As for the book's own builder, the first mark counts and the others say nothing
     elif (mark := MARK.search(code)) and not wanted(mark[1], framework):
         return None
-    code = MARK.sub("", code).strip("\n")
+    code = SUPERFLUOUS.sub("", MARK.sub("", code)).strip("\n")
     return source_cell(code) if code else None
 
 
