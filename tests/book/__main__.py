@@ -39,7 +39,7 @@ NETWORK = re.compile(
 )
 NO_GPU = re.compile(
     r"no NVIDIA driver|not compiled with CUDA|compile with USE_CUDA|invalid device ordinal|"
-    r"CUDA is not (?:enabled|available)|No CUDA GPUs|num_gpus|available GPU",
+    r"GPU is not enabled|CUDA is not (?:enabled|available)|No CUDA GPUs|num_gpus|available GPU",
     re.IGNORECASE,
 )
 GPU_NUMBER = re.compile(r"\b(?:try_)?gpu\((\d)\)|cuda:(\d)")

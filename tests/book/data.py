@@ -48,16 +48,22 @@ def place_images(book: Path, mxnet_home: Path) -> None:
             (compressed / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
 
 
+KNOWN = (
+    "the time machine traveller of a chip baby beautiful man woman son daughter beijing china tokyo "
+    "japan bad worst big biggest do did go went"
+).split()
+"""Words that the book looks up."""
+
+
 def words(count: int) -> list[str]:
     """Return words of which a few are frequent and many are rare, as in a language."""
     chance = random.Random(count)
     letters = "etaoinshrdlucmfwypvbgkjqxz"
-    known = ["the", "time", "machine", "traveller", "of", "a", "chip", "man", "woman"]
     made = {
         "".join(chance.choices(letters, range(26, 0, -1), k=1 + number % 9))
         for number in range(4000)
     }
-    vocabulary = known + sorted(made - {*known})
+    vocabulary = KNOWN + sorted(made - {*KNOWN})
     weights = [1 / (rank + 1) for rank in range(len(vocabulary))]
     return chance.choices(vocabulary, weights, k=count)
 
@@ -135,7 +141,7 @@ def vectors(folder: str, size: int) -> Callable[[], bytes]:
         chance = random.Random(size)
         rows = [
             f"{word} " + " ".join(f"{chance.gauss(0, 1):.3f}" for _ in range(size))
-            for word in sorted({*words(2000)})
+            for word in sorted({*KNOWN, *words(2000)})
         ]
         return zipped({f"{folder}/vec.txt": "\n".join(rows)})
 
