@@ -49,9 +49,9 @@ def place_images(book: Path, mxnet_home: Path) -> None:
 
 
 KNOWN = (
-    "the time machine traveller of a chip baby beautiful man woman son daughter beijing china tokyo "
-    "japan bad worst big biggest do did go went"
-).split()
+    "the time machine traveller of a chip baby beautiful man woman son daughter beijing china"
+    " tokyo japan bad worst big biggest do did go went"
+)
 """Words that the book looks up."""
 
 
@@ -63,7 +63,8 @@ def words(count: int) -> list[str]:
         "".join(chance.choices(letters, range(26, 0, -1), k=1 + number % 9))
         for number in range(4000)
     }
-    vocabulary = KNOWN + sorted(made - {*KNOWN})
+    known = KNOWN.split()
+    vocabulary = known + sorted(made - {*known})
     weights = [1 / (rank + 1) for rank in range(len(vocabulary))]
     return chance.choices(vocabulary, weights, k=count)
 
@@ -141,7 +142,7 @@ def vectors(folder: str, size: int) -> Callable[[], bytes]:
         chance = random.Random(size)
         rows = [
             f"{word} " + " ".join(f"{chance.gauss(0, 1):.3f}" for _ in range(size))
-            for word in sorted({*KNOWN, *words(2000)})
+            for word in sorted({*KNOWN.split(), *words(2000)})
         ]
         return zipped({f"{folder}/vec.txt": "\n".join(rows)})
 
