@@ -5,8 +5,10 @@ import io
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from machine_bench import USERDATA
@@ -183,6 +185,28 @@ def test_the_first_cell_says_which_packages_a_section_needs(tmp_path: Path) -> N
     cells = convert("pytorch", tmp_path, cell(head) + "# Bandits\n\n" + cell("a = 1"))
     assert "".join(cells[0]["source"]).endswith('# %pip install "wheel==1.0" "bandits[all]==0.2"')
     assert source(cells, "code").endswith("\na = 1")
+
+
+def test_a_gym_that_pip_refuses_is_replaced_by_a_newer_one_that_is_fitted(tmp_path: Path) -> None:
+    head = '%load_ext d2lbook.tab\n#required_libs("setuptools==66", "gym==0.21.0")'
+    (first,) = convert("pytorch", tmp_path, cell(head))
+    code = "".join(first["source"])
+    assert '\n# %pip install "gym==0.24.1"\n' in code
+    assert "setuptools" not in code
+    module = types.ModuleType("gym.envs.toy_text.frozen_lake")
+    lake = types.SimpleNamespace(n=16)
+    module.FrozenLakeEnv = type("Lake", (), {"observation_space": lake, "action_space": lake})
+    packages = {name: types.ModuleType(name) for name in ("gym", "gym.envs", "gym.envs.toy_text")}
+    with mock.patch.dict(sys.modules, {**packages, module.__name__: module}):
+        exec(code, {})
+    assert (module.FrozenLakeEnv().nS, module.FrozenLakeEnv().nA) == (16, 16)
+
+
+def test_an_argument_that_newer_matplotlib_refuses_is_left_out(tmp_path: Path) -> None:
+    code = "stem(x, y, use_line_collection=True)\nstem(x,\n     y,\n     use_line_collection=True)"
+    assert source(convert("pytorch", tmp_path, cell(code)), "code") == (
+        "stem(x, y)\nstem(x,\n     y)"
+    )
 
 
 def test_the_stand_in_for_tab_is_there_only_where_it_is_asked(tmp_path: Path) -> None:

@@ -33,9 +33,21 @@ LAYOUT = re.compile(
     re.MULTILINE,
 )
 REFERENCE = re.compile(r":(?:numref|eqref|ref|cite|citet|cite\.\w+):`([^`]*)`")
+#: Said what matplotlib does anyway since 3.3, and is refused since 3.8.
+SUPERFLUOUS = re.compile(r",\s*use_line_collection=True")
 #: Marks that the builder uses to make slides: [**...**], (**...**), [~~...~~], (~~...~~).
 SLIDE = re.compile(r"[\[(](\*\*|~~)(.+?)\1[\])]", re.DOTALL)
 TITLE = re.compile(r"^# .*$", re.MULTILINE)
+#: pip installs this no more since 24.1 (and its builder not since Python 3.12); the newer
+#: is the last with the interface that the book calls, but for two names.
+OLD_GYM, NEW_GYM = "gym==0.21.0", "gym==0.24.1"
+FIT_GYM = f"""
+
+# The book asks for {OLD_GYM}, which pip does not install any more; this fits the newer one to it.
+from gym.envs.toy_text.frozen_lake import FrozenLakeEnv
+
+FrozenLakeEnv.nS = property(lambda lake: lake.observation_space.n)
+FrozenLakeEnv.nA = property(lambda lake: lake.action_space.n)"""
 NAMES = {"mxnet": "MXNet", "pytorch": "PyTorch", "tensorflow": "TensorFlow", "jax": "JAX"}
 #: Sources of the builder's ``tab``: cells for all frameworks ask it which one is read.
 TAB_OBJECT = """\
@@ -72,7 +84,7 @@ def code_cell(code: str, framework: str) -> dict[str, object] | None:
     # As for the book's own builder, the first mark counts and the others say nothing
     elif (mark := MARK.search(code)) and not wanted(mark[1], framework):
         return None
-    code = MARK.sub("", code).strip("\n")
+    code = SUPERFLUOUS.sub("", MARK.sub("", code)).strip("\n")
     return source_cell(code) if code else None
 
 
@@ -97,11 +109,14 @@ def packages_to_install(head: str) -> str:
     needed = [name for listed in PACKAGES.findall(head) for name in STRING.findall(listed)]
     if not needed:
         return ""
+    gym = OLD_GYM in needed
+    if gym:
+        needed = [NEW_GYM]  # the others would build the old one
     quoted = " ".join(f'"{name}"' for name in needed)
     return (
         "# This section needs packages that are not installed. To install them, remove the # from\n"
         "# the next line, run this cell, and restart the kernel.\n"
-        f"# %pip install {quoted}"
+        f"# %pip install {quoted}{FIT_GYM if gym else ''}"
     )
 
 
