@@ -238,7 +238,7 @@ def test_clock_that_aws_refuses_is_named_and_its_time_is_taken(
     machine.cloud.faults[where] = [1, 403, body]
     done = machine.run_agent("fetch")
     assert done.returncode == 0, done.stdout
-    assert "finds the clock here -3600 s ahead and answered 403" in done.stdout
+    assert re.search(r"finds the clock here -3(599|600) s ahead and answered 403", done.stdout)
     stamps = [stamp for path, stamp in machine.cloud.stamps if re.search(where, path)]
     first, last = (
         datetime.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ") for stamp in (stamps[0], stamps[-1])
