@@ -12,6 +12,11 @@ import re
 import tokenize
 from collections.abc import Iterator
 
+_LAYOUT = (tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+_FOR_ANNOTATIONS = ("from __future__ import annotations\n", "from typing import Any\n")
+_IMPORTS = re.compile(r"^(?:import \w+\n)+", re.MULTILINE)
+_FSTRING_START = getattr(tokenize, "FSTRING_START", -1)
+_FSTRING_END = getattr(tokenize, "FSTRING_END", -2)
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
 
 
@@ -41,6 +46,50 @@ def strip_python(source: str) -> str:
             lines[body[0].lineno - 1] = " " * body[0].col_offset + "pass"
     kept = (line.rstrip() for line in lines)
     return "".join(f"{_outdent(line)}\n" for line in kept if line)
+
+
+def squeeze_python(source: str) -> str:
+    """The same program without blanks that its words do not need and imports for annotations alone.
+
+    Args:
+        source: ASCII, without comments and annotations, as ``strip_python`` gives it.
+
+    Raises:
+        ValueError: The result would be another program.
+        SyntaxError: It would be none.
+    """
+    for unused in _FOR_ANNOTATIONS:
+        source = source.replace(unused, "", 1)
+    source = _IMPORTS.sub(
+        lambda found: "import " + ", ".join(found[0].split()[1::2]) + "\n", source
+    )
+    lines = source.splitlines()
+    ends = [0] * len(lines)
+    # By line, first and last column of blanks between two tokens
+    cuts: list[tuple[int, int, int]] = []
+    inside = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        (line, begin), (last, end) = token.start, token.end
+        if token.type in _LAYOUT:
+            continue
+        blanks = slice(ends[line - 1], begin)
+        around = lines[line - 1][: blanks.start][-1:] + lines[line - 1][begin : begin + 1]
+        # Python 3.12 gives the parts of an f-string as tokens, and older ones the whole
+        if not inside and blanks.start and not (_is_word(around[0]) and _is_word(around[-1])):
+            cuts.append((line, blanks.start, begin))
+        inside += {_FSTRING_START: 1, _FSTRING_END: -1}.get(token.type, 0)
+        ends[last - 1] = end
+    for line, begin, end in reversed(cuts):
+        lines[line - 1] = lines[line - 1][:begin] + lines[line - 1][end:]
+    squeezed = "".join(f"{line}\n" for line in lines)
+    if ast.dump(ast.parse(squeezed)) != ast.dump(ast.parse(source)):
+        raise ValueError("without its blanks the program would be another one")
+    return squeezed
+
+
+def _is_word(char: str) -> bool:
+    """Whether two such characters must not touch: of names, numbers, strings and their prefixes."""
+    return char.isalnum() or char in "_'\""
 
 
 def strip_bash(source: str) -> str:

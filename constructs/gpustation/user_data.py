@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpustation.stripped_source import strip_bash, strip_python
+from gpustation.stripped_source import squeeze_python, strip_bash, strip_python
 
 MAX_BYTES = 16_384
 """EC2's limit on user data, before base64 (EC2 user guide, "Run commands at launch")."""
@@ -30,7 +30,7 @@ def render_user_data(bootstrap: Path, variables: Mapping[str, str]) -> str:
         ValueError: A value holds a single quote, or a file holds the line that ends it or cannot
             be stripped.
     """
-    agent = strip_python((bootstrap / "agent.py").read_text(encoding="utf-8"))
+    agent = squeeze_python(strip_python((bootstrap / "agent.py").read_text(encoding="utf-8")))
     script = strip_bash((bootstrap / "bootstrap.sh").read_text(encoding="utf-8"))
     if _END in agent:
         raise ValueError(f"agent.py must not hold {_END}; name it otherwise")

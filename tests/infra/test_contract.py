@@ -76,7 +76,7 @@ def test_another_generation_renames_what_belongs_to_the_machine_and_nothing_else
     }
 
 
-USER_DATA_SHA256 = "8a28658f3fd5d0de58f79fe0caf1616a5bd0e22f1fa5441459866e713d360a0b"
+USER_DATA_SHA256 = "57bcf14fee509aea04913aa4c8b96cad0f3aa8675e1f38a22b070d1399dc02d1"
 
 
 def test_user_data_is_pinned() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.stripped_source import strip_bash, strip_python
+from gpustation.stripped_source import squeeze_python, strip_bash, strip_python
 
 BOOTSTRAP = Path(__file__).parents[2] / "userdata/bootstrap"
 AGENT = (BOOTSTRAP / "agent.py").read_text()
@@ -126,3 +126,64 @@ def test_bootstrap_is_the_same_program() -> None:
     ]
     assert len(printed[0].splitlines()) > 40
     assert printed[0] == printed[1]
+
+
+SQUEEZED = """\
+LIMIT=3
+class Fault(Exception):
+ pass
+def plain(text,*rest,end=None,**more):
+ there="# no comment, -> no annotation: str"
+ def inner():
+  return None
+ return[there,f"{text!r}  # {LIMIT}"]
+"""
+
+
+def test_only_blanks_that_no_word_needs_are_squeezed_out() -> None:
+    assert squeeze_python(STRIPPED) == SQUEEZED
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'a = b if "c" in d else e\n',
+        "x = 1 if y else 0x2 or z\n",
+        'a = "b" "c"\n',
+        "a = not b\n",
+        "a = - -b + +c\n",
+        'a = f"{b + c} {d}" + f"{e :>{ f }}"\n',
+        "a = [\n    b,\n    c\n]\n",
+        "a = b\\\n    + c\n",
+    ],
+)
+def test_squeezed_program_is_the_same(source: str) -> None:
+    assert ast.dump(ast.parse(squeeze_python(source))) == ast.dump(ast.parse(source))
+
+
+def test_fails_when_a_blank_keeps_two_tokens_apart_that_are_no_words() -> None:
+    with pytest.raises(SyntaxError):
+        squeeze_python("a = 1 .real\n")
+
+
+def test_agent_is_the_same_program_without_its_blanks() -> None:
+    stripped = strip_python(AGENT)
+    squeezed = squeeze_python(stripped)
+    assert len(squeezed) < len(stripped)
+    bare = ast.parse(stripped)
+    # What annotations alone need
+    bare.body = [each for each in bare.body if not _is_for_annotations(each)]
+    assert _without_imports(ast.parse(squeezed)) == _without_imports(bare)
+    assert _imported(ast.parse(squeezed)) == _imported(bare)
+
+
+def _is_for_annotations(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module in ("__future__", "typing")
+
+
+def _without_imports(tree: ast.Module) -> list[str]:
+    return [ast.dump(node) for node in tree.body if not isinstance(node, ast.Import)]
+
+
+def _imported(tree: ast.Module) -> list[str]:
+    return [each.name for node in tree.body if isinstance(node, ast.Import) for each in node.names]

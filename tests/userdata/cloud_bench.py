@@ -12,6 +12,7 @@ import json
 import re
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -58,6 +59,13 @@ class Cloud(ThreadingHTTPServer):
         self.requests: list[str] = []
         #: Path pattern to [times left, status, body]; 0 as a status cuts the connection.
         self.faults: dict[str, list[Any]] = {}
+        #: Where answers of 3xx point.
+        self.redirects_to = ""
+        #: By how much this clock differs from the machine's, or the whole header Date.
+        self.seconds_ahead = 0
+        self.date: str | None = None
+        #: Path and signing time of each signed request.
+        self.stamps: list[tuple[str, str]] = []
 
     @property
     def address(self) -> str:
@@ -83,6 +91,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         self.server.requests.append(f"{self.command} {self.path}")
+        if stamp := self.headers.get("X-Amz-Date"):
+            self.server.stamps.append((self.path, stamp))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         for pattern, fault in self.server.faults.items():
             if fault[0] and re.search(pattern, self.path):
@@ -107,8 +117,16 @@ class Handler(BaseHTTPRequestHandler):
         data = body.encode() if isinstance(body, str) else body
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        if 300 <= status < 400:
+            self.send_header("Location", self.server.address + self.server.redirects_to)
         self.end_headers()
         self.wfile.write(data)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The header Date."""
+        if self.server.date is not None:
+            return self.server.date
+        return super().date_time_string(int(time.time() + self.server.seconds_ahead))
 
     def metadata(self) -> None:
         path = self.path.removeprefix("/latest/")

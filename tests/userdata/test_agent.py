@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import datetime
 import io
 import json
+import re
 import tarfile
 import time
 
@@ -144,3 +146,122 @@ def test_silent_end_is_reported_to_the_first_open_step(machine: Machine) -> None
     step, sent = machine.cloud.signals[-1]
     assert (step, sent["UniqueId"]) == ("environment", "setup")
     assert sent["Reason"].startswith("the set-up stopped without a word; its journal ends: ")
+
+
+CREDENTIALS = "/security-credentials/GpuInstanceRole$"
+
+
+@pytest.mark.parametrize(
+    ("where", "body"),
+    [
+        ("/security-credentials/$", ""),
+        (CREDENTIALS, '{"Code": "AssumeRoleUnauthorizedAccess", "Message": "not yet"}'),
+        (CREDENTIALS, '{"Code": "Success"}'),
+        (CREDENTIALS, "[]"),
+        (CREDENTIALS, "<html>"),
+        ("/api/token$", ""),
+        ("/api/token$", "\udcff"),
+        ("^/$", "<html>a proxy</html>"),
+        ("^/$", '{"Parameter": {"Val'),
+        ("^/$", '{"Parameter": {"Value": "not JSON"}}'),
+        ("^/$", "[]"),
+    ],
+)
+def test_answer_that_cannot_be_used_yet_is_asked_for_again(
+    machine: Machine, where: str, body: str
+) -> None:
+    machine.environment["GPUSTATION_RETRY_SECONDS"] = "5"
+    machine.cloud.faults[where] = [1, 200, body.encode("utf-8", "surrogateescape")]
+    done = machine.run_agent("fetch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "gave no usable answer: " in done.stdout
+    assert "trying again in 0.5 s" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("where", "body", "words"),
+    [
+        (CREDENTIALS, '{"Code": "InstanceProfileNotFound"}', "no credentials yet, InstanceProfile"),
+        ("/security-credentials/$", "", "the metadata service gave no usable answer"),
+        ("^/$", "\udcff\udcfe", f"settings parameter {PARAMETER} gave no usable answer"),
+        ("^/$", '{"Parameter": {"Value": "{}"}}', "KeyError('scripts')"),
+        ("^/$", '{"Parameter": {"Value": "{\\"scripts\\": 1}"}}', "argument after ** must be"),
+        (BUCKET, "\udcffcut", "have sha256"),
+    ],
+)
+def test_surprise_is_a_failure_in_words(
+    machine: Machine, where: str, body: str, words: str
+) -> None:
+    machine.cloud.faults[where] = [99, 200, body.encode("utf-8", "surrogateescape")]
+    done = machine.run_agent("fetch")
+    assert done.returncode == 1
+    assert words in json.loads(machine.read("var/lib/gpustation/failure.json"))["reason"]
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_folder_that_cannot_be_written_is_a_failure_in_words(machine: Machine) -> None:
+    (machine.root / "opt/gpustation/scripts.new").mkdir(parents=True)
+    done = machine.run_agent("fetch")
+    assert done.returncode == 1
+    assert "Is a directory" in json.loads(machine.read("var/lib/gpustation/failure.json"))["reason"]
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("where", ["/latest/api/token", "^/$", BUCKET, "/signal/"])
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_redirect_is_refused(machine: Machine, where: str, status: int) -> None:
+    """What is sent holds secrets: a token, a signature, a session's key."""
+    machine.cloud.faults[where] = [99, status, ""]
+    machine.cloud.redirects_to = "/elsewhere"
+    if where == "/signal/":
+        assert send(machine) == 1
+    else:
+        done = machine.run_agent("fetch")
+        assert done.returncode == 1
+        assert f"answered {status}: redirects are not followed" in done.stdout
+    assert not [request for request in machine.cloud.requests if "elsewhere" in request]
+
+
+SKEWED = (
+    '{"__type": "InvalidSignatureException", "message": "Signature expired: 2026 is now earlier"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "body"), [("^/$", SKEWED), (BUCKET, "<Code>RequestTimeTooSkewed</Code>")]
+)
+def test_clock_that_aws_refuses_is_named_and_its_time_is_taken(
+    machine: Machine, where: str, body: str
+) -> None:
+    machine.environment["GPUSTATION_RETRY_SECONDS"] = "5"
+    machine.cloud.seconds_ahead = 3600
+    machine.cloud.faults[where] = [1, 403, body]
+    done = machine.run_agent("fetch")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"finds the clock here -3(599|600) s ahead and answered 403", done.stdout)
+    stamps = [stamp for path, stamp in machine.cloud.stamps if re.search(where, path)]
+    first, last = (
+        datetime.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ") for stamp in (stamps[0], stamps[-1])
+    )
+    assert 3590 < (last - first).total_seconds() < 3700
+
+
+@pytest.mark.parametrize("date", ["nonsense", "", "Wed, 99 Foo 2026 99:99:99 GMT"])
+def test_date_that_is_unsound_is_not_taken(machine: Machine, date: str) -> None:
+    machine.cloud.date = date
+    machine.cloud.faults["^/$"] = [99, 400, SKEWED]
+    done = machine.run_agent("fetch")
+    assert done.returncode == 1
+    assert "answered 400: " in done.stdout and "clock" not in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("failure", ["", "{", "[]", '{"phase": "driver"}', "\udcff"])
+def test_report_that_was_cut_off_is_replaced_by_the_journals_end(
+    machine: Machine, failure: str
+) -> None:
+    machine.state.mkdir(parents=True)
+    (machine.state / "failure.json").write_bytes(failure.encode("utf-8", "surrogateescape"))
+    assert machine.run_agent("report-failure").returncode == 0
+    step, sent = machine.cloud.signals[-1]
+    assert (step, sent["UniqueId"]) == ("driver", "setup")

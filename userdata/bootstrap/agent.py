@@ -20,20 +20,20 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from email.utils import mktime_tz, parsedate_tz
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
 from urllib.parse import quote, urlsplit
-from urllib.request import Request, urlopen
+from urllib.request import HTTPErrorProcessor, Request, build_opener
 
 ROOT = os.environ.get("GPUSTATION_ROOT", "")
 OPT = Path(ROOT + "/opt/gpustation")
 STATE = Path(ROOT + "/var/lib/gpustation")
-STEPS = ("driver", "environment", "gpu")
 #: When trying again ends; a role can take a minute to work after it was made.
 DEADLINE = time.monotonic() + float(os.environ.get("GPUSTATION_RETRY_SECONDS", "120"))
+#: Seconds to add to this machine's clock, once AWS has refused a signature for it.
+CLOCK = [0.0]
 #: Characters; CloudFormation shows little more of a reason.
 TEXT_LIMIT = 900
 
@@ -47,25 +47,40 @@ def log(text: str) -> None:
     print("gpustation: " + text, flush=True)
 
 
-def call(what: str, request: Callable[[], Request], denied_passes: bool = True) -> bytes:
-    """Return the body of the answer to `request()`, which is made anew for each try.
+class EveryAnswer(HTTPErrorProcessor):
+    """Hands over every answer as it is: a redirect too, which would carry a secret elsewhere."""
 
-    Network faults, 5xx and throttling are tried again; with `denied_passes` 403 and 404 too.
+    http_response = https_response = lambda *words: words[-1]
+
+
+def call(what: str, request: Any, read: Any = bytes, denied: bool = True) -> Any:
+    """Return what `read` makes of the answer to `request()`, which is made anew for each try.
+
+    Network faults, 5xx, throttling and what `read` refuses are tried again; with `denied`
+    403 and 404 too, and what AWS refuses for this machine's clock, then with the time of AWS.
     """
     pause = 0.5
     while True:
         again = True
         try:
-            with urlopen(request(), timeout=20) as answer:
-                return bytes(answer.read())
-        except HTTPError as error:
-            body = " ".join(error.read().decode("utf-8", "replace").split())
-            fault = f"answered {error.code}: {body[:300]}"
-            again = error.code >= 500 or error.code == 429 or "Throttl" in body
-            if denied_passes:
-                again = again or error.code in (403, 404) or "AccessDenied" in body
+            with build_opener(EveryAnswer).open(request(), timeout=20) as answer:
+                body, code = answer.read(), answer.status
+            if code < 300:
+                return read(body)
+            text = " ".join(body.decode("utf-8", "replace").split())[:300]
+            fault = f"answered {code}: {text if code > 399 else 'redirects are not followed'}"
+            again = code >= 500 or code == 429 or "Throttl" in text
+            if denied:
+                again = again or code in (403, 404) or "AccessDenied" in text
+                date = parsedate_tz(answer.headers["Date"])
+                off = mktime_tz(date) - time.time() if date else 0
+                if abs(off) > 240 and ("Skew" in text or "Signature" in text):
+                    again, CLOCK[0] = True, off
+                    fault = f"finds the clock here {-off:.0f} s ahead and {fault}"
         except (OSError, HTTPException) as error:
             fault = f"did not answer: {error}"
+        except (ValueError, LookupError, TypeError) as error:
+            fault = f"gave no usable answer: {error!r}"
         if not again or time.monotonic() + pause > DEADLINE:
             raise AgentError(f"{what} {fault}")
         log(f"{what} {fault}; trying again in {pause:g} s")
@@ -73,18 +88,29 @@ def call(what: str, request: Callable[[], Request], denied_passes: bool = True) 
         pause = min(pause * 2, 15)
 
 
+def usable(body: bytes) -> Any:
+    """Return the role's credentials; a role that was just made has none, with a reason as Code."""
+    keys = json.loads(body)
+    if keys["Code"] != "Success":
+        raise ValueError("no credentials yet, " + keys["Code"])
+    return keys
+
+
 def credentials() -> dict[str, str]:
     """Return the role's credentials from the metadata service, version 2."""
     base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254"
 
-    def ask(path: str, headers: dict[str, str], method: str = "GET") -> str:
-        request = Request(f"{base.rstrip('/')}/latest/{path}", headers=headers, method=method)
-        return call("the metadata service", lambda: request).decode()
+    def ask(path: str, headers: dict[str, str], read: Any, method: str = "GET") -> Any:
+        made = Request(base + "/latest/" + path, headers=headers, method=method)
+        return call("the metadata service", lambda: made, read)
 
-    token = ask("api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"}, "PUT")
+    def word(body: bytes) -> str:
+        return body.decode().split()[0]
+
+    token = ask("api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"}, word, "PUT")
     headers = {"X-aws-ec2-metadata-token": token}
     roles = "meta-data/iam/security-credentials/"
-    return dict(json.loads(ask(roles + ask(roles, headers).split()[0], headers)))
+    return ask(roles + ask(roles, headers, word), headers, usable)  # type: ignore[no-any-return]
 
 
 def sign(request: Request, region: str, service: str, keys: dict[str, str], stamp: str) -> None:
@@ -107,12 +133,11 @@ def sign(request: Request, region: str, service: str, keys: dict[str, str], stam
     key = ("AWS4" + keys["SecretAccessKey"]).encode()
     for part in [*scope, "\n".join(text)]:
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
-    who = f"{text[0]} Credential={keys['AccessKeyId']}/{text[2]}"
-    made = f"{who}, SignedHeaders={names}, Signature={key.hex()}"
-    request.add_header("Authorization", made)
+    made = f"{text[0]} Credential={keys['AccessKeyId']}/{text[2]}"
+    request.add_header("Authorization", f"{made}, SignedHeaders={names}, Signature={key.hex()}")
 
 
-def aws(what: str, region: str, service: str, path: str, bucket: str = "", **ask: Any) -> bytes:
+def aws(what: str, region: str, service: str, path: str, bucket: str, read: Any, **ask: Any) -> Any:
     """Call AWS, or what AWS_ENDPOINT_URL (the SDKs' own variable) names."""
     suffix = ".cn" if region.startswith("cn-") else ""
     host = f"{bucket}.{service}" if bucket else service
@@ -122,31 +147,36 @@ def aws(what: str, region: str, service: str, path: str, bucket: str = "", **ask
 
     def request() -> Request:
         made = Request(url + path, **ask)
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + CLOCK[0]))
         sign(made, region, service, credentials(), stamp)
         return made
 
-    return call(what, request)
+    return call(what, request, read)
 
 
 def read_settings(region: str, name: str) -> dict[str, Any]:
     """Return what the settings parameter holds."""
     kind = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "AmazonSSM.GetParameter"}
     body = json.dumps({"Name": name}).encode()
-    answer = aws(f"settings parameter {name}", region, "ssm", "/", data=body, headers=kind)
-    return dict(json.loads(json.loads(answer)["Parameter"]["Value"]))
+
+    def read(answer: bytes) -> dict[str, Any]:
+        return dict(json.loads(json.loads(answer)["Parameter"]["Value"]))
+
+    what = f"settings parameter {name}"
+    answer = aws(what, region, "ssm", "/", "", read, data=body, headers=kind)
+    return answer  # type: ignore[no-any-return]
 
 
 def unpack(data: bytes, folder: Path) -> None:
     """Write the archive's files; what is neither file nor folder below `folder` is refused."""
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         for member in archive:
-            path = PurePosixPath(member.name)
+            path = Path(member.name)
             file = archive.extractfile(member) if member.isfile() else None
             if path.is_absolute() or ".." in path.parts or not (file or member.isdir()):
                 raise AgentError(f"scripts archive holds {member.name!r}, which is refused")
             if file:
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).parent.mkdir(0o777, True, True)
                 (folder / path).write_bytes(file.read())
 
 
@@ -156,7 +186,7 @@ def fetch_scripts(region: str, bucket: str, key: str, sha256: str) -> str:
     if (OPT / name).is_dir():
         return name
     what = f"scripts s3://{bucket}/{key}"
-    data = aws(what, region, "s3", "/" + quote(key, safe="/-_.~"), bucket)
+    data = aws(what, region, "s3", "/" + quote(key, safe="/-_.~"), bucket, bytes)
     digest = hashlib.sha256(data).hexdigest()
     if digest != sha256:
         raise AgentError(f"{what} have sha256 {digest}, but the settings say {sha256}")
@@ -167,13 +197,13 @@ def fetch_scripts(region: str, bucket: str, key: str, sha256: str) -> str:
         os.sync()  # else a power cut after the rename leaves empty files
         draft.rename(OPT / name)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(draft, True)
     return name
 
 
 def write(path: Path, value: object) -> None:
     """Replace a JSON file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(0o777, True, True)
     draft = path.with_name(path.name + ".new")
     draft.write_text(json.dumps(value))
     draft.replace(path)
@@ -185,7 +215,13 @@ def fetch(known: dict[str, Any]) -> int:
     try:
         settings = read_settings(known["region"], known["settings_parameter"])
         name = fetch_scripts(known["region"], **settings["scripts"])
-    except (AgentError, KeyError, TypeError, ValueError, tarfile.TarError, OSError) as error:
+        write(STATE / "settings.json", settings)
+        link = OPT / "scripts.new"
+        link.unlink(missing_ok=True)
+        link.symlink_to(name)
+        link.replace(OPT / "scripts")
+    # Any surprise: what is not reported ends as a time-out an hour later
+    except Exception as error:
         text = str(error) if isinstance(error, AgentError) else repr(error)
         log("error: " + text)
         if (STATE / "settings.json").exists() and (OPT / "scripts/run.sh").exists():
@@ -195,12 +231,6 @@ def fetch(known: dict[str, Any]) -> int:
         reason = f"phase fetch failed after {seconds} s: {text}"
         write(STATE / "failure.json", {"phase": "fetch", "step": "driver", "reason": reason})
         return 1
-    write(STATE / "settings.json", settings)
-    link = OPT / "scripts.new"
-    if link.is_symlink():
-        link.unlink()
-    link.symlink_to(name)
-    link.replace(OPT / "scripts")
     log(f"settings and {name} are in place")
     return 0
 
@@ -211,9 +241,7 @@ def plain(text: str) -> str:
     return "".join(char if " " <= char <= "~" else "?" for char in text)[:TEXT_LIMIT]
 
 
-def signal(
-    known: dict[str, Any], step: str, status: str, unique_id: str, reason: str, data: str = ""
-) -> int:
+def signal(known: Any, step: str, status: str, unique_id: str, reason: str, data: Any = "") -> int:
     """Send a step's only signal; its presigned address wants an empty Content-Type."""
     mark = STATE / "signaled" / step
     if mark.exists():
@@ -224,7 +252,7 @@ def signal(
     url, body = known["signals"][step], json.dumps(sent).encode()
     made = Request(url, body, {"Content-Type": ""}, method="PUT")
     try:
-        call(f"signal address of {step}", lambda: made, denied_passes=False)
+        call(f"signal address of {step}", lambda: made, denied=False)
     except AgentError as error:
         log(f"error: {error}")
         return 1
@@ -235,21 +263,23 @@ def signal(
 
 def report_failure(known: dict[str, Any]) -> int:
     """Send the reason in failure.json to the step that failed."""
-    left = [step for step in STEPS if not (STATE / "signaled" / step).exists()]
-    if (STATE / "failure.json").exists():
-        failure = json.loads((STATE / "failure.json").read_text())
-    elif not left or (STATE / "undelivered").exists():
-        log("no phase failed; a signal that is still missing is sent at the next boot")
-        return 0
-    else:
-        failure = {"phase": "setup", "step": left[0]}
-        failure["reason"] = "the set-up stopped without a word; its journal ends: " + journal()
-    return signal(known, failure["step"], "FAILURE", failure["phase"], failure["reason"])
+    left = [step for step in known["signals"] if not (STATE / "signaled" / step).exists()]
+    try:
+        failure = json.loads((STATE / "failure.json").read_bytes())
+        words = failure["step"], "FAILURE", failure["phase"], failure["reason"]
+    # None is there, or one that a full disk or a power cut has cut off
+    except Exception:
+        if not left or (STATE / "undelivered").exists():
+            log("no phase failed; a missing signal is sent at the next boot")
+            return 0
+        reason = "the set-up stopped without a word; its journal ends: " + journal()
+        words = left[0], "FAILURE", "setup", reason
+    return signal(known, *words)
 
 
 def journal() -> str:
     """Return the last lines that systemd kept of the set-up, if any."""
-    command = ["journalctl", "-u", "gpustation.service", "-n", "12", "--no-pager", "-o", "cat"]
+    command = "journalctl -u gpustation.service -n 12 --no-pager -o cat".split()  # noqa: SIM905
     try:
         return subprocess.check_output(command, timeout=20).decode("utf-8", "replace")
     except (OSError, subprocess.SubprocessError):
@@ -270,4 +300,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Exception as error:
+        sys.exit(f"gpustation: error: {error!r}")

@@ -27,7 +27,8 @@ umask 022
 # -I: root imports nothing from the current folder or from PYTHONPATH.
 # Not multi-user.target: it comes before cloud-final.service, and systemd would cut that cycle
 # at the second boot by silently leaving out this unit. What trying again cannot cure ends with
-# status 78 and is reported at once; any other fault gets three tries.
+# status 78 and is reported at once; any other fault gets three tries. What has no end of its own is
+# ended after 2 hours with SIGTERM, and reported at once: the journal then names the last command.
 cat >"$units/gpustation.service" <<EOF
 [Unit]
 Description=gpustation: set up this GPU workstation
@@ -40,11 +41,12 @@ StartLimitBurst=3
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+TimeoutStartSec=2h
 ExecStart=/usr/bin/env python3 -I "$opt/agent.py" fetch
 ExecStart=/usr/bin/env bash "$opt/scripts/run.sh"
 Restart=on-failure
 RestartSec=10
-RestartPreventExitStatus=78
+RestartPreventExitStatus=78 SIGTERM
 
 [Install]
 WantedBy=cloud-init.target
