@@ -43,7 +43,7 @@ cp userdata/lib/gpustation-{identity,metadata}.service "$units"
 touch /opt/gpustation/scripts/run.sh /opt/gpustation/env/bin/jupyter
 chmod +x /opt/gpustation/env/bin/jupyter
 useradd --create-home ubuntu
-blanks='s|@OPT@|/opt/gpustation|g;s|@HOME@|/home/ubuntu|g;s|@USER@|ubuntu|g;s|@FRAMEWORK@|mxnet|g;s|@PORT@|8888|g;s|@STATE@|/var/lib/gpustation|g'
+blanks='s|@OPT@|/opt/gpustation|g;s|@HOME@|/home/ubuntu|g;s|@USER@|ubuntu|g;s|@FRAMEWORK@|mxnet|g;s|@PORT@|8888|g;s|@STATE@|/var/lib/gpustation|g;s|@ROOT@||g'
 sed "$blanks" userdata/lib/gpustation-jupyter.service >"$units/gpustation-jupyter.service"
 # install.sh's unit has the name of the bootstrap's, and takes its place
 sed "$blanks" userdata/lib/gpustation.service >check/gpustation.service
