@@ -19,6 +19,7 @@ pytestmark = pytest.mark.tier("test")
 NAME = "i-phases"
 USERDATA = Path(__file__).resolve().parents[2] / "userdata"
 SETTINGS = {
+    "gpus": "1",
     "driver_branch": packages.BRANCH,
     "driver_kind": "open",
     "fabric_manager": "false",
