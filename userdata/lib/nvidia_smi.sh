@@ -79,7 +79,8 @@ nvidia_smi_with_timeout() {
 # one_line TEXT: it in one line that can be shown. iconv leaves out what is no UTF-8.
 one_line() {
   local -a words
-  read -rd '' -a words < <(LC_ALL=C tr '[:cntrl:]' ' ' <<<"$1" | iconv -cs -f UTF-8 -t UTF-8) || true
+  read -rd '' -a words < <(LC_ALL=C tr '[:cntrl:]' ' ' <<<"$1" |
+    iconv -cs -f UTF-8 -t UTF-8) || true
   printf '%.300s\n' "${words[*]}"
 }
 
