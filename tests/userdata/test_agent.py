@@ -208,7 +208,9 @@ def test_folder_that_cannot_be_written_is_a_failure_in_words(machine: Machine) -
 
 
 @pytest.mark.parametrize("where", ["/latest/api/token", "^/$", BUCKET, "/signal/"])
-@pytest.mark.parametrize("status", [301, 302, 307])
+@pytest.mark.parametrize(
+    "status", [302, *(pytest.param(n, marks=pytest.mark.tier("all")) for n in (301, 307))]
+)
 def test_redirect_is_refused(machine: Machine, where: str, status: int) -> None:
     """What is sent holds secrets: a token, a signature, a session's key."""
     machine.cloud.faults[where] = [99, status, ""]

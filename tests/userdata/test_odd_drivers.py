@@ -97,6 +97,11 @@ def state_of(root: Path, answer: str) -> str:
     return lines[0]
 
 
+def first_in_test(first: str, *others: str) -> list[Any]:
+    """Rows of one kind: the first in ``make test``, the others in ``make test-all`` alone."""
+    return [first, *(pytest.param(one, marks=pytest.mark.tier("all")) for one in others)]
+
+
 @pytest.mark.parametrize("text", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
 def test_odd_answer_is_no_driver_and_no_absence_of_one(tmp_path: Path, text: str) -> None:
     state = state_of(tmp_path, f"printf '%b\\n' '{text}'")
@@ -135,7 +140,7 @@ def test_odd_answer_ends_the_driver_phase_in_words(machine: Machine) -> None:
     assert not [call for call in machine.calls("apt-get") if "nvidia" in call]
 
 
-@pytest.mark.parametrize("text", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
+@pytest.mark.parametrize("text", first_in_test(*ODD_ANSWERS.values()))
 def test_odd_answer_for_the_capability_is_left_to_the_verification(text: str) -> None:
     rows = text.encode().decode("unicode_escape").encode("latin-1") + b"\nTesla T4, 7.5\n"
     done = subprocess.run(
@@ -147,7 +152,9 @@ def test_odd_answer_for_the_capability_is_left_to_the_verification(text: str) ->
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("text", [*ODD_ANSWERS.values(), "Tesla T4, [Not Supported]", "Tesla T4"])
+@pytest.mark.parametrize(
+    "text", first_in_test("Tesla T4, [Not Supported]", "Tesla T4", *ODD_ANSWERS.values())
+)
 def test_odd_answer_ends_the_verification_in_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
@@ -338,7 +345,7 @@ def test_all_reduce_that_hangs_is_named(finished: Machine) -> None:
     )
 
 
-@pytest.mark.parametrize("output", ["", "null", "[1]", "{}", '{"device": 1}', "\\xff"])
+@pytest.mark.parametrize("output", first_in_test("", "null", "[1]", "{}", '{"device": 1}', "\\xff"))
 def test_verification_without_a_result_ends_in_words(finished: Machine, output: str) -> None:
     trace = (
         'Traceback (most recent call last):\\n  File "x.py", line 1\\nRuntimeError: CUDA error\\n'
