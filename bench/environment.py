@@ -22,7 +22,7 @@ LIMIT = 1.25
 COMMAND_SECONDS = 900
 SERVICE = ("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "bash", "-c")
 """Runs a script as a service, as the runner is one."""
-LOCK = "/opt/gpustation/scripts/locks/mxnet-3.11.lock"
+LOCK = "/opt/gpustation/scripts/locks/mxnet.lock"
 FORGET = "rm -rf /opt/gpustation/env /opt/gpustation/uv /opt/gpustation/cache /opt/bare "
 FORGET += "/var/lib/gpustation/environment-complete && sync"
 PHASE = """

@@ -49,18 +49,25 @@ class LocalAws:
         region: The region that `environment` names. Default: us-east-1.
         booted: Boot instances as real machines, which needs root on Linux and two Debian packages
             (localaws.boots.support.why_not tells). Default: instances are records.
+        root: What they boot, one of localaws.boots.root.DISTRIBUTIONS. Default: what LOCALAWS_ROOT
+            names, else Debian 13.
         verbose: Log the emulator's own messages too. Default: warnings only.
     """
 
     def __init__(
-        self, region: str = "us-east-1", *, booted: bool = False, verbose: bool = False
+        self,
+        region: str = "us-east-1",
+        *,
+        booted: bool = False,
+        root: str | None = None,
+        verbose: bool = False,
     ) -> None:
         self.region = region
         self.account = ACCOUNT
         self.url = ""
         self._credentials = Credentials.new()
         self._verbose = verbose
-        self._root = machine_root() if booted else None
+        self._root = machine_root(root) if booted else None
         self._process: subprocess.Popen[str] | None = None
         self._state = Path()
         self._clients: dict[tuple[str, str], Any] = {}

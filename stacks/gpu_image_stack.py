@@ -61,6 +61,7 @@ class GpuImageStack(Stack):
             framework=settings.framework,
             notebooks=settings.notebooks,
             cuda_toolkit=settings.cuda_toolkit,
+            python_mirror=settings.python_mirror,
             tags={TAG: self.stack_name},
         )
         check = QuotaCheck(

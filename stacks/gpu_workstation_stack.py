@@ -128,6 +128,7 @@ class GpuWorkstationStack(Stack):
             notebooks=settings.notebooks,
             cuda_toolkit=settings.cuda_toolkit,
             role_credentials_for_users=settings.role_credentials_for_users,
+            python_mirror=settings.python_mirror,
         )
         machine.instance.node.add_dependency(check)
         self._annotate(report)

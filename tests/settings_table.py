@@ -17,10 +17,11 @@ NEXT_BOOT: dict[str, Any] = {
     "notebooks": False,
     "cuda_toolkit": True,
     "role_credentials_for_users": True,
+    "python_mirror": "https://mirror.example.com/python",
 }
 NEW_GENERATION: dict[str, Any] = {
     "framework": "pytorch",
-    "image": "ubuntu-24.04",
+    "image": "ubuntu-22.04",
     "disk_gib": 100,
     "availability_zone": "us-east-1c",
     "ready_timeout_minutes": 60,

@@ -70,8 +70,10 @@ SLOWEST = 10
 
 
 def tier_of(item: pytest.Item) -> str:
-    """The tier of a test: its mark's, else its suite's."""
-    mark = item.get_closest_marker("tier")
+    """The tier of a test: its row's mark, else its own, else its module's or its suite's."""
+    # pytest has a row's marks behind those of the function
+    own = [mark for mark in item.own_markers if mark.name == "tier"]
+    mark = own[-1] if own else item.get_closest_marker("tier")
     if mark is None:
         return SUITES.get(suite_of(item.nodeid), "test")
     (name,) = mark.args

@@ -87,7 +87,8 @@ def require(expected: int, found: int, who: str) -> None:
 
 def verify(device: str, settings: dict[str, Any]) -> dict[str, object]:
     """Compute on every device and return what was found; a wrong result ends the program."""
-    names, versions = [], {}
+    names: list[str] = []
+    versions: dict[str, str] = {}
     if device == "gpu":
         names, versions["driver"] = seen_by_driver()
         require(settings["gpus"], len(names), "the driver")

@@ -51,6 +51,8 @@ class GpuInstance(Construct):
         cuda_toolkit: Install the CUDA toolkit with nvcc as well. Default: false.
         role_credentials_for_users: Leave the instance metadata service open for every user of the
             machine, who may then act as its role. Default: false.
+        python_mirror: Address that a Python for the framework comes from, where the system has
+            none. Default: none, python-build-standalone's releases on github.com.
 
     Raises:
         ValueError: The type is not in the catalog or cannot run the framework, a signal of a step
@@ -75,6 +77,7 @@ class GpuInstance(Construct):
         notebooks: bool = True,
         cuda_toolkit: bool = False,
         role_credentials_for_users: bool = False,
+        python_mirror: str = "",
     ) -> None:
         super().__init__(scope, construct_id)
         gpu_type = gpu_catalog.require_fitting(instance_type, framework)
@@ -108,6 +111,7 @@ class GpuInstance(Construct):
                     "notebooks": notebooks,
                     "cuda_toolkit": cuda_toolkit,
                     "role_credentials_for_users": role_credentials_for_users,
+                    "python_mirror": python_mirror,
                     "scripts": {
                         "bucket": asset.bucket_name,
                         "key": asset.object_key,

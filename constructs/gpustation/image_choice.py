@@ -22,9 +22,9 @@ class ImageChoice(Construct):
         scope: Construct that owns this one; one per machine.
         construct_id: ID unique within the scope. Another path means another machine.
         instance_type: EC2 GPU type that the zone must offer.
-        image: ``ubuntu-22.04``, ``ubuntu-24.04``, ``dlami``, ``baked``, ``baked:<name>``, an AMI
+        image: ``ubuntu-24.04``, ``ubuntu-22.04``, ``dlami``, ``baked``, ``baked:<name>``, an AMI
             id or the name of an SSM parameter. Default: ``None``, what the machine has; a new one
-            gets ``ubuntu-22.04``.
+            gets ``ubuntu-24.04``.
         framework: Whose baked image ``baked`` means. Default: ``mxnet``.
         disk: Root disk, at least the image's snapshot. Default: 64 GiB.
         availability_zone: Name of a zone, or ``auto``. Default: ``None``, where the machine is;

@@ -14,7 +14,7 @@ from gpustation import setting_values
 from gpustation.archives import scripts_tar
 from gpustation.component_document import component_document
 from gpustation.handlers import gpu_catalog
-from gpustation.handlers.images import content_tags
+from gpustation.handlers.images import DEFAULT_IMAGE, content_tags
 from gpustation.settings import Framework
 
 DISK_GIB = setting_values.MIN_DISK_GIB
@@ -42,6 +42,7 @@ class ImageContents:
         notebooks: D2L's notebooks are in the image.
         cuda_toolkit: The CUDA toolkit is in the image.
         base_image: Image to begin from, as ``ImageChoice`` takes it.
+        python_mirror: Where the build machine's Python comes from; empty means github.com.
         tags: Tags of what Image Builder makes: machines, volumes, image.
     """
 
@@ -51,7 +52,8 @@ class ImageContents:
     framework: Framework = "mxnet"
     notebooks: bool = True
     cuda_toolkit: bool = False
-    base_image: str = "ubuntu-22.04"
+    base_image: str = DEFAULT_IMAGE
+    python_mirror: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @functools.cached_property
@@ -68,6 +70,7 @@ class ImageContents:
                 *("--framework", self.framework, "--user", USER),
                 "--notebooks" if self.notebooks else "--no-notebooks",
                 "--cuda-toolkit" if self.cuda_toolkit else "--no-cuda-toolkit",
+                *(("--python-mirror", self.python_mirror) if self.python_mirror else ()),
             ],
         )
 

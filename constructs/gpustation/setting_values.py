@@ -17,7 +17,7 @@ from gpustation.handlers import gpu_catalog
 from gpustation.shown_text import looks_secret, shown
 from gpustation.stack_names import MAX_NAME, NAME
 
-IMAGES = ("ubuntu-22.04", "ubuntu-24.04", "dlami", "baked")
+IMAGES = ("ubuntu-24.04", "ubuntu-22.04", "dlami", "baked")
 """Images by name; ``baked:<name>``, an AMI id or the name of an SSM parameter is taken as well."""
 
 MAX_DEPLOY_NAMES = 40
@@ -39,11 +39,18 @@ MAX_PARAMETER_LEVELS = 15
 MAX_NETWORKS = 60
 """Inbound rules of a security group (Amazon VPC quotas)."""
 
+MAX_MIRROR = 500
+"""Characters of the address of a mirror: ours, so that the settings stay below the 4,096 of an SSM
+parameter's value."""
+
 UNSET = ("", "none")
 """Texts that mean "not given" where a setting may be left out."""
 
 _AMI = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
 _PARAMETER = re.compile(r"(/[A-Za-z0-9_.-]+)+")
+_MIRROR = re.compile(
+    r"https?://(?=[A-Za-z0-9])[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~:%+-]+)*/?"
+)
 _PUBLIC_PARAMETERS = "/aws/service/"
 # Behind the region: us-east-1a, us-west-2-lax-1a (Local Zone), us-east-1-wl1-bos-wlz-1 (Wavelength)
 _ZONE_IN_REGION = re.compile(r"[a-z]|-[a-z]+-\d{1,3}[a-z]|-wl\d{1,3}-[a-z]+-wlz-?\d{1,3}")
@@ -139,6 +146,18 @@ def image(value: object) -> str:
         f"must be one of {', '.join(IMAGES)}, baked:<name>, an AMI id (ami- and 8 or 17 of 0-9a-f) "
         f"or the name of an SSM parameter (/...){nearest(given, IMAGES)}"
     )
+
+
+def mirror(value: object) -> str:
+    """The address of a folder on a web server, without a password: templates are readable."""
+    given = text(value)
+    if not _MIRROR.fullmatch(given) or len(given) > MAX_MIRROR:
+        raise ValueError(
+            "must be an address https://HOST/FOLDER (or http://, what comes from there is checked "
+            f"by its hash) of A-Z a-z 0-9 . _ ~ : / % + -, at most {MAX_MIRROR} characters, "
+            "without user, password and query"
+        )
+    return given.rstrip("/")
 
 
 def _parameter_name(given: str) -> str:

@@ -82,7 +82,7 @@ class Settings(pydantic.BaseModel):
         instance_type: EC2 instance type. Default: ``g4dn.xlarge``.
         framework: ``mxnet`` or ``pytorch``. Default: ``mxnet``.
         image: Name, AMI id or SSM parameter of the image; ``baked`` is that of ``name``, and
-            ``baked:<name>`` another's. Default: ``ubuntu-22.04``.
+            ``baked:<name>`` another's. Default: ``ubuntu-24.04``.
         disk_gib: Root disk in GiB, gp3, encrypted. Default: 64.
         availability_zone: Zone's name, or ``auto`` for one that offers the type (the default).
         public_key: One OpenSSH public key line; empty (the default) adds none. Only A-Z a-z 0-9
@@ -97,6 +97,8 @@ class Settings(pydantic.BaseModel):
         cuda_toolkit: Also install nvcc and the toolkit. Default: false.
         role_credentials_for_users: Every user of the machine may ask the instance metadata service
             for the role's credentials. Default: false, only root may.
+        python_mirror: Address of a copy of python-build-standalone's releases, for machines whose
+            system has no Python that the framework runs on. Default: none, github.com.
         image_instance_type: EC2 type that builds and tests images; empty (the default) means
             ``instance_type``.
         image_retain: Images that are no longer the stack's stay in the account. Default: false.
@@ -115,7 +117,7 @@ class Settings(pydantic.BaseModel):
     name: Annotated[str, _optional(values.name)] = ""
     instance_type: Annotated[str, BeforeValidator(values.instance_type)] = "g4dn.xlarge"
     framework: Annotated[Framework, _framework] = "mxnet"
-    image: Annotated[str, BeforeValidator(values.image)] = "ubuntu-22.04"
+    image: Annotated[str, BeforeValidator(values.image)] = "ubuntu-24.04"
     disk_gib: Annotated[int, _disk] = 64
     availability_zone: Annotated[str, BeforeValidator(values.availability_zone)] = "auto"
     public_key: Annotated[str, BeforeValidator(_public_key)] = ""
@@ -127,6 +129,7 @@ class Settings(pydantic.BaseModel):
     notebooks: Annotated[bool, _boolean] = True
     cuda_toolkit: Annotated[bool, _boolean] = False
     role_credentials_for_users: Annotated[bool, _boolean] = False
+    python_mirror: Annotated[str, _optional(values.mirror)] = ""
     image_instance_type: Annotated[str, _optional(values.instance_type)] = ""
     image_retain: Annotated[bool, _boolean] = False
     github_repository: Annotated[str, _optional(github.repository)] = ""
@@ -256,7 +259,7 @@ def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
     if settings.image == "dlami" and gpu_type.driver != "open":
         found["image", "instance_type"] = (
             f"image=dlami: its open driver does not drive the {gpu_type.gpu.upper()} of "
-            f"instance_type={gpu_type.name}; take image=ubuntu-22.04"
+            f"instance_type={gpu_type.name}; take image=ubuntu-24.04"
         )
     if values.covers_the_world(settings.ssh_cidr) and not settings.allow_world_ssh:
         found["ssh_cidr", "allow_world_ssh"] = (

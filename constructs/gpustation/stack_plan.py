@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gpustation.change_reading import INSTANCE, ChangeReading
 from gpustation.change_set import Change, Deployed
 from gpustation.cloud_assembly import SynthesizedStack
-from gpustation.handlers.image_choice import Choice, require_same_settings
+from gpustation.handlers.image_choice import LOCKED, Choice, require_same_settings
 from gpustation.handlers.responder import RefusedError
 from gpustation.template_settings import CHOICE, EFFECTS, Template, settings_of
 
@@ -130,14 +130,28 @@ def plan_of_changes(stack: SynthesizedStack, changes: list[Change] | None, old: 
     Raises:
         ValueError: One of the templates is not that of a workstation.
     """
-    had = settings_of(old)
-    settings = _changes(had, settings_of(stack.template, had))
+    had = settings_of(old, _made_with(changes or []))
+    wanted = settings_of(stack.template, had)
+    if wanted["generation"] != had["generation"]:
+        # A new machine gets today's defaults of what is not given
+        wanted = settings_of(stack.template)
+    settings = _changes(had, wanted)
     if changes is None:
         return Plan(stack.name, Effect.NOTHING, settings)
     reading = ChangeReading(changes, old, stack.template)
     effect, notes = _fate(reading, stack.template)
     others = tuple(reading.lines()) if changes else ("outputs change",)
     return Plan(stack.name, effect, settings, notes, others)
+
+
+def _made_with(changes: list[Change]) -> dict[str, str]:
+    """What the machine was made with, told by its choice: the template may have left it out."""
+    found: dict[str, str] = {}
+    for change in changes:
+        if change["ResourceType"] == CHOICE and change["Action"] in ("Modify", "Remove"):
+            locked = Choice.parse(change["PhysicalResourceId"]).locked
+            found |= {setting: locked[name] for name, setting in LOCKED.items() if name in locked}
+    return found
 
 
 def _changes(old: dict[str, str], new: dict[str, str]) -> tuple[SettingChange, ...]:

@@ -37,6 +37,7 @@ EFFECTS = {
     "notebooks": "from the machine's next boot on",
     "cuda_toolkit": "from the machine's next boot on",
     "role_credentials_for_users": "from the machine's next boot on",
+    "python_mirror": "from the machine's next boot on",
     "scripts": "from the machine's next boot on",
 }
 """When a change of each row takes effect, as the README's table says; in the order shown."""
@@ -71,8 +72,9 @@ def settings_of(template: Template, had: Mapping[str, str] | None = None) -> dic
         "public_key": _fingerprint(str(told["public_key"])),
         "notebooks": json.dumps(told["notebooks"]),
         "cuda_toolkit": json.dumps(told["cuda_toolkit"]),
-        # Templates of release 0.1.0 have none
+        # Templates of release 0.1.0 have none of the two
         "role_credentials_for_users": json.dumps(told.get("role_credentials_for_users", False)),
+        "python_mirror": str(told.get("python_mirror") or "none"),
         "scripts": str(told["scripts"]["sha256"])[:12],
     }
     return {name: found[name] for name in EFFECTS}

@@ -31,6 +31,9 @@ datasource_list: [ Ec2 ]
 locale: C.UTF-8
 apt: {preserve_sources_list: true}
 system_info: {default_user: {name: ubuntu, gecos: Ubuntu}}
+# There is no device below the root, and no udev that would take a rule for new network cards
+resize_rootfs: false
+updates: {network: {when: [boot-new-instance]}}
 """
 NETWORKD = "etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
 

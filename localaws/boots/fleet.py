@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from localaws.awstoe.actions import Fetch
-from localaws.boots import cgroups
+from localaws.boots import cgroups, standalone_python
 from localaws.boots.booted import BootedMachine
 from localaws.boots.component_host import BootedHost
 from localaws.boots.disguise import certificates, disguise, place
@@ -233,6 +233,7 @@ class BootedMachines:
         return {
             "AWS_ENDPOINT_URL": f"http://localhost:{self._port}",
             "GPUSTATION_RETRY_SECONDS": RETRY_SECONDS,
+            **standalone_python.variables(self._root),
             **certificates(),
             **self.environment,
         }

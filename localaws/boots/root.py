@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from localaws.boots import packages
+from localaws.boots import packages, standalone_python
 from localaws.boots.support import DEBIAN_KEYRING, debian_sources
 
 ROOT_VARIABLE = "LOCALAWS_ROOT"
@@ -37,11 +38,14 @@ class Distribution:
         suite: Name of the release in its archive.
         packages: What goes in beside `PACKAGES`.
         components: Parts of its archive, where the sources are mmdebstrap's. Default: main.
+        standalone_python: Its own Python is too new for a framework: uv's list of downloads has
+            one from Debian 12. Default: false.
     """
 
     suite: str
     packages: tuple[str, ...]
     components: str = "main"
+    standalone_python: bool = False
 
     def sources(self) -> str:
         """The lines of apt's sources, for mmdebstrap and in the root.
@@ -55,7 +59,7 @@ class Distribution:
         debian = self.suite in DEBIAN_SUITES
         found = debian_sources() if debian else None
         if found is not None:
-            return found.read_text().replace("bookworm", self.suite)
+            return re.sub("|".join(DEBIAN_SUITES), self.suite, found.read_text())
         if not (DEBIAN_KEYRING if debian else UBUNTU_KEYRING).exists():
             package = "debian-archive-keyring" if debian else "ubuntu-keyring"
             raise RootError(f"a root of {self.suite} needs the package {package}")
@@ -63,12 +67,15 @@ class Distribution:
 
 
 DISTRIBUTIONS = {
+    "debian-13": Distribution(
+        "trixie", ("debian-archive-keyring", "make", "needrestart"), standalone_python=True
+    ),
     "debian-12": Distribution("bookworm", ("debian-archive-keyring",)),
-    "debian-13": Distribution("trixie", ("debian-archive-keyring", "make")),
     "ubuntu-22.04": Distribution("jammy", ("ubuntu-keyring",), "main,universe"),
 }
-"""The first is what machines boot unless told otherwise. In the second, whose Python is 3.13, the
-quick tests run. Ubuntu's archive is not reached from everywhere."""
+"""The first is what machines boot unless told otherwise: it stands for Ubuntu 24.04, and brings
+needrestart as that does; the second stands for 22.04. Ubuntu's archive is not reached from
+everywhere."""
 OPTIONS = (
     '--aptopt=Acquire::Languages "none"',
     '--aptopt=APT::Install-Recommends "false"',
@@ -91,7 +98,7 @@ def machine_root(name: str | None = None) -> Path:
     """A root, from the cache or built now (about 40 s); only one process builds it.
 
     Args:
-        name: One of `DISTRIBUTIONS`. Default: what LOCALAWS_ROOT names, else Debian 12.
+        name: One of `DISTRIBUTIONS`. Default: what LOCALAWS_ROOT names, else Debian 13.
 
     Raises:
         RootError: There is no such distribution, or mmdebstrap failed.
@@ -103,7 +110,7 @@ def machine_root(name: str | None = None) -> Path:
     wanted = DISTRIBUTIONS[name]
     sources = wanted.sources()
     parts = [wanted.suite, *wanted.packages, *PACKAGES, *OPTIONS, sources, platform.release()]
-    parts.append(Path(packages.__file__).read_text())
+    parts += [Path(each.__file__).read_text() for each in (packages, standalone_python)]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     target = cache_folder() / f"{name}-{digest}"
     with _locked(cache_folder()):
@@ -124,24 +131,51 @@ def _build(wanted: Distribution, sources: str, target: Path) -> None:
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=target.parent))
     try:
         root = draft / "root"
-        included = ",".join((*PACKAGES, *wanted.packages))
-        command = ["mmdebstrap", "--mode=root", "--variant=minbase", "--quiet", *OPTIONS]
-        command += [f"--include={included}", f"--components={wanted.components}"]
-        command += [wanted.suite, str(root)]
-        if sources:
-            # mmdebstrap tells deb822 from the older form by the file's ending
-            ending = "sources" if "Types:" in sources else "list"
-            listed = draft / f"apt.{ending}"
-            listed.write_text(sources)
-            command.append(str(listed))
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            tail = "\n  ".join((done.stdout + done.stderr).splitlines()[-15:])
-            raise RootError(f"mmdebstrap exited {done.returncode}; its last words:\n  {tail}")
-        # Where the distribution's own sources are: mmdebstrap gives them another name
-        own = {"sources": "sources.list.d/debian.sources", "list": "sources.list"}[ending]
-        (root / f"etc/apt/sources.list.d/0000apt.{ending}").rename(root / "etc/apt" / own)
+        mmdebstrap(wanted, sources, ("--variant=minbase",), root)
+        # Where the distribution's own sources are: mmdebstrap gives a file another name
+        for ending, own in (("sources", "sources.list.d/debian.sources"), ("list", "sources.list")):
+            given = root / f"etc/apt/sources.list.d/0000apt.{ending}"
+            if given.exists():
+                given.rename(root / "etc/apt" / own)
         packages.add_repositories(root)
+        if wanted.standalone_python:
+            older = Distribution("bookworm", standalone_python.PACKAGES)
+            extracted = draft / "older"
+            mmdebstrap(older, older.sources(), ("--variant=extract",), extracted, base=())
+            standalone_python.place(root, extracted)
         root.rename(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def mmdebstrap(
+    wanted: Distribution,
+    sources: str,
+    options: tuple[str, ...],
+    target: Path,
+    base: tuple[str, ...] = PACKAGES,
+) -> None:
+    """Makes a folder of a distribution's packages.
+
+    Args:
+        wanted: The distribution.
+        sources: Lines of apt's sources; empty for those that mmdebstrap knows.
+        options: Arguments beside those that every root has.
+        target: The folder, which is not there yet.
+        base: Packages beside the distribution's own. Default: a machine's.
+
+    Raises:
+        RootError: It failed; with the last lines that it printed.
+    """
+    command = ["mmdebstrap", "--mode=root", "--quiet", *OPTIONS, *options]
+    command += [f"--include={','.join((*base, *wanted.packages))}"]
+    command += [f"--components={wanted.components}", wanted.suite, str(target)]
+    if sources:
+        # mmdebstrap tells deb822 from the older form by the file's ending
+        listed = target.with_name("apt.sources" if "Types:" in sources else "apt.list")
+        listed.write_text(sources)
+        command.append(str(listed))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        tail = "\n  ".join((done.stdout + done.stderr).splitlines()[-15:])
+        raise RootError(f"mmdebstrap exited {done.returncode}; its last words:\n  {tail}")

@@ -93,7 +93,7 @@ plan_install() {
     elif [[ ${BASH_REMATCH[3]} == [0-9]* ]]; then
       echo "The following packages have unmet dependencies:" >&2
       echo " $name : Depends: nvidia-kernel-common-580-server (<= 580.159.03-1)" \
-        "but $driver_version-0ubuntu0.22.04.1 is to be installed" >&2
+        "but $driver_version-0ubuntu0.24.04.1 is to be installed" >&2
       echo 'E: Unable to correct problems, you have held broken packages.' >&2
       return 100
     elif [[ -z ${newest[${BASH_REMATCH[3]}]:-} ]]; then
@@ -112,7 +112,7 @@ apt_config() {
 
 apt_cache() {
   case $1 in
-    madison) printf ' %s | %s-0ubuntu0.22.04.1 | stub\n' "$2" "$driver_version" ;;
+    madison) printf ' %s | %s-0ubuntu0.24.04.1 | stub\n' "$2" "$driver_version" ;;
   esac
 }
 
@@ -229,7 +229,7 @@ uv_() {
   case "$1 ${2:-}" in
     'venv '*) make_environment "${@: -1}" ;;
     'pip install')
-      mkdir -p "$root/opt/gpustation/env/lib/python3.10/site-packages/nvidia/cublas/lib"
+      mkdir -p "$root/opt/gpustation/env/lib/python3.12/site-packages/nvidia/cublas/lib"
       ;;
     'python install')
       mkdir -p "$UV_PYTHON_INSTALL_DIR/$4/bin"
@@ -250,8 +250,8 @@ python3_() {
     note "$@"
     make_environment "$3"
   elif [[ ${1:-} == -c && ${2:-} == *version_info* ]]; then
-    # The machine's own Python, not that of whoever runs the tests: 3.10 on Ubuntu 22.04.
-    echo "${LOCALAWS_PYTHON:-3.10}"
+    # The machine's own Python, not that of whoever runs the tests: 3.12 on Ubuntu 24.04.
+    echo "${LOCALAWS_PYTHON:-3.12}"
   else
     real python3 "${words[@]}"
   fi
@@ -268,9 +268,9 @@ environment_python() {
     *' -m venv '*)
       local made=${*: -1}
       make_environment "$made"
-      mkdir -p "$made/lib/python3.10/site-packages"
+      mkdir -p "$made/lib/python3.12/site-packages"
       ;;
-    *' -c '*purelib*) echo "3.10 ${0%/bin/python}/lib/python3.10/site-packages" ;;
+    *' -c '*purelib*) echo "3.12 ${0%/bin/python}/lib/python3.12/site-packages" ;;
     *describe_environment.py*) echo "$title $version, CUDA $cuda libraries (simulated)" ;;
     *verify.py*) simulate_verify "$title" "$version" "$cuda" ;;
   esac

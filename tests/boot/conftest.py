@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
+from localaws.boots.root import DISTRIBUTIONS
 from localaws.boots.support import why_not
 from tests.boot.installed import INSTALLED, installed_disk
 from tests.e2e.bootstrap import bootstrap
 from tests.e2e.cdk_cli import CDK, STACK, Cdk, delete_stack
 
+ROOTS = ("debian-13", "debian-12")
+"""They stand for Ubuntu 24.04 and 22.04."""
 G_QUOTA = "L-DB2E81BA"
 
 
@@ -24,12 +27,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"NO MACHINE WAS BOOTED: {reason}"))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Boot both roots in each test: that of its module in its own tier, the other one in all.
+
+    `DISTRIBUTION` names the module's; without it, Debian 13. So ``make test`` boots both.
+    """
+    if "distribution" not in metafunc.fixturenames:
+        return
+    own = getattr(metafunc.module, "DISTRIBUTION", next(iter(DISTRIBUTIONS)))
+    others = [pytest.param(name, marks=pytest.mark.tier("all")) for name in ROOTS if name != own]
+    metafunc.parametrize("distribution", [own, *others], indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def booted_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+def distribution(request: pytest.FixtureRequest) -> str:
+    """Name of what machines boot."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def booted_account(
+    distribution: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalAws]:
     """An account whose instances boot."""
     if not CDK.exists():
         pytest.fail("the CDK CLI is not installed: run `make setup` first")
-    with LocalAws(booted=True) as aws:
+    with LocalAws(booted=True, root=distribution) as aws:
         bootstrap(aws, tmp_path_factory)
         yield aws
 
@@ -58,10 +81,13 @@ def nothing_left(cloud: LocalAws) -> Iterator[None]:
 
 @pytest.fixture
 def installed(
-    cloud: LocalAws, nothing_left: None, tmp_path_factory: pytest.TempPathFactory
+    cloud: LocalAws,
+    nothing_left: None,
+    distribution: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Any]:
     """Settings of a machine whose disk another one has set up: for what comes after that."""
-    return launched_from(cloud, installed_disk(tmp_path_factory))
+    return launched_from(cloud, installed_disk(tmp_path_factory, distribution))
 
 
 def launched_from(aws: LocalAws, disk: Path) -> dict[str, Any]:

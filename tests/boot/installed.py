@@ -6,6 +6,7 @@ person saved; the set-up itself is shown on empty disks.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from pathlib import Path
@@ -22,13 +23,13 @@ SETTINGS = {"notebooks": False}
 PATIENCE = 600
 
 
-def installed_disk(folders: pytest.TempPathFactory) -> Path:
-    """What a default workstation wrote over the root until it was ready."""
-    return made_once(folders, "installed", _install)
+def installed_disk(folders: pytest.TempPathFactory, root: str) -> Path:
+    """What a default workstation wrote over this root until it was ready."""
+    return made_once(folders, f"installed-{root}", functools.partial(_install, root))
 
 
-def _install(target: Path) -> None:
-    with LocalAws(booted=True) as aws:
+def _install(root: str, target: Path) -> None:
+    with LocalAws(booted=True, root=root) as aws:
         aws.control.set_quota(G_QUOTA, 8)
         bootstrap(aws)
         assembly = assemble(**SETTINGS)

@@ -33,9 +33,11 @@ OLD_TOKEN = "/home/ubuntu/.config/gpustation/jupyter-token"
 
 
 @pytest.fixture(scope="module")
-def station(cloud: LocalAws, cdk: Cdk, tmp_path_factory: pytest.TempPathFactory) -> Workstation:
+def station(
+    cloud: LocalAws, cdk: Cdk, distribution: str, tmp_path_factory: pytest.TempPathFactory
+) -> Workstation:
     """Its disk as that release's own scripts leave it."""
-    run = cdk.deploy(**launched_from(cloud, installed_disk(tmp_path_factory)))
+    run = cdk.deploy(**launched_from(cloud, installed_disk(tmp_path_factory, distribution)))
     assert run.status == 0
     station = Workstation(cloud, run.outputs["InstanceId"])
     encoded = base64.b64encode(FIXTURE.read_bytes()).decode()

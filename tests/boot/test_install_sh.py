@@ -69,9 +69,9 @@ class Standalone:
 
 
 @pytest.fixture(scope="module")
-def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
+def station(distribution: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standalone]:
     machines = BootedMachines(
-        tmp_path_factory.mktemp("machines"), "http://127.0.0.1:9", machine_root()
+        tmp_path_factory.mktemp("machines"), "http://127.0.0.1:9", machine_root(distribution)
     )
     facts = MachineFacts(
         *(NAME, "g4dn.xlarge", "ami-00000000", "123456789012", "us-east-1", "us-east-1a"),

@@ -82,8 +82,10 @@ http.server.HTTPServer(("127.0.0.1", 8888), Handler).serve_forever()
 
 
 @pytest.fixture(scope="module")
-def station(cloud: LocalAws, cdk: Cdk, tmp_path_factory: pytest.TempPathFactory) -> Workstation:
-    run = cdk.deploy(**launched_from(cloud, installed_disk(tmp_path_factory)))
+def station(
+    cloud: LocalAws, cdk: Cdk, distribution: str, tmp_path_factory: pytest.TempPathFactory
+) -> Workstation:
+    run = cdk.deploy(**launched_from(cloud, installed_disk(tmp_path_factory, distribution)))
     assert run.status == 0
     station = Workstation(cloud, run.outputs["InstanceId"])
     station.sh("useradd --create-home mallory")

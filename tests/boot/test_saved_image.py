@@ -46,9 +46,11 @@ class Identity:
 
 
 @pytest.fixture(scope="module")
-def original(cloud: LocalAws, cdk: Cdk, tmp_path_factory: pytest.TempPathFactory) -> Workstation:
+def original(
+    cloud: LocalAws, cdk: Cdk, distribution: str, tmp_path_factory: pytest.TempPathFactory
+) -> Workstation:
     cloud.control.set_quota(G_QUOTA, 12)  # two of a stack for a while, and one by hand
-    settings = launched_from(cloud, installed_disk(tmp_path_factory))
+    settings = launched_from(cloud, installed_disk(tmp_path_factory, distribution))
     run = cdk.deploy(**settings, public_key=KEY)
     assert run.status == 0
     station = Workstation(cloud, run.outputs["InstanceId"])

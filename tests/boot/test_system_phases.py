@@ -78,8 +78,8 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    machines = BootedMachines(tmp_path, "http://127.0.0.1:9", machine_root())
+def machine(distribution: str, tmp_path: Path) -> Iterator[Machine]:
+    machines = BootedMachines(tmp_path, "http://127.0.0.1:9", machine_root(distribution))
     facts = MachineFacts(
         *(NAME, "g4dn.xlarge", "ami-00000000", "123456789012", "us-east-1", "us-east-1a"),
         *("10.0.0.4", "", ""),
@@ -88,9 +88,9 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         machines.boot(facts, {}, silent=False)
         made = Machine(machines)
         made.await_boot()
-        root = machines.get(NAME).root / "root"
-        shutil.copytree(USERDATA, root / "userdata")
-        (root / "settings").write_text("".join(f"{k}={v}\n" for k, v in SETTINGS.items()))
+        home = machines.get(NAME).root / "root"
+        shutil.copytree(USERDATA, home / "userdata")
+        (home / "settings").write_text("".join(f"{k}={v}\n" for k, v in SETTINGS.items()))
         made.sh("mkdir -p /opt/gpustation /var/lib/gpustation/{facts,warnings,rebooted-for}")
         yield made
     finally:

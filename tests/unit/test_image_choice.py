@@ -434,9 +434,9 @@ def test_a_setting_that_the_machine_is_older_than_has_the_value_of_before(
 def test_a_new_machine_gets_the_defaults_of_what_is_not_given(
     aws: StubbedAws, event: MakeEvent
 ) -> None:
-    answer_parameter(aws, UBUNTU)
+    answer_parameter(aws, IMAGE_PARAMETERS["ubuntu-24.04"])
     answer_image(aws)
     answer_zones(aws, "us-east-1b")
     answer = decide(event("Create", {"InstanceType": "g4dn.xlarge"}), aws)
-    assert answer.physical_id == TestUpdate.physical_id
+    assert answer.physical_id == TestUpdate.physical_id.replace("22.04", "24.04")
     assert image_choice.Choice.parse(answer.physical_id).answer() == answer

@@ -161,7 +161,7 @@ def test_none_is_taken_at_its_word(key: str, value: str) -> None:
         ({"instance_type": "g6f.xlarge"}, ["fraction", "g4dn"]),
         ({"instance_type": "m5.large"}, ["must be a GPU type", "g4dn.xlarge"]),
         ({"instance_type": "g7.2xlarge", "framework": "pytorch"}, ["driver 595", "580"]),
-        ({"instance_type": "p3dn.24xlarge", "image": "dlami"}, ["image=dlami", "ubuntu-22.04"]),
+        ({"instance_type": "p3dn.24xlarge", "image": "dlami"}, ["image=dlami", "ubuntu-24.04"]),
         ({"image_instance_type": "g5.xlrge"}, ["did you mean g5.xlarge?"]),
         ({"image_instance_type": "p2.xlarge"}, ["retired", "take g4dn.xlarge"]),
         ({"image_instance_type": "p5.48xlarge"}, ["MXNet", "9.0", "framework=pytorch"]),

@@ -225,6 +225,19 @@ def test_the_machine_and_not_the_template_tells_what_is_locked() -> None:
     assert plan([choice], TEMPLATE, old=wrong).effect is Effect.IN_PLACE
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_a_new_generation_shows_todays_defaults_beside_what_the_machine_has(told: bool) -> None:
+    """Also where neither template names the image, and another release chose it."""
+    new = template(Choice={"Generation": "2"})
+    old = template()
+    for one in (new, old) if not told else (new,):
+        del one["Resources"]["Choice"]["Properties"]["Image"]
+    choice = {**modify("Choice"), "Action": "Remove"}
+    lines = [str(line) for line in plan([choice], new, old).settings]
+    assert lines[0].startswith("image: ubuntu-22.04 -> ubuntu-24.04")
+    assert [line.partition(":")[0] for line in lines] == ["image", "generation"]
+
+
 def test_a_new_version_of_a_handler_is_in_place() -> None:
     choice = modify(
         "Choice",

@@ -80,29 +80,34 @@ def test_ssm_agent_is_looked_at_after_the_driver(first_boot: Machine) -> None:
 def test_environment_is_installed_from_the_hashed_lock(first_boot: Machine) -> None:
     (install,) = [call for call in first_boot.calls("uv") if call.startswith("uv pip install")]
     assert "--require-hashes" in install
-    assert re.search(r"/locks/mxnet-3\.1[01]\.lock$", install)
+    assert install.endswith("/locks/mxnet.lock")
     folder = first_boot.read("etc/ld.so.conf.d/gpustation.conf").strip()
     assert folder.startswith(str(first_boot.root / "opt/gpustation/env/lib/python3."))
     assert folder.endswith("/site-packages/nvidia/cublas/lib")
 
 
 @pytest.mark.parametrize(
-    ("python", "lock", "brought"),
+    ("framework", "python", "brought"),
     [
-        ("3.10", "mxnet-3.10.lock", False),
-        ("3.11", "mxnet-3.11.lock", False),
-        ("3.12", "mxnet-3.11.lock", True),
-        ("3.13", "mxnet-3.11.lock", True),
+        ("mxnet", "3.10", True),
+        ("mxnet", "3.11", False),
+        ("mxnet", "3.12", True),
+        ("pytorch", "3.10", True),
+        ("pytorch", "3.12", False),
+        pytest.param("pytorch", "3.11", False, marks=pytest.mark.tier("all")),
+        pytest.param("pytorch", "3.13", False, marks=pytest.mark.tier("all")),
+        pytest.param("pytorch", "3.14", True, marks=pytest.mark.tier("all")),
     ],
 )
-def test_the_lock_follows_the_machines_python(
-    machine: Machine, python: str, lock: str, brought: bool
+def test_the_systems_python_is_taken_where_the_lock_is_for_it(
+    machine: Machine, framework: str, python: str, brought: bool
 ) -> None:
-    """Where no lock is for it, uv brings one that has; whatever Python runs the tests."""
+    """Else uv brings one; whatever Python runs the tests."""
     machine.environment["LOCALAWS_PYTHON"] = python
+    machine.cloud.settings["framework"] = framework
     machine.boot()
     (install,) = [call for call in machine.calls("uv") if call.startswith("uv pip install")]
-    assert install.endswith(f"/locks/{lock}")
+    assert install.endswith(f"/locks/{framework}.lock")
     (venv,) = [call for call in machine.calls("uv") if call.startswith("uv venv")]
     assert ("/opt/gpustation/python/cpython-3.11" in venv) == brought
     assert any(call.startswith("uv python install") for call in machine.calls("uv")) == brought
@@ -191,14 +196,17 @@ def test_a_toolkit_that_cannot_link_is_a_failure(machine: Machine) -> None:
 def test_kernel_that_lost_its_driver_is_told_at_boot(finished: Machine) -> None:
     notice = finished.root / "run/motd.d/gpustation"
     before = len(finished.cloud.signals)
-    lost = {"exit": 9, "stderr": "NVIDIA-SMI has failed because it found no driver"}
-    finished.boot({"nvidia-smi": lost})
+    mismatch = {"exit": 18, "stderr": "Failed to initialize NVML: Driver/library version mismatch"}
+    finished.forget_calls()
+    finished.boot({"nvidia-smi": mismatch})
     line = (
         "no GPU: kernel 6.8.0-1070-aws and the NVIDIA driver do not fit together "
-        "(nvidia-smi exited 9: NVIDIA-SMI has failed because it found no driver);"
+        "(nvidia-smi exited 18: Failed to initialize NVML: Driver/library version mismatch);"
     )
+    assert "systemctl reboot" not in finished.calls("systemctl")
     assert f"gpustation: warning: {line}" in finished.output
     assert notice.read_text().startswith(f"gpustation: {line}")
+    assert "reboot if the driver was updated since this boot, else boot the" in notice.read_text()
     assert len(notice.read_text().splitlines()) == 1
     assert "the set-up is complete" in finished.output
     assert len(finished.cloud.signals) == before

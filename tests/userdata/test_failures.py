@@ -117,7 +117,7 @@ def test_fabric_manager_is_of_the_drivers_version(machine: Machine) -> None:
     machine.cloud.settings.update(fabric_manager=True, instance_type="p4d.24xlarge", gpus=8)
     machine.boot()
     installs = "\n".join(machine.calls("apt-get"))
-    assert "nvidia-fabricmanager-580=580.178.04-0ubuntu0.22.04.1" in installs
+    assert "nvidia-fabricmanager-580=580.178.04-0ubuntu0.24.04.1" in installs
     assert "systemctl enable --now nvidia-fabricmanager.service" in machine.calls("systemctl")
     assert "8 x NVIDIA A100-SXM4 ready" in machine.cloud.signals[-1][1]["Data"]
 

@@ -271,9 +271,9 @@ def run_fabric_manager(machine: Machine, version: str, package: str = f"{FABRIC}
 
 
 def test_fabric_manager_of_another_version_is_replaced(machine: Machine) -> None:
-    run_fabric_manager(machine, "580.159.03-0ubuntu0.22.04.1")
+    run_fabric_manager(machine, "580.159.03-0ubuntu0.24.04.1")
     machine.boot()
-    assert f" {FABRIC}-580=580.178.04-0ubuntu0.22.04.1" in "".join(machine.calls("apt-get"))
+    assert f" {FABRIC}-580=580.178.04-0ubuntu0.24.04.1" in "".join(machine.calls("apt-get"))
     assert f"systemctl restart {FABRIC}.service" in machine.calls("systemctl")
 
 

@@ -19,7 +19,7 @@ TITLES = {"mxnet": "MXNet", "pytorch": "PyTorch"}
 OLDEST_DRIVERS = {"11": "450.80.02", "13": "580"}
 #: How to get a driver that is new enough.
 REMEDIES = {
-    "stack": "take another image with a new generation: image=ubuntu-22.04 has no driver and gets "
+    "stack": "take another image with a new generation: image=ubuntu-24.04 has no driver and gets "
     "branch 580",
     "standalone": "remove it, with apt-get purge or nvidia-uninstall as it was installed, reboot, "
     "and run install.sh again, which installs branch 580",

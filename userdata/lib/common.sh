@@ -259,14 +259,14 @@ compute_device() {
   printf '%s\n' "$device"
 }
 
-# lock_file FRAMEWORK MINOR: what the environment is installed from. PyTorch's GPU build computes
-# on a CPU too; for MXNet, whose build does not even load there, the folder has another lock.
+# lock_file FRAMEWORK: what the environment is installed from. PyTorch's GPU build computes on a CPU
+# too; for MXNet, whose build does not even load there, the folder has another lock.
 lock_file() {
-  local device own="$root/etc/gpustation/no-gpu/$1-$2.lock"
+  local device own="$root/etc/gpustation/no-gpu/$1.lock"
   device=$(compute_device)
   if [[ $device == cpu && -e $own ]]; then
     printf '%s\n' "$own"
   else
-    printf '%s\n' "$scripts/locks/$1-$2.lock"
+    printf '%s\n' "$scripts/locks/$1.lock"
   fi
 }

@@ -26,6 +26,7 @@ DEFAULTS: dict[str, object] = {
     "proxy": "",
     "no_proxy": "",
     "package_index": "",
+    "python_mirror": "",
     "instance_type": "",
 }
 

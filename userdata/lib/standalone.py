@@ -155,6 +155,15 @@ def options(words: list[str]) -> argparse.Namespace:
         "PIP_INDEX_URL of the environment, else pip's configuration)",
     )
     parser.add_argument(
+        "--python-mirror",
+        type=index,
+        default=of_caller("python_mirror", "UV_PYTHON_INSTALL_MIRROR") or "none",
+        metavar="URL",
+        help="where Python 3.11 comes from on a system that has none for the framework, checked by "
+        "its hash, or none for uv's own, releases of python-build-standalone on github.com "
+        "(default: UV_PYTHON_INSTALL_MIRROR of the environment)",
+    )
+    parser.add_argument(
         "--for-image",
         action="store_true",
         help="end before the GPU is verified, with what an image for EC2 needs: image.sh goes on",
@@ -256,6 +265,7 @@ def main() -> None:
         "proxy": told.proxy,
         "no_proxy": of_caller("no_proxy", "no_proxy", "NO_PROXY"),
         "package_index": told.package_index,
+        "python_mirror": told.python_mirror,
         "user": account.pw_name,
         "home": account.pw_dir,
         "for_image": told.for_image,

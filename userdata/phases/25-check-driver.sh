@@ -41,7 +41,8 @@ reboot_once_for_gpu() {
 }
 
 check_driver() {
-  local found kernel line failed fact="$state/facts/driver" status=0 again=
+  local found kernel line failed fact="$state/facts/driver" status=0
+  local remedy='boot the kernel that apt-mark showhold names, or install the driver for this one'
   found=$(driver_state)
   case $found in
     'works '*)
@@ -52,19 +53,21 @@ check_driver() {
       notify "no GPU: ${found#* }; $(hang_remedy)"
       return
       ;;
+    'reboot nvidia-smi exited 18: '* | 'reboot '*'version mismatch'*)
+      # This boot loaded the module that does not fit: another one would load it again. Only where
+      # the driver was updated while the machine came up does a reboot help.
+      remedy="reboot if the driver was updated since this boot, else $remedy"
+      ;;
     'reboot '*)
       reboot_once_for_gpu "${found#* }"
-      if [[ $found != *' exited 18: '* && $found != *'version mismatch'* ]]; then
-        notify "no GPU: ${found#* }; a reboot did not help: $(hang_remedy)"
-        return
-      fi
-      again=1
+      notify "no GPU: ${found#* }; a reboot did not help: $(hang_remedy)"
+      return
       ;;
   esac
   found=${found#* }
   kernel=$(uname -r)
   line="no GPU: kernel $kernel and the NVIDIA driver do not fit together ($found);"
-  if [[ -n $again || (-e $fact && $(<"$fact") != *" with kernel $kernel") ]]; then
+  if [[ -e $fact && $(<"$fact") != *" with kernel $kernel" ]]; then
     log "$line installing the driver for this kernel"
     failed=$(install_for_this_kernel) || status=$?
     if ((status == 0)); then
@@ -76,7 +79,7 @@ check_driver() {
     fi
     line+=" installing it for this kernel failed ($(one_line "$failed"));"
   fi
-  notify "$line boot the kernel that apt-mark showhold names, or install the driver for this one"
+  notify "$line $remedy"
 }
 
 check_driver

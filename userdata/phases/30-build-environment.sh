@@ -1,7 +1,8 @@
 # Builds the Python environment of the framework from its lock, every package pinned by hash.
 #
-# MXNet 1.9.1 runs on Python 3.10 and 3.11 only: Ubuntu 22.04 has the one, 24.04 gets the other
-# from uv, which knows the hash of every Python that it downloads.
+# MXNet 1.9.1 runs on no Python after 3.11, its lock is for that one; PyTorch's is for 3.11 to 3.13.
+# A system that has none of these (MXNet's: Ubuntu 22.04 and 24.04, PyTorch's: 22.04) gets 3.11 from
+# uv, which knows the hash of every Python that it downloads.
 # shellcheck shell=bash source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/common.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/../lib/nvidia_smi.sh"
@@ -12,6 +13,10 @@ uv="$opt/uv/bin/uv"
 export UV_CACHE_DIR="$opt/cache" UV_PYTHON_INSTALL_DIR="$opt/python" UV_NO_CONFIG=1
 export UV_HTTP_TIMEOUT=30
 standalone_python=cpython-3.11.18-linux-x86_64-gnu
+# Where uv takes it from, unless python_mirror names another place.
+python_source=https://github.com/astral-sh/python-build-standalone/releases/download
+# Seconds of trying: a release page that is down takes longer than a mirror of packages (estimate).
+python_seconds=${GPUSTATION_RETRY_SECONDS:-300}
 
 install_uv() {
   rm -rf "$opt/uv"
@@ -20,16 +25,35 @@ install_uv() {
     --no-deps --require-hashes --only-binary :all: -r "$scripts/locks/uv.lock"
 }
 
-install_python() {
+# find_python: sets $python to one that the framework's lock is for.
+find_python() {
+  local minor
   minor=$(python3 -I -c 'import sys; print("{}.{}".format(*sys.version_info))')
-  python=$(command -v python3)
-  case $minor in
-    3.10 | 3.11) ;;
-    *)
-      retry "$uv" python install --no-bin "$standalone_python"
-      python="$UV_PYTHON_INSTALL_DIR/$standalone_python/bin/python3.11" minor=3.11
-      ;;
+  case $framework/$minor in
+    mxnet/3.11 | pytorch/3.1[123]) python=$(command -v python3) ;;
+    *) fetch_python ;;
   esac
+}
+
+fetch_python() {
+  local said why mirror status=0 retry_seconds=$python_seconds
+  mirror=$(setting python_mirror)
+  if [[ -n $mirror ]]; then
+    python_source=$mirror
+    export UV_PYTHON_INSTALL_MIRROR=$mirror
+  fi
+  python="$UV_PYTHON_INSTALL_DIR/$standalone_python/bin/python3.11"
+  said=$(
+    trap - ERR
+    retry "$uv" python install --no-bin "$standalone_python" 2>&1 | tee -a /dev/stderr
+  ) || status=$?
+  if ((status != 0)); then
+    said=$(grep -v '^gpustation: ' <<<"$said" | tail -n 1) || true
+    why="Python 3.11 for $framework did not come from $python_source"
+    why+=" ($(one_line "${said#*cause: }")): the machine must reach that host, or"
+    record "$status" message "$why python_mirror must name a copy of it"
+    exit "$status"
+  fi
 }
 
 # MXNet finds CUDA's libraries through the loader's cache: no variable that a service, sudo or a
@@ -61,11 +85,11 @@ require_space_of() {
 }
 
 install_environment() {
-  local minor python described lock
+  local python described lock
   rm -f "$state/environment-complete"
   install_uv
-  install_python
-  lock=$(lock_file "$framework" "$minor")
+  find_python
+  lock=$(lock_file "$framework")
   require_space_of "$lock"
   run "$uv" venv --quiet --clear --python "$python" "$env"
   # The lock is complete, and the pins of d2l would contradict it: hence no dependencies.

@@ -211,7 +211,7 @@ def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) 
         )
         raise RefusedError(
             f"image={image}: the SSM parameter {parameter} does not exist in {_region(ec2)}; "
-            f"{remedy}, or take image=ubuntu-22.04"
+            f"{remedy}, or take image={DEFAULT_IMAGE}"
         ) from error
     value = answer.get("Parameter", {}).get("Value", "").strip()
     if not value.startswith("ami-"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from . import gpu_catalog
 
-DEFAULT_IMAGE = "ubuntu-22.04"
+DEFAULT_IMAGE = "ubuntu-24.04"
 """What a new machine starts from where nobody names an image. Another one here changes no machine
 that exists."""
 
