@@ -82,6 +82,7 @@ reboot_once() {
     fail_phase "$phase" "$step" "$fault_status" "$seconds"
   fi
   printf '%s\n' "$boot" >"$marker"
+  rm -f "$tries_file"
   sync
   if of_a_stack; then
     log "phase $phase goes on after a reboot" | tee -a "$logs/$phase.log"
@@ -104,26 +105,37 @@ fail_phase() {
   end_try "$status"
 }
 
-# end_try STATUS: exit so that systemd tries again, three times per boot. systemd's own count of
-# starts begins anew at every daemon-reload, and packages and phases reload it.
-end_try() {
-  local tries=1
+# begin_try: count this one; what was killed three times is not started again.
+#
+# The count is ours alone. systemd's begins anew at a daemon-reload or goes on over it, as the version
+# has it, and counts what a person starts: it is left to what never comes to here.
+begin_try() {
+  local tries=0
+  systemctl reset-failed gpustation.service 2>/dev/null || true
   if [[ -e $tries_file ]]; then
-    tries=$(($(<"$tries_file") + 1))
-  fi
-  if (($1 == fault_status)); then
-    rm -f "$tries_file"
-    exit "$fault_status"
+    tries=$(<"$tries_file")
   fi
   if ((tries >= 3)); then
     rm -f "$tries_file"
-    log 'error: this was the last of 3 tries; the next boot tries again' |
+    log 'error: 3 tries ended without a word; the next boot tries again' |
       tee -a "$logs/report.log" >&2
     exit "$fault_status"
   fi
   mkdir -p "${tries_file%/*}"
-  printf '%s\n' "$tries" >"$tries_file"
-  exit "$1"
+  printf '%s\n' "$((tries + 1))" >"$tries_file"
+}
+
+# end_try STATUS: exit so that systemd tries again, three times per boot.
+end_try() {
+  if (($1 != fault_status && $(<"$tries_file") < 3)); then
+    exit "$1"
+  fi
+  if (($1 != fault_status)); then
+    log 'error: this was the last of 3 tries; the next boot tries again' |
+      tee -a "$logs/report.log" >&2
+  fi
+  rm -f "$tries_file"
+  exit "$fault_status"
 }
 
 # signal_step STEP PHASE: tell CloudFormation, once, that the step is complete.
@@ -173,6 +185,7 @@ main() {
     log 'another run is under way; waiting for it to end'
     flock 9
   }
+  begin_try
   # Without it too the set-up may succeed.
   head -c 1M /dev/zero >"$ballast" || log "warning: $ballast could not be written"
   rm -f "$state/failure.json" "$state/undelivered" "$state/reboot-reason"

@@ -233,6 +233,7 @@ uv_() {
       ;;
     'python install')
       mkdir -p "$UV_PYTHON_INSTALL_DIR/$4/bin"
+      note fetches from "${UV_PYTHON_INSTALL_MIRROR:-its own source}"
       ;;
   esac
 }

@@ -114,7 +114,10 @@ def said(station: Standalone, refusals: list[str]) -> str:
 def test_wrong_calls_are_refused_in_one_line_and_leave_nothing(refusals: list[str]) -> None:
     nobody, framework, user = refusals
     assert nobody == "install.sh: --user nobody-here: there is no such user; name one that exists"
-    assert framework.endswith("invalid choice: 'tensorflow' (choose from 'mxnet', 'pytorch')")
+    # Python 3.12 left the quotes out
+    assert framework.replace("'", "").endswith(
+        "invalid choice: tensorflow (choose from mxnet, pytorch)"
+    )
     assert user.startswith("install.sh: run it as root: sudo ")
 
 
@@ -135,9 +138,11 @@ def test_run_again_it_installs_nothing_and_survives_a_power_cut(
     station: Standalone, said: str
 ) -> None:
     url = station.sh("sudo -u ada gpustation-jupyter-url")
-    again = station.sh(COMMAND)
-    assert "phase environment started" not in again
-    assert "MXNet 1.9.1" in again
+    # More often than systemd's own limit of starts in 12 hours, which 257 keeps over a reload
+    for _ in range(4):
+        again = station.sh(COMMAND)
+        assert "phase environment started" not in again
+        assert "MXNet 1.9.1" in again
     station.reboot()
     assert station.sh("sudo -u ada gpustation-jupyter-url") == url
     assert station.jupyter(url.rpartition("=")[2]) == 200

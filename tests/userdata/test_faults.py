@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from machine_bench import Machine
+from test_driver import put_before_the_stubs
 
 UV_MISMATCH = "  x Failed to download `pip==1`\n  Hash mismatch for `pip==1`\nExpected:\n  sha256:0"
 PIP_MISMATCH = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM\n    uv==0.13.9 from https://"
@@ -58,6 +59,59 @@ def test_third_try_of_a_boot_is_the_last(undone: Machine) -> None:
     assert "this was the last of 3 tries" in undone.output
     assert failure(undone)["exit_code"] == 42
     assert run_again(undone, {"uv": {"exit": 42}}) == 42, "the next boot has three again"
+
+
+def test_what_is_killed_three_times_is_not_started_again(undone: Machine) -> None:
+    tries = undone.root / "run/gpustation/tries"
+    assert not tries.exists()
+    undone.environment["GPUSTATION_RETRY_SECONDS"] = "0"
+    put_before_the_stubs(undone, "ldconfig", KILLS_THE_RUNNER)
+    assert [run_again(undone) for _ in range(4)] == [-9, -9, -9, 78]
+    assert "error: 3 tries ended without a word; the next boot tries again" in undone.output
+    put_before_the_stubs(undone, "ldconfig", "exit 0")
+    assert run_again(undone) == 0
+    assert not tries.exists()
+
+
+def test_systemds_own_count_is_forgotten_at_each_try(undone: Machine) -> None:
+    assert run_again(undone) == 0
+    assert "systemctl reset-failed gpustation.service" in undone.calls("systemctl")
+
+
+KILLS_THE_RUNNER = """
+pid=$$
+while ((pid > 1)); do
+  ! grep -qz 'scripts[^/]*/run.sh' /proc/$pid/cmdline || runner=$pid
+  pid=$(sed -n 's/^PPid:\t//p' /proc/$pid/status)
+done
+kill -9 $runner
+exit 1
+"""
+PYTHON_SOURCE = "https://github.com/astral-sh/python-build-standalone/releases/download"
+UV_CAUSES = """error: Failed to install cpython-3.11.18-linux-x86_64-gnu
+  cause: Request failed after 3 retries in 10.5s
+  cause: Connection refused (os error 111)"""
+
+
+@pytest.mark.parametrize("mirror", ["", "https://mirror.example.com/python"])
+def test_python_that_cannot_be_fetched_is_tried_again_and_names_its_source(
+    undone: Machine, mirror: str
+) -> None:
+    settings = undone.state / "settings.json"
+    told = json.loads(settings.read_text()) | {"python_mirror": mirror}
+    settings.write_text(json.dumps(told))
+    undone.environment["GPUSTATION_RETRY_SECONDS"] = "6"
+    fault = {"exit": 2, "stderr": UV_CAUSES, "when": "python install"}
+    assert run_again(undone, {"uv": fault}) == 2
+    assert failure(undone)["reason"].startswith(
+        "phase environment failed: Python 3.11 for mxnet did not come from "
+        f"{mirror or PYTHON_SOURCE} (Connection refused (os error 111)): the machine must reach "
+        "that host, or python_mirror must name a copy of it after "
+    )
+    assert len([call for call in undone.calls("uv") if "python install" in call]) == 2
+    undone.forget_calls()
+    assert run_again(undone) == 0
+    assert f"uv fetches from {mirror or 'its own source'}" in undone.calls("uv")
 
 
 @pytest.mark.parametrize(
