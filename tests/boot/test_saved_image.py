@@ -105,6 +105,9 @@ def test_machine_started_by_hand_is_nobody_elses(
     by_hand.sh("! ls /etc/gpustation/bootstrap.json /var/lib/gpustation/settings.json")
     by_hand.sh(f"! grep -r '{KEY.split()[1]}' /home/ubuntu/.ssh /root/.ssh")
     by_hand.sh("! grep -rl cfn-signal /etc /var/lib /opt/gpustation")
+    # Not even begun: it would fail for want of addresses, half a minute later
+    shown = by_hand.sh("systemctl show -p ActiveState -p ExecMainPID gpustation.service")
+    assert shown.split() == ["ExecMainPID=0", "ActiveState=inactive"]
     assert by_hand.sh("systemctl --failed --no-legend") == ""
 
 

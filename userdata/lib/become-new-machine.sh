@@ -22,6 +22,8 @@ if of_a_stack; then
   if [[ ! $stack -nt $boot_mark ]]; then
     rm -f "$stack"
     run systemctl disable gpustation.service
+    # This boot has queued its start already
+    run systemctl stop --no-block gpustation.service
   fi
 fi
 rm -rf "$state"/{signaled,rebooted-for,seconds,warnings,token-of,failure.json,undelivered,warmed} \
