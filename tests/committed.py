@@ -29,12 +29,6 @@ def resource_types(stack: str) -> Mapping[str, str]:
     return {name: made["Type"] for name, made in template["Resources"].items()}
 
 
-def first_of_each_type(stack: str) -> set[str]:
-    """A logical id of each type."""
-    types = resource_types(stack)
-    return {min(name for name in types if types[name] == kind) for kind in set(types.values())}
-
-
 def actual(committed: str, logical_ids: Iterable[str]) -> str:
     """The logical id of a template that a committed one stands for."""
     pattern = re.escape(committed)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 import resource
 import time
 from collections import Counter
@@ -62,6 +63,8 @@ TEST_BY_TEST = {"boot", "e2e", "faults"}
 """Suites of tests that take seconds each and share at most the account; of the others a whole
 module runs on one worker, for it shares templates, archives or accounts among its tests."""
 MODULE_FIXTURE = 'scope="module"'
+ROOT_OF_MACHINES = re.compile(r"\[debian-\d+")
+"""In the id of a test that tests/boot/conftest.py gives a root."""
 MAX_WORKERS = 8
 STAT = Path("/proc/stat")
 BUSY = (0, 1, 2, 5, 6)
@@ -131,9 +134,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def _unit(node: str) -> str:
-    """What runs on one worker: a module whose tests share something, else the test alone."""
+    """What runs on one worker: a module whose tests share something, else the test alone.
+
+    What is shared of machines that boot is shared among tests of one root.
+    """
     path = node.partition("::")[0]
-    return path if suite_of(node) not in TEST_BY_TEST or _shares(path) else node
+    if suite_of(node) in TEST_BY_TEST and not _shares(path):
+        return node
+    root = ROOT_OF_MACHINES.search(node)
+    return path + (root[0] if root else "")
 
 
 @functools.cache

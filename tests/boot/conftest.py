@@ -12,6 +12,7 @@ from localaws import LocalAws
 from localaws.boots.root import DISTRIBUTIONS
 from localaws.boots.support import why_not
 from tests.boot.installed import INSTALLED, installed_disk
+from tests.boot.phase_machine import Machine, phase_machine
 from tests.e2e.bootstrap import bootstrap
 from tests.e2e.cdk_cli import CDK, STACK, Cdk, delete_stack
 
@@ -32,7 +33,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     `DISTRIBUTION` names the module's; without it, Debian 13. So ``make test`` boots both.
     """
-    if "distribution" not in metafunc.fixturenames:
+    named = [str(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize")]
+    if "distribution" not in metafunc.fixturenames or "distribution" in named:
         return
     own = getattr(metafunc.module, "DISTRIBUTION", next(iter(DISTRIBUTIONS)))
     others = [pytest.param(name, marks=pytest.mark.tier("all")) for name in ROOTS if name != own]
@@ -63,6 +65,13 @@ def cloud(booted_account: LocalAws) -> Iterator[LocalAws]:
     _as_new(booted_account)
     yield booted_account
     _leave_nothing(booted_account)
+
+
+@pytest.fixture
+def machine(distribution: str, tmp_path: Path) -> Iterator[Machine]:
+    """A machine on which phases are run one by one."""
+    with phase_machine(distribution, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

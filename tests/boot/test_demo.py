@@ -111,7 +111,6 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
         made.process.wait()
 
 
-@pytest.mark.tier("test")
 def test_machine_boots_reports_its_steps_and_answers_as_jupyter(demo: Demo) -> None:
     demo.await_text("Inside i-")
     assert demo.end() == 0, demo.text

@@ -13,6 +13,9 @@ from tests.e2e.cdk_cli import Cdk
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
+DISTRIBUTION = "debian-12"
+"""``make test`` boots it here, and the other one elsewhere."""
+
 
 @pytest.mark.tier("test")
 def test_kernel_without_a_module_is_replaced_by_one_reboot(cloud: LocalAws, cdk: Cdk) -> None:

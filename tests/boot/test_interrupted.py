@@ -33,7 +33,6 @@ def test_power_cut_before_the_unit_was_enabled(cloud: LocalAws, cdk: Cdk) -> Non
     assert station.signals() == SUCCESS
 
 
-@pytest.mark.tier("test")
 def test_power_cut_in_each_phase(cloud: LocalAws, cdk: Cdk) -> None:
     deploy = Deploy(cloud, cdk, notebooks=False)
     station = deploy.machine()

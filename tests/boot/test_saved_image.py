@@ -17,8 +17,6 @@ from tests.boot.installed import installed_disk
 from tests.boot.workstation import SUCCESS, Workstation
 from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
 
-pytestmark = pytest.mark.tier("test")
-
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N me"
 HOST_KEYS = "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $2}'"
 
@@ -111,7 +109,6 @@ def test_machine_started_by_hand_is_nobody_elses(
     assert by_hand.sh("systemctl --failed --no-legend") == ""
 
 
-@pytest.mark.tier("all")
 def test_new_generation_from_it_installs_nothing_and_shares_nothing(
     cloud: LocalAws, cdk: Cdk, original: Workstation, identity: Identity, image: str
 ) -> None:

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from localaws.boots import packages
-from localaws.boots.fleet import BootedMachines
-from localaws.boots.root import machine_root
-from localaws.metadata import MachineFacts
+from tests.boot.phase_machine import Machine
 
 pytestmark = pytest.mark.tier("test")
 
-NAME = "i-phases"
-USERDATA = Path(__file__).resolve().parents[2] / "userdata"
-SETTINGS = {
-    "gpus": "1",
-    "driver_branch": packages.BRANCH,
-    "driver_kind": "open",
-    "fabric_manager": "false",
-    "framework": "mxnet",
-    "for_image": "false",
-}
 REBOOT = 79
 # As unattended upgrades do it: every program has the old file loaded.
 UPGRADE_LIBC = """
@@ -43,58 +26,6 @@ systemctl start gpustation-jupyter run-u1 user@7 others
 """
 OURS = ("gpustation-jupyter.service", "run-u1.service", "user@7.service")
 WOULD_RESTART = "needrestart -b -r a 2>/dev/null | sed -n 's/^NEEDRESTART-SVC: //p'"
-
-
-class Machine:
-    """One machine, and the runner's part of running a phase on it."""
-
-    def __init__(self, machines: BootedMachines) -> None:
-        self._machines = machines
-
-    def sh(self, script: str, status: int = 0) -> str:
-        done = self._machines.get(NAME).box.run("bash", "-c", script, seconds=300)
-        assert done.returncode == status, f"{script}: {done.stdout}{done.stderr}"
-        return f"{done.stdout}{done.stderr}".strip()
-
-    def phase(self, name: str, file: str, status: int = 0) -> str:
-        return self.sh(
-            f"cd /root && GPUSTATION_PHASE={name} GPUSTATION_SETTINGS=$(<settings) "
-            f"bash userdata/phases/{file}",
-            status,
-        )
-
-    def reboot(self) -> None:
-        before = self.sh("cat /proc/sys/kernel/random/boot_id")
-        self._machines.cut_power(NAME)
-        assert self.await_boot() != before
-
-    def await_boot(self) -> str:
-        deadline = time.monotonic() + 300
-        box = self._machines.get(NAME).box
-        while box.run("systemctl", "is-system-running").stdout.strip() != "running":
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        return self.sh("cat /proc/sys/kernel/random/boot_id")
-
-
-@pytest.fixture
-def machine(distribution: str, tmp_path: Path) -> Iterator[Machine]:
-    machines = BootedMachines(tmp_path, "http://127.0.0.1:9", machine_root(distribution))
-    facts = MachineFacts(
-        *(NAME, "g4dn.xlarge", "ami-00000000", "123456789012", "us-east-1", "us-east-1a"),
-        *("10.0.0.4", "", ""),
-    )
-    try:
-        machines.boot(facts, {}, silent=False)
-        made = Machine(machines)
-        made.await_boot()
-        home = machines.get(NAME).root / "root"
-        shutil.copytree(USERDATA, home / "userdata")
-        (home / "settings").write_text("".join(f"{k}={v}\n" for k, v in SETTINGS.items()))
-        made.sh("mkdir -p /opt/gpustation /var/lib/gpustation/{facts,warnings,rebooted-for}")
-        yield made
-    finally:
-        machines.close()
 
 
 @pytest.mark.tier("all")

@@ -52,6 +52,7 @@ def refusal(error: pytest.ExceptionInfo[ClientError]) -> str:
     return str(error.value.response["Error"]["Code"])
 
 
+@pytest.mark.tier("all")
 def test_created_moved_to_another_environment_and_destroyed(aws: LocalAws, role: RoleStack) -> None:
     assert role.deploy(github_repository=REPOSITORY).status == 0
     arn = outputs(aws, "GpuDeployRole")["DeployRoleArn"]

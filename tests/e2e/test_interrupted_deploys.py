@@ -106,6 +106,7 @@ def test_a_deletion_goes_on_without_the_cli(aws: LocalAws, cdk: Cdk, account: Ac
     assert aws.leftovers() == []
 
 
+@pytest.mark.tier("all")
 def test_without_rollback_the_machine_stays_until_it_is_rolled_back(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:

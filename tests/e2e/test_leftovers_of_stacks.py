@@ -137,7 +137,8 @@ def test_stack_that_was_refused_is_a_leftover_until_it_is_deleted(
     assert only_bootstrap(find_leftovers(session))
 
 
-@pytest.mark.parametrize("quota", [8, pytest.param(3, marks=pytest.mark.tier("all"))])
+@pytest.mark.tier("all")
+@pytest.mark.parametrize("quota", [8, 3])
 def test_no_log_group_comes_back_with_a_line_that_comes_late(
     aws: LocalAws, cdk: Cdk, session: boto3.session.Session, quota: int
 ) -> None:

@@ -48,6 +48,7 @@ def test_fails_and_leaves_the_old_machine_as_it_was(
     assert again.outputs["InstanceId"] == created.outputs["InstanceId"]
 
 
+@pytest.mark.tier("all")
 def test_fails_when_the_quota_has_no_room_for_two_until_the_old_one_is_stopped(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:

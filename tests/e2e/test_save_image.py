@@ -122,6 +122,7 @@ def test_a_signal_leaves_nothing(
     assert images(aws) == snapshots(aws) == []
 
 
+@pytest.mark.tier("all")
 def test_volumes_beside_the_root_disk_stay_out_of_the_image(
     aws: LocalAws, account: Account, machine: str
 ) -> None:

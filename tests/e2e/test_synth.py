@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.cdk_cli import CDK
 from tests.synthesis import ROOT
 
@@ -62,6 +64,7 @@ def test_bare_commands_mean_the_workstation(tmp_path: Path) -> None:
     assert "github" not in bare.stderr
 
 
+@pytest.mark.tier("all")
 def test_twice_gives_the_same_bytes_whatever_the_machine(tmp_path: Path) -> None:
     """The app alone, in processes of their own: another hash seed needs another process."""
     context = json.dumps(json.loads((ROOT / "cdk.json").read_text())["context"])
@@ -86,6 +89,7 @@ def test_twice_gives_the_same_bytes_whatever_the_machine(tmp_path: Path) -> None
     assert first == second
 
 
+@pytest.mark.tier("all")
 def test_the_others_have_plain_names_in_their_stages(tmp_path: Path) -> None:
     listed = run(tmp_path, CDK, "list", "--output", str(tmp_path / "out"), CDK_VALIDATION="false")
     assert listed.stdout.splitlines() == [

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
 from tests.faults.templates import (
@@ -75,6 +77,7 @@ def test_an_unknown_quota_lets_the_deploy_go_on(aws: LocalAws, stack: MakeStack)
     assert made.outputs()["Quota"].startswith("UNKNOWN whether the quota suffices")
 
 
+@pytest.mark.tier("all")
 def test_throttling_is_waited_out(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.fault("GetServiceQuota", "throttle", times=3)
     made, status = create(aws, stack)
@@ -82,6 +85,7 @@ def test_throttling_is_waited_out(aws: LocalAws, stack: MakeStack) -> None:
     assert made.outputs()["Quota"].startswith("g4dn.xlarge needs 4 vCPUs, 8 free")
 
 
+@pytest.mark.tier("all")
 def test_warn_only_says_so(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.set_quota(G_QUOTA, 0)
     aws.control.enforce_quota(False)
@@ -96,6 +100,7 @@ def test_no_zone_offers_the_type(aws: LocalAws, stack: MakeStack) -> None:
     assert "instance_type=g6.xlarge: no zone of us-east-1 offers it" in said
 
 
+@pytest.mark.tier("all")
 def test_the_zone_does_not_offer_the_type(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.set_offerings("g6.xlarge", ["us-east-1b", "us-east-1d"])
     said = refusal(aws, stack, instance_type="g6.xlarge", availability_zone="us-east-1a")
@@ -108,6 +113,7 @@ def test_the_image_needs_a_larger_disk_by_a_single_gib(aws: LocalAws, stack: Mak
     assert "set disk_gib=75" in said
 
 
+@pytest.mark.tier("all")
 def test_nothing_was_baked(aws: LocalAws, stack: MakeStack) -> None:
     said = refusal(aws, stack, image="baked")
     assert "/gpustation/image/mxnet does not exist in us-east-1" in said

@@ -76,7 +76,7 @@ def test_another_generation_renames_what_belongs_to_the_machine_and_nothing_else
     }
 
 
-USER_DATA_SHA256 = "57bcf14fee509aea04913aa4c8b96cad0f3aa8675e1f38a22b070d1399dc02d1"
+USER_DATA_SHA256 = "b527c51c773c6da017ac4d6afa6647f389bf82795f70268896dc888bf2808b4a"
 
 
 def test_user_data_is_pinned() -> None:

@@ -19,7 +19,13 @@ BY_STACKS_ONLY = {"built image"}
 """What no plain call makes in an instant: test_stacks_and_leftovers.py."""
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in BY_STACKS_ONLY])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=() if number % 3 == 0 else pytest.mark.tier("all"))
+        for number, kind in enumerate(sorted(set(KINDS) - set(BY_STACKS_ONLY)))
+    ],
+)
 def test_one_of_each(kind: str, garden: Garden, look: Look, paste: Paste) -> None:
     before = look()
     assert (before.left, before.not_checked) == ((), ())

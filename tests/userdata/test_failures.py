@@ -18,12 +18,17 @@ def fault(when: str = "", text: str = "it broke", status: int = 42) -> dict[str,
     ("phase", "step", "command", "when"),
     [
         ("system", "driver", "apt-get", "libgomp1"),
-        ("driver", "driver", "modprobe", "nvidia_uvm"),
-        ("environment", "environment", "uv", "pip install"),
-        ("notebooks", "environment", "python3", "convert_book.py"),
         ("jupyter", "environment", "systemctl", "restart gpustation-jupyter"),
-        ("verify", "gpu", "python", "verify.py"),
         ("jupyter-check", "gpu", "python", "await_jupyter.py"),
+        *(
+            pytest.param(*row, marks=pytest.mark.tier("all"))
+            for row in (
+                ("driver", "driver", "modprobe", "nvidia_uvm"),
+                ("environment", "environment", "uv", "pip install"),
+                ("notebooks", "environment", "python3", "convert_book.py"),
+                ("verify", "gpu", "python", "verify.py"),
+            )
+        ),
     ],
 )
 def test_failed_phase_is_reported_to_its_step(

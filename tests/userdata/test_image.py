@@ -188,7 +188,10 @@ def test_files_that_an_image_brought_are_warmed_once(baked: Bake) -> None:
     assert len(baked.machine.calls("systemd-run")) == 1
 
 
-@pytest.mark.parametrize("changed", [{"framework": "pytorch"}, {"notebooks": True}])
+@pytest.mark.parametrize(
+    "changed",
+    [{"framework": "pytorch"}, pytest.param({"notebooks": True}, marks=pytest.mark.tier("all"))],
+)
 def test_a_machine_with_other_settings_installs_what_is_missing(
     bake: Bake, cloud: Cloud, changed: dict[str, object]
 ) -> None:

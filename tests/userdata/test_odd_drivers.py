@@ -54,6 +54,7 @@ def test_reboot_that_cures_the_driver_is_asked_for_once(
     assert "a reboot did not help; stop and start the machine" in reason(machine)
 
 
+@pytest.mark.tier("all")
 def test_machine_goes_on_after_the_reboot_that_cured_its_driver(machine: Machine) -> None:
     answer(machine, MISMATCH, 18)
     machine.boot()
@@ -277,7 +278,7 @@ def test_fabric_manager_of_another_version_is_replaced(machine: Machine) -> None
     assert f"systemctl restart {FABRIC}.service" in machine.calls("systemctl")
 
 
-@pytest.mark.parametrize("package", [f"{FABRIC}-580", FABRIC])
+@pytest.mark.parametrize("package", first_in_test(f"{FABRIC}-580", FABRIC))
 def test_fabric_manager_of_the_drivers_version_is_kept(machine: Machine, package: str) -> None:
     run_fabric_manager(machine, "580.178.04-1", package)
     machine.boot()
@@ -306,7 +307,7 @@ def test_fails_when_no_fabric_manager_is_of_the_drivers_version(machine: Machine
     )
 
 
-@pytest.mark.parametrize("command", ["modprobe", "systemctl"])
+@pytest.mark.parametrize("command", first_in_test("systemctl", "modprobe"))
 def test_command_of_the_driver_that_hangs_is_named(machine: Machine, command: str) -> None:
     machine.cloud.settings.update(fabric_manager=True, instance_type="p4d.24xlarge", gpus=8)
     hang = '[[ "$*" != *nvidia* || "$*" == *is-active* ]] || exec sleep 600'

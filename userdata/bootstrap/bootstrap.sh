@@ -29,6 +29,7 @@ umask 022
 # at the second boot by silently leaving out this unit. What trying again cannot cure ends with
 # status 78 and is reported at once; any other fault gets three tries. What has no end of its own is
 # ended after 2 hours with SIGTERM, and reported at once: the journal then names the last command.
+# systemd 254 and later call on OnFailure= before each further try too: then it has not failed yet.
 cat >"$units/gpustation.service" <<EOF
 [Unit]
 Description=gpustation: set up this GPU workstation
@@ -42,8 +43,8 @@ StartLimitBurst=3
 Type=oneshot
 RemainAfterExit=yes
 TimeoutStartSec=2h
-ExecStart=/usr/bin/env python3 -I "$opt/agent.py" fetch
-ExecStart=/usr/bin/env bash "$opt/scripts/run.sh"
+ExecStart=python3 -I "$opt/agent.py" fetch
+ExecStart=bash "$opt/scripts/run.sh"
 Restart=on-failure
 RestartSec=10
 RestartPreventExitStatus=78 SIGTERM
@@ -54,11 +55,12 @@ EOF
 
 cat >"$units/gpustation-failure.service" <<EOF
 [Unit]
-Description=gpustation: report that the set-up failed
+Description=gpustation: report a failed set-up
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/env python3 -I "$opt/agent.py" report-failure
+ExecCondition=systemctl is-failed -q gpustation.service
+ExecStart=python3 -I "$opt/agent.py" report-failure
 EOF
 
 systemctl daemon-reload

@@ -1,0 +1,112 @@
+"""A machine that booted, with the scripts on it and no set-up: phases are run on it one by one."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from localaws.boots import packages
+from localaws.boots.fleet import BootedMachines
+from localaws.boots.root import machine_root
+from localaws.metadata import MachineFacts
+
+NAME = "i-phases"
+RECORD = "/run/failed"
+USERDATA = Path(__file__).resolve().parents[2] / "userdata"
+SETTINGS = {
+    "gpus": "1",
+    "driver_branch": packages.BRANCH,
+    "driver_kind": "open",
+    "fabric_manager": "false",
+    "framework": "mxnet",
+    "for_image": "false",
+    "cuda_toolkit": "false",
+    "python_mirror": "",
+}
+
+
+class Machine:
+    """One machine, and the runner's part of running a phase on it.
+
+    Attributes:
+        lower: The read-only root below its disk.
+    """
+
+    def __init__(self, machines: BootedMachines, lower: Path) -> None:
+        self._machines = machines
+        self.lower = lower
+
+    @property
+    def root(self) -> Path:
+        """Its root file system."""
+        return self._machines.get(NAME).root
+
+    def reach(self, port: int) -> None:
+        """Let it reach a port of this computer's loopback by its own."""
+        self._machines.get(NAME).box.carry_out(port, port)
+
+    def sh(self, script: str, status: int = 0) -> str:
+        done = self._machines.get(NAME).box.run("bash", "-c", script, seconds=300)
+        assert done.returncode == status, f"{script}: {done.stdout}{done.stderr}"
+        return f"{done.stdout}{done.stderr}".strip()
+
+    def phase(
+        self, name: str, file: str, status: int = 0, variables: dict[str, str] | None = None
+    ) -> str:
+        """Run a phase, as a service as the runner is one; returns what it printed.
+
+        Args:
+            name: Of the phase.
+            file: Of its script.
+            status: What it must exit with.
+            variables: More of the environment.
+        """
+        known = {"GPUSTATION_PHASE": name, "GPUSTATION_RECORD": RECORD, **(variables or {})}
+        told = " ".join(f"-E {name}={value}" for name, value in known.items())
+        return self.sh(
+            f"cd /root && rm -f {RECORD} && systemd-run -q --wait --pipe --collect -d {told} "
+            f'-E GPUSTATION_SETTINGS="$(<settings)" bash userdata/phases/{file}',
+            status,
+        )
+
+    def record(self) -> str:
+        """What the last phase left of its failure."""
+        return " ".join(self.sh(f"cat {RECORD}").split())
+
+    def reboot(self) -> None:
+        before = self.sh("cat /proc/sys/kernel/random/boot_id")
+        self._machines.cut_power(NAME)
+        assert self.await_boot() != before
+
+    def await_boot(self) -> str:
+        deadline = time.monotonic() + 300
+        box = self._machines.get(NAME).box
+        while box.run("systemctl", "is-system-running").stdout.strip() != "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        return self.sh("cat /proc/sys/kernel/random/boot_id")
+
+
+@contextlib.contextmanager
+def phase_machine(distribution: str, folder: Path) -> Iterator[Machine]:
+    """A machine of a distribution, whose disk lies in a folder, until the block ends."""
+    lower = machine_root(distribution)
+    machines = BootedMachines(folder, "http://127.0.0.1:9", lower)
+    facts = MachineFacts(
+        *(NAME, "g4dn.xlarge", "ami-00000000", "123456789012", "us-east-1", "us-east-1a"),
+        *("10.0.0.4", "", ""),
+    )
+    try:
+        machines.boot(facts, {}, silent=False)
+        made = Machine(machines, lower)
+        made.await_boot()
+        home = machines.get(NAME).root / "root"
+        shutil.copytree(USERDATA, home / "userdata")
+        (home / "settings").write_text("".join(f"{k}={v}\n" for k, v in SETTINGS.items()))
+        made.sh("mkdir -p /opt/gpustation /var/lib/gpustation/{facts,warnings,rebooted-for}")
+        yield made
+    finally:
+        machines.close()
