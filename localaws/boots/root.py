@@ -110,7 +110,8 @@ def machine_root(name: str | None = None) -> Path:
     wanted = DISTRIBUTIONS[name]
     sources = wanted.sources()
     parts = [wanted.suite, *wanted.packages, *PACKAGES, *OPTIONS, sources, platform.release()]
-    parts += [Path(each.__file__).read_text() for each in (packages, standalone_python)]
+    made_by = (packages.__file__, standalone_python.__file__)
+    parts += [Path(str(file)).read_text() for file in made_by]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     target = cache_folder() / f"{name}-{digest}"
     with _locked(cache_folder()):

@@ -1,8 +1,8 @@
 """What only a machine's own tools can check of our files, without booting it: ``make check``.
 
 The template's user data runs in a machine's root, as far as it lays files down; systemd's own
-verifier then reads every unit, and cloud-init's own code the user data. Its schema covers
-cloud-config alone, and the user data is a boothook: for that, cloud-init must take it for one.
+verifier then reads every unit, and cloud-init's own code the user data: it must take it for the
+boothook that it is (its schema covers cloud-config alone).
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import tempfile
 from pathlib import Path
 
 from gpustation.user_data import render_user_data
-from localaws.boots.disguise import CLOUD_CFG
 from localaws.boots.root import machine_root
 from localaws.boots.support import disk_folder, why_not
 
@@ -59,7 +58,6 @@ from cloudinit.handlers import type_from_starts_with
 kind = type_from_starts_with(open("user-data").read())
 assert kind == "text/cloud-boothook", f"cloud-init takes the user data for {kind}"
 END
-cloud-init schema --config-file cloud.cfg
 """
 
 
@@ -67,14 +65,13 @@ def main() -> int:
     """Runs the checks; exit status 0 if nothing was found, or no machine root can be made here."""
     reason = why_not()
     if reason:
-        print(f"systemd-analyze verify and cloud-init schema: NOT CHECKED HERE: {reason}")
+        print(f"systemd-analyze verify and cloud-init: NOT CHECKED HERE: {reason}")
         return 0
     base = disk_folder(Path(tempfile.gettempdir()))
     with tempfile.TemporaryDirectory(dir=base, ignore_cleanup_errors=True) as folder:
         files = Path(folder, "files")
         files.mkdir()
         (files / "user-data").write_text(render_user_data(USERDATA / "bootstrap", VARIABLES))
-        (files / "cloud.cfg").write_text(f"#cloud-config\n{CLOUD_CFG}")
         (files / "inside.sh").write_text(INSIDE)
         subprocess.run(["cp", "-a", USERDATA, files / "userdata"], check=True)
         done = subprocess.run(
@@ -91,7 +88,7 @@ def main() -> int:
     if done.returncode:
         print(f"{done.stdout}{done.stderr}", end="", file=sys.stderr)
         return 1
-    print("systemd-analyze verify and cloud-init schema, in a machine's root: nothing found")
+    print("systemd-analyze verify and cloud-init, in a machine's root: nothing found")
     return 0
 
 
