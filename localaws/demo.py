@@ -5,6 +5,8 @@ Run by ``make demo``. Exit status 0 only if every step ended as it must, the ref
 
 from __future__ import annotations
 
+import contextlib
+import json
 import subprocess
 import sys
 import tempfile
@@ -13,6 +15,7 @@ import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -58,6 +61,19 @@ class DemoError(RuntimeError):
 
 
 JUPYTER_PORT = 8888
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+REBOOT_SECONDS = 300
+PACKAGE = "cowsay"
+"""Small, and needs nothing else."""
+COMPUTE = 'import mxnet; print("MXNet:", mxnet.nd.ones((2, 3)).sum().asscalar())'
+COMPUTED = "MXNet: 6.0"
+USE_PACKAGE = f'import {PACKAGE}; print({PACKAGE}.get_output_string("cow", "still here"))'
+SHOW_OUTPUTS = """
+import json
+for cell in json.load(open("first.ipynb"))["cells"][1:]:
+    print("In: ", *cell["source"])
+    print("".join(text for output in cell["outputs"] for text in output.get("text", [])))
+"""
 SIMULATED = "simulated, no machine was booted"
 COMPUTED_ON_CPU = "no GPU: computed on the CPU"
 DEPLOY = ("deploy", "--require-approval", "never", "--progress", "events")
@@ -106,7 +122,7 @@ def _show() -> int:
     began = time.monotonic()
     try:
         if reason is None:
-            console.print("Debian's packages become the machine's root, once: some 40 s.")
+            console.print("Debian's packages become the machine's root, once: about a minute.")
         with LocalAws(booted=reason is None) as aws, tempfile.TemporaryDirectory() as folder:
             aws.control.set_quota(G_QUOTA, 8)
             for number, step in enumerate(STORY, start=1):
@@ -135,7 +151,7 @@ def _about_machines(reason: str | None) -> str:
             "(apt, driver, GPU) stubbed."
         )
     return (
-        "[bold]A machine boots, no GPU computes:[/bold] Debian 12 with real systemd, cloud-init "
+        "[bold]A machine boots, no GPU computes:[/bold] Debian 13 with real systemd, cloud-init "
         "and downloads, in namespaces of this computer. The NVIDIA packages are dummies, and MXNet "
         "is its build for the CPU."
     )
@@ -183,16 +199,17 @@ def _run(step: Step, aws: LocalAws, folder: Path, *, booted: bool) -> None:
         if words not in text:
             raise DemoError(f"`{name}` did not say {words!r}")
     if step.proves and booted:
-        _show_machine(aws)
+        box = aws.control.history()[-1].instance_id
+        _show_machine(aws, box)
+        _show_person(aws, box)
 
 
-def _show_machine(aws: LocalAws) -> None:
+def _show_machine(aws: LocalAws, box: str) -> None:
     """What runs in the machine, and Jupyter through a forwarded port.
 
     Raises:
         DemoError: Jupyter did not answer to its token.
     """
-    box = aws.control.history()[-1].instance_id
     console.print(f"\nInside {box}, in its own words:")
     shown = aws.control.machine_run(box, "systemctl", "list-units", "gpustation*", "--no-legend")
     print(shown.stdout.strip())
@@ -210,6 +227,56 @@ def _show_machine(aws: LocalAws) -> None:
             )
     except OSError as error:
         raise DemoError(f"Jupyter did not answer to its token: {error}") from error
+
+
+def _show_person(aws: LocalAws, box: str) -> None:
+    """What a person does first: compute in a shell and in a notebook, add a package, reboot.
+
+    Raises:
+        DemoError: One of them failed.
+    """
+    empty: dict[str, Any] = {"cell_type": "code", "metadata": {}, "outputs": []}
+    sources = (f"%pip install -q {PACKAGE}", COMPUTE, USE_PACKAGE)
+    cells = [
+        {**empty, "id": f"cell-{number}", "execution_count": None, "source": source}
+        for number, source in enumerate(sources)
+    ]
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
+    console.print(f"\nA person on {box}, in the shell that ssh and Session Manager give:")
+    _as_person(aws, box, f"python3 -c '{COMPUTE}'", says=COMPUTED)
+    console.print(f"\nA notebook's kernel: it installs {PACKAGE}, and computes:")
+    _as_person(aws, box, f"cat >first.ipynb <<'END'\n{json.dumps(notebook)}\nEND", shown=False)
+    _as_person(aws, box, "jupyter execute --inplace --kernel_name=mxnet first.ipynb", shown=False)
+    _as_person(aws, box, f"python3 -c '{SHOW_OUTPUTS}'", says=COMPUTED, shown=False)
+    before = aws.control.machine_run(box, "cat", BOOT_ID).stdout
+    console.print("\nAfter a reboot both are still there:")
+    aws.client("ec2").reboot_instances(InstanceIds=[box])
+    deadline = time.monotonic() + REBOOT_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ValueError):  # between two boots there is no machine to ask
+            if aws.control.machine_run(box, "cat", BOOT_ID).stdout.strip() not in (
+                "",
+                before.strip(),
+            ):
+                break
+        time.sleep(0.2)
+    aws.control.machine_idle(box, REBOOT_SECONDS)
+    _as_person(aws, box, f"python3 -c '{COMPUTE}; {USE_PACKAGE}'", says=COMPUTED)
+
+
+def _as_person(aws: LocalAws, box: str, script: str, *, says: str = "", shown: bool = True) -> None:
+    """Runs a command in the login shell of the machine's owner, and shows both.
+
+    Raises:
+        DemoError: It failed, or did not say the words.
+    """
+    if shown:
+        console.print(f"[bold]ubuntu$ {escape(script)}[/bold]")
+    done = aws.control.machine_run(box, "runuser", "-l", "ubuntu", "-c", script)
+    if done.status != 0 or says not in done.stdout:
+        raise DemoError(f"`{script}` on the machine: {done.stdout}{done.stderr}")
+    if says:
+        print(done.stdout.strip())
 
 
 def _show_what_is_left(aws: LocalAws) -> None:

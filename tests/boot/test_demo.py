@@ -122,6 +122,9 @@ def test_machine_boots_reports_its_steps_and_answers_as_jupyter(demo: Demo) -> N
     assert steps == sorted(steps)
     assert f"GpuWorkstation.Ready = {COMPUTED}" in text
     assert "and with its token: HTTP status 200" in text
+    # In a shell, in a notebook's kernel, and in a shell after the reboot
+    assert text.count("MXNet: 6.0") == 3
+    assert text.count("| still here |") == 2
     assert COMPUTED in " ".join(demo.text.splitlines()[-4:])
     assert demo.left() == []
 

@@ -58,6 +58,7 @@ def test_one_persons_deploy_and_destroy_leave_the_others_machine(
     assert account.events(mine.outputs["InstanceId"]) == ["launched"]
 
 
+@pytest.mark.tier("all")
 def test_a_wrong_name_selects_nobodys_stack(tmp_path: Path) -> None:
     refused = synth(tmp_path / "home", "--quiet", "-c", "Name=anna")
     assert refused.returncode != 0

@@ -121,7 +121,8 @@ def test_nothing_was_baked(aws: LocalAws, stack: MakeStack) -> None:
 
 def test_the_environment_cannot_be_built(aws: LocalAws, stack: MakeStack) -> None:
     """Driver: test_variants.py. Verification, as the CDK CLI shows it: tests/e2e."""
-    aws.control.machine_fault({"uv": {"exit": 9, "stderr": "uv: this line tells why"}})
+    fault = {"exit": 9, "stderr": "uv: this line tells why", "when": "pip install"}
+    aws.control.machine_fault({"uv": fault})
     before = launches(aws)
     said = refusal(aws, stack)
     assert launches(aws) == before + 1
