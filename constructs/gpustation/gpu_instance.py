@@ -52,7 +52,7 @@ class GpuInstance(Construct):
         role_credentials_for_users: Leave the instance metadata service open for every user of the
             machine, who may then act as its role. Default: false.
         python_mirror: Address that a Python for the framework comes from, where the system has
-            none. Default: none, python-build-standalone's releases on github.com.
+            none. Default: none, releases.astral.sh or github.com.
 
     Raises:
         ValueError: The type is not in the catalog or cannot run the framework, a signal of a step

@@ -42,7 +42,7 @@ class ImageContents:
         notebooks: D2L's notebooks are in the image.
         cuda_toolkit: The CUDA toolkit is in the image.
         base_image: Image to begin from, as ``ImageChoice`` takes it.
-        python_mirror: Where the build machine's Python comes from; empty means github.com.
+        python_mirror: Where the build machine's Python comes from; empty means uv's own sources.
         tags: Tags of what Image Builder makes: machines, volumes, image.
     """
 

@@ -98,7 +98,8 @@ class Settings(pydantic.BaseModel):
         role_credentials_for_users: Every user of the machine may ask the instance metadata service
             for the role's credentials. Default: false, only root may.
         python_mirror: Address of a copy of python-build-standalone's releases, for machines whose
-            system has no Python that the framework runs on. Default: none, github.com.
+            system has no Python that the framework runs on. Default: none, releases.astral.sh or
+            github.com.
         image_instance_type: EC2 type that builds and tests images; empty (the default) means
             ``instance_type``.
         image_retain: Images that are no longer the stack's stay in the account. Default: false.

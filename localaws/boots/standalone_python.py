@@ -1,6 +1,6 @@
 """A Python 3.11 in the shape in which uv downloads one, for machines whose own is newer.
 
-uv takes its Pythons from github.com, which is not reached from everywhere. So Debian 12's is packed
+uv takes its Pythons from two hosts that are not reached from everywhere. So Debian 12's is packed
 like one of those archives, and a list of downloads of our own names it with its hash: uv fetches,
 checks and unpacks it as it does the real one. What it lacks is the libraries that python-build-
 standalone links in: here the machine has them.

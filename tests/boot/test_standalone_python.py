@@ -1,8 +1,8 @@
 """The Python that uv fetches where the system has none for MXNet: from a loopback server of ours.
 
 What is fetched is Debian 12's Python in the shape of python-build-standalone's archive: the real
-one lies on github.com, which is not reached from here. Only the real uv shows how it takes a list
-of downloads, a hash, and a connection that breaks off.
+one lies on releases.astral.sh and github.com, which are not reached from here. Only the real uv
+shows how it takes a list of downloads, a hash, and a connection that breaks off.
 """
 
 from __future__ import annotations
@@ -128,7 +128,5 @@ def test_a_source_that_is_gone_is_named_with_the_mirror_that_can_be_set(
     server.close()
     machine.phase(*ENVIRONMENT, 2, fetch_from(server, 1))
     said = machine.record()
-    assert said.startswith("2 message Python 3.11 for mxnet did not come from https://github")
-    assert said.endswith(
-        "the machine must reach that host, or python_mirror must name a copy of it"
-    )
+    assert said.startswith("2 message Python 3.11 for mxnet did not come from releases.astral.sh")
+    assert said.endswith("or python_mirror must name a copy of python-build-standalone's releases")

@@ -87,7 +87,7 @@ done
 kill -9 $runner
 exit 1
 """
-PYTHON_SOURCE = "https://github.com/astral-sh/python-build-standalone/releases/download"
+PYTHON_SOURCE = "releases.astral.sh or github.com"
 UV_CAUSES = """error: Failed to install cpython-3.11.18-linux-x86_64-gnu
   cause: Request failed after 3 retries in 10.5s
   cause: Connection refused (os error 111)"""
@@ -105,8 +105,8 @@ def test_python_that_cannot_be_fetched_is_tried_again_and_names_its_source(
     assert run_again(undone, {"uv": fault}) == 2
     assert failure(undone)["reason"].startswith(
         "phase environment failed: Python 3.11 for mxnet did not come from "
-        f"{mirror or PYTHON_SOURCE} (Connection refused (os error 111)): the machine must reach "
-        "that host, or python_mirror must name a copy of it after "
+        f"{mirror or PYTHON_SOURCE} (Connection refused (os error 111)): the machine must "
+        "reach it, or python_mirror must name a copy of python-build-standalone's releases after "
     )
     assert len([call for call in undone.calls("uv") if "python install" in call]) == 2
     undone.forget_calls()

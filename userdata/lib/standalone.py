@@ -160,7 +160,7 @@ def options(words: list[str]) -> argparse.Namespace:
         default=of_caller("python_mirror", "UV_PYTHON_INSTALL_MIRROR") or "none",
         metavar="URL",
         help="where Python 3.11 comes from on a system that has none for the framework, checked by "
-        "its hash, or none for uv's own, releases of python-build-standalone on github.com "
+        "its hash, or none for uv's own sources, releases.astral.sh and github.com "
         "(default: UV_PYTHON_INSTALL_MIRROR of the environment)",
     )
     parser.add_argument(

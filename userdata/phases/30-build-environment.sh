@@ -13,8 +13,9 @@ uv="$opt/uv/bin/uv"
 export UV_CACHE_DIR="$opt/cache" UV_PYTHON_INSTALL_DIR="$opt/python" UV_NO_CONFIG=1
 export UV_HTTP_TIMEOUT=30
 standalone_python=cpython-3.11.18-linux-x86_64-gnu
-# Where uv takes it from, unless python_mirror names another place.
-python_source=https://github.com/astral-sh/python-build-standalone/releases/download
+# Where uv looks for it in turn, unless python_mirror names another place (uv python list --show-urls,
+# and what it says when both fail).
+python_source='releases.astral.sh or github.com'
 # Seconds of trying: a release page that is down takes longer than a mirror of packages (estimate).
 python_seconds=${GPUSTATION_RETRY_SECONDS:-300}
 
@@ -50,8 +51,8 @@ fetch_python() {
   if ((status != 0)); then
     said=$(grep -v '^gpustation: ' <<<"$said" | tail -n 1) || true
     why="Python 3.11 for $framework did not come from $python_source"
-    why+=" ($(one_line "${said#*cause: }")): the machine must reach that host, or"
-    record "$status" message "$why python_mirror must name a copy of it"
+    why+=" ($(one_line "${said#*cause: }")): the machine must reach it, or python_mirror must name"
+    record "$status" message "$why a copy of python-build-standalone's releases"
     exit "$status"
   fi
 }
