@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 import re
 import stat
 from pathlib import Path
@@ -43,7 +44,7 @@ def put_before_the_stubs(machine: Machine, name: str, script: str) -> None:
     folder = machine.root / "front"
     folder.mkdir(exist_ok=True)
     command = folder / name
-    command.write_text(f"#!/bin/bash\nSTUBS={STUBS}\n{script}\n")
+    command.write_text(f"#!/bin/bash\nSTUBS={shlex.quote(str(STUBS))}\n{script}\n")
     command.chmod(command.stat().st_mode | stat.S_IXUSR)
     machine.environment["PATH"] = f"{folder}:{STUBS}:{os.environ['PATH']}"
 

@@ -85,9 +85,9 @@ def state_of(root: Path, answer: str) -> str:
     """What the phases make of this answer of nvidia-smi, without a machine."""
     (root / "nvidia-smi").write_text(f"#!/bin/bash\n{answer}\n")
     (root / "nvidia-smi").chmod(0o755)
-    script = f". {USERDATA}/lib/common.sh; . {USERDATA}/lib/nvidia_smi.sh; driver_state"
+    script = '. "$1/common.sh"; . "$1/nvidia_smi.sh"; driver_state'
     done = subprocess.run(
-        ["bash", "-c", script],
+        ["bash", "-c", script, "bash", USERDATA / "lib"],
         env={"PATH": f"{root}:/usr/bin:/bin", "GPUSTATION_SMI_SECONDS": "1"},
         capture_output=True,
         check=False,
