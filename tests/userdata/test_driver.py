@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
 import re
+import shlex
 import stat
 from pathlib import Path
 from typing import Any
