@@ -38,6 +38,7 @@ ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
             r"notebooks: true -> false \(from the machine's next boot on\)",
             r"cuda_toolkit: false -> true \(from the machine's next boot on\)",
             r"role_credentials_for_users: false -> true \(from the machine's next boot on\)",
+            r"python_mirror: none -> https://mirror\.example\.com/python \(from the machine's next",
         ],
     ),
     (

@@ -201,6 +201,13 @@ def test_the_scripts_are_called_as_they_can_be_called(root: Any) -> None:
     ]
 
 
+def test_the_build_machine_is_told_the_mirror_that_was_set() -> None:
+    mirror = "https://mirror.example.com/python"
+    (install,) = {c for c in commands(python_mirror=mirror) if "image.sh install" in c}
+    assert install.rstrip().endswith(f"--python-mirror {mirror}")
+    assert not any("--python-mirror" in c for c in commands())
+
+
 def test_unpacking_refuses_another_archive(tmp_path: Any) -> None:
     (command,) = {c for c in commands() if "sha256sum" in c}
     here = command.replace("/var/tmp", str(tmp_path))

@@ -12,6 +12,7 @@ import pytest
 from aws_cdk import Stack
 from aws_cdk.assertions import Annotations, Match
 
+from gpustation.setting_values import MAX_MIRROR
 from gpustation.settings import LATER_SETTINGS, Settings
 from tests.synthesis import PUBLIC_KEY, make_app, resource, synthesize
 
@@ -58,13 +59,18 @@ def test_a_hostile_comment_of_a_key_is_dropped_with_a_warning(comment: str) -> N
     assert comment not in json.dumps(value)
 
 
-def test_the_longest_key_fits_into_the_settings_parameter() -> None:
+def test_the_longest_key_and_mirror_fit_into_the_settings_parameter() -> None:
     """4,096 characters in a standard parameter (Systems Manager, quotas)."""
     modulus = b"\0" + (1 << 16383 | 1).to_bytes(2048, "big")
     fields = (b"ssh-rsa", b"\1\0\1", modulus)
     blob = b"".join(len(field).to_bytes(4, "big") + field for field in fields)
     key = f"ssh-rsa {base64.b64encode(blob).decode()} {'x' * 100}"
-    told = synthesize(public_key=key, instance_type="p4d.24xlarge", generation=255)
+    told = synthesize(
+        public_key=key,
+        instance_type="p4d.24xlarge",
+        generation=255,
+        python_mirror=f"https://{'x' * (MAX_MIRROR - 8)}",
+    )
     parts = resource(told, "AWS::SSM::Parameter")["Properties"]["Value"]["Fn::Join"][1]
     text = "".join(part if isinstance(part, str) else "x" * 63 for part in parts)  # a bucket's name
     assert key in text

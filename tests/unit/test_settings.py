@@ -216,6 +216,13 @@ def test_none_is_taken_at_its_word(key: str, value: str) -> None:
         ({"deploy_role_names": [f"n{n}" for n in range(41)]}, ["40 names", "41"]),
         ({"image": "ubuntu-2204"}, ["did you mean ubuntu-22.04?"]),
         ({"image": "ami-123"}, ["8 or 17"]),
+        *(
+            ({"python_mirror": address}, ["python_mirror", "https://HOST/FOLDER"])
+            for address in (
+                *("ftp://h/x", "mirror.example.com", "https://h/a?b=c", "https://h//x"),
+                *("https://h/${AWS::Region}", "https://h/a b", f"https://h/{'x' * 500}"),
+            )
+        ),
         ({"image": "/team//gpu"}, ["one slash before each"]),
         ({"image": "/team/gpu/"}, ["none at the end"]),
         ({"image": "/"}, ["SSM parameter"]),
@@ -434,6 +441,7 @@ SECRETS = {
     "token": "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
     "fine token": "github_pat_11AAAAAAA0abcdefghij_1234567890",
     "JWT": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+    "password in an address": "https://ada:hunter2@mirror.example.com/python",
     "hex": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
 }
 
