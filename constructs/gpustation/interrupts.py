@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 SLICE_SECONDS = 0.1
@@ -126,8 +127,12 @@ def held(what: str) -> Iterator[Hold]:
 
 def say(line: str) -> None:
     """Print a line; if the terminal or the pipe is closed it is lost, and the work goes on."""
-    with contextlib.suppress(OSError):
+    try:
         print(line, flush=True)
+    except OSError:
+        # Python keeps the line, tries once more at its end, and would then exit with 120
+        with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def warn(line: str) -> None:

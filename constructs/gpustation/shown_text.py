@@ -18,7 +18,9 @@ PRIVATE_KEY_MARKS = (
 
 # No brackets: CDK takes [ack: ...] in an annotation for its id
 _HARMLESS = frozenset(" ._/@+:=,*?!#%&()<>|;'\"~^\\-")
-_TOKEN = re.compile(r"gh[pousr]_[A-Za-z0-9]{16}|github_pat_|glpat-|xox[a-z]-|eyJ[\w-]{8}|://[^/\s]*@")
+_TOKEN = re.compile(
+    r"gh[pousr]_[A-Za-z0-9]{16}|github_pat_|glpat-|xox[a-z]-|eyJ[\w-]{8}|://[^/\s]*@"
+)
 """The last of them: an address with a user, and perhaps a password."""
 _RUN = re.compile(r"[A-Za-z0-9+/=]{24,}")
 _RUN_IN_A_PATH = re.compile(r"[A-Za-z0-9+=]{24,}")
@@ -38,7 +40,7 @@ def shown(text: str, limit: int = 80) -> str:
 
 
 def looks_secret(text: str) -> bool:
-    """True for a private key, a password or a token: a known mark, or a long run that looks random."""
+    """True for a private key, a password or a token: a mark, or a long run that looks random."""
     if any(mark in text for mark in PRIVATE_KEY_MARKS) or _TOKEN.search(text):
         return True
     runs = _RUN_IN_A_PATH if _has_form_of_a_path(text) else _RUN

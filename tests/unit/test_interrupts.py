@@ -140,5 +140,8 @@ CHILD = textwrap.dedent(
 
 
 def test_a_closed_terminal_stops_nothing_and_changes_no_exit_status() -> None:
-    done = subprocess.run([sys.executable, "-c", CHILD], check=False, timeout=300)
+    # Without PYTHONUNBUFFERED, which keeps nothing back for the end
+    known = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    known["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run([sys.executable, "-c", CHILD], env=known, check=False, timeout=300)
     assert done.returncode == 0
