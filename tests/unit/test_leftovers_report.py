@@ -6,8 +6,10 @@ import dataclasses
 import datetime
 import io
 import os
+import pickle
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -245,3 +247,32 @@ def test_credentials_that_need_another_package_are_explained(
     monkeypatch.setattr(command_line, "find_leftovers", missing)
     assert command_line.main([]) == 3
     assert "awscrt" in capfd.readouterr().err
+
+
+READ_BY_NOBODY = """
+import os, pickle, sys
+from gpustation.leftovers import __main__ as command_line
+found = pickle.loads(bytes.fromhex(sys.argv[1]))
+command_line.find_leftovers = lambda **_: found
+reader, writer = os.pipe()
+os.dup2(writer, 1)
+os.close(reader)
+os.close(writer)
+sys.exit(command_line.main([]))
+"""
+
+
+@pytest.mark.parametrize(("rows", "status"), [([], 0), ([DISK], 1)], ids=["nothing", "a disk"])
+def test_a_closed_pipe_changes_no_exit_status(rows: list[Leftover], status: int) -> None:
+    """Nor does it show a trace: only a process of its own has an output that can be closed."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    known["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_BY_NOBODY, pickle.dumps(result(*rows)).hex()],
+        env=known,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (status, "")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 
 from botocore.exceptions import BotoCoreError
+from rich.console import Console
 
 from gpustation.aws_session import explain
-from gpustation.interrupts import end, listening, warn
+from gpustation.interrupts import end, listening, say, warn
 from gpustation.leftovers.find import find_leftovers
 from gpustation.leftovers.ours import STACK_NAMES
 from gpustation.leftovers.report import exit_status, report, visible
+from gpustation.leftovers.result import Result
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,13 +37,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _show(found: Result) -> None:
+    """In one piece, and lost where nobody reads it: the exit status is the answer then too."""
+    encoding = sys.stdout.encoding or "ascii"
+    written = io.BytesIO()
+    text = io.TextIOWrapper(written, encoding=encoding, errors="replace", write_through=True)
+    report(found, Console(file=text, highlight=False, force_terminal=sys.stdout.isatty()))
+    say(written.getvalue().decode(encoding).rstrip("\n"))
+
+
 def main(words: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     args = _parser().parse_args(words)
     with listening():
         try:
             found = find_leftovers(region=args.region, stacks=args.stack)
-            report(found)
+            _show(found)
         except KeyboardInterrupt as interrupt:
             return end("leftovers", interrupt)
         except BotoCoreError as error:
