@@ -20,7 +20,7 @@ mv "$library.new" "$library"
 START = """
 cd /run/systemd/system
 for unit in gpustation-jupyter run-u1 user@7 others; do
-  printf '[Service]\nExecStart=/bin/sleep 600\n' >$unit.service
+  printf '[Service]\nType=exec\nExecStart=/bin/sleep 600\n' >$unit.service
 done
 systemctl start gpustation-jupyter run-u1 user@7 others
 """
