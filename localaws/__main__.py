@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from gpustation.interrupts import listening
+from gpustation.interrupts import leave, listening
 from localaws.isolation import isolate
 from localaws.server import LocalAws, LocalAwsError
 
@@ -45,4 +45,4 @@ def _variables(aws: LocalAws) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

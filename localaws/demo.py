@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -22,7 +21,7 @@ from rich.markup import escape
 from rich.rule import Rule
 from rich.table import Table
 
-from gpustation.interrupts import listening, say, status_of
+from gpustation.interrupts import leave, listening, say, status_of
 from localaws import LocalAws
 from localaws.boots.support import why_not
 from localaws.isolation import isolate
@@ -298,4 +297,4 @@ def _show_what_is_left(aws: LocalAws) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -7,7 +7,6 @@ and ends with an exit status for each kind of it (``Effect``). Nothing is left o
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from gpustation.aws_session import explain, make_session
 from gpustation.change_set import REVIEW, ChangeSetError, find_stack, read_changes
 from gpustation.cloud_assembly import AssemblyError, SynthesizedStack, fill, synthesize
-from gpustation.interrupts import end, listening, say, warn
+from gpustation.interrupts import end, leave, listening, say, warn
 from gpustation.stack_plan import Effect, Plan, plan_of_changes, plan_of_new, plan_of_status
 
 if TYPE_CHECKING:
@@ -154,4 +153,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

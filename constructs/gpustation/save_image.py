@@ -34,7 +34,7 @@ from gpustation.image_removal import (
     snapshots_of,
     tries,
 )
-from gpustation.interrupts import Hold, end, held, listening, say, warn
+from gpustation.interrupts import Hold, end, held, leave, listening, say, warn
 from gpustation.leftovers.prices import SNAPSHOT_PER_GIB, volume
 from gpustation.stack_names import WORKSTATION, context_for, name_in
 from gpustation.tags import OWNER_TAG, SAVED_TAG
@@ -468,4 +468,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -145,3 +145,20 @@ def test_a_closed_terminal_stops_nothing_and_changes_no_exit_status() -> None:
     known["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     done = subprocess.run([sys.executable, "-c", CHILD], env=known, check=False, timeout=300)
     assert done.returncode == 0
+
+
+ENDING = textwrap.dedent(
+    """
+    import atexit, os, signal
+    from gpustation import interrupts
+    atexit.register(lambda: [os.kill(os.getpid(), number) for number in interrupts.SIGNALS])
+    interrupts.leave(5)
+    """
+)
+
+
+def test_a_signal_to_a_command_that_has_ended_does_not_change_its_status() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert (done.returncode, done.stderr) == (5, "")

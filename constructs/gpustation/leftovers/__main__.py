@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError
 from rich.console import Console
 
 from gpustation.aws_session import explain
-from gpustation.interrupts import end, listening, say, warn
+from gpustation.interrupts import end, leave, listening, say, warn
 from gpustation.leftovers.find import find_leftovers
 from gpustation.leftovers.ours import STACK_NAMES
 from gpustation.leftovers.report import exit_status, report, visible
@@ -65,4 +65,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
