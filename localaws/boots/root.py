@@ -24,7 +24,7 @@ PACKAGES = (
     *("apt", "lsb-release", "procps", "systemd-sysv", "dbus", "udev"),
     *("cloud-init", "isc-dhcp-client", "iproute2", "kmod", "sudo", "openssh-server"),
     # What Ubuntu's cloud image brings as well
-    *("ca-certificates", "curl", "git", "nftables", "python3-venv"),
+    *("ca-certificates", "curl", "git", "nftables", "python3-venv", "tmux"),
 )
 DEBIAN_SUITES = ("bookworm", "trixie")
 UBUNTU_KEYRING = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")

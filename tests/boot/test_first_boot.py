@@ -170,8 +170,11 @@ def test_a_login_says_what_there_is_and_what_it_costs(station: Workstation) -> N
         f"{SSH} \"bash -lc 'python3 train.py'\"",
         f"{SSH} 'nohup python3 train.py 2>/dev/null'",
         "sudo -iu ubuntu python3 train.py",
+        # The session outlives the login that started it
+        f"{SSH} \"tmux new-session -d 'python3 train.py >tmux.new; mv tmux.new tmux.txt'\"; "
+        f"{SSH} \"timeout 300 bash -c 'until cat tmux.txt; do sleep 0.1; done' 2>/dev/null\"",
     ],
-    ids=["ssh", "login", "nohup", "sudo"],
+    ids=["ssh", "login", "nohup", "sudo", "tmux"],
 )
 def test_the_framework_computes_in_each_shell(station: Workstation, command: str) -> None:
     station.sh(f"echo '{COMPUTES}' >/home/ubuntu/train.py")
