@@ -25,6 +25,8 @@ PACKAGES = (
     *("cloud-init", "isc-dhcp-client", "iproute2", "kmod", "sudo", "openssh-server"),
     # What Ubuntu's cloud image brings as well
     *("ca-certificates", "curl", "git", "nftables", "python3-venv", "tmux"),
+    # What a person may choose as login shell
+    *("fish", "zsh"),
 )
 DEBIAN_SUITES = ("bookworm", "trixie")
 UBUNTU_KEYRING = Path("/usr/share/keyrings/ubuntu-archive-keyring.gpg")
@@ -76,6 +78,8 @@ DISTRIBUTIONS = {
 """The first is what machines boot unless told otherwise: it stands for Ubuntu 24.04, and brings
 needrestart as that does; the second stands for 22.04. Ubuntu's archive is not reached from
 everywhere."""
+STAND_INS = ("debian-13", "debian-12")
+"""What is tried and measured here for Ubuntu 24.04 and 22.04."""
 OPTIONS = (
     '--aptopt=Acquire::Languages "none"',
     '--aptopt=APT::Install-Recommends "false"',

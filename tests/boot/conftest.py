@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
-from localaws.boots.root import DISTRIBUTIONS
+from localaws.boots.root import DISTRIBUTIONS, STAND_INS
 from localaws.boots.support import why_not
 from tests.boot.installed import INSTALLED, installed_disk
 from tests.boot.phase_machine import Machine, phase_machine
 from tests.e2e.bootstrap import bootstrap
 from tests.e2e.cdk_cli import CDK, STACK, Cdk, delete_stack
 
-ROOTS = ("debian-13", "debian-12")
 """They stand for Ubuntu 24.04 and 22.04."""
 G_QUOTA = "L-DB2E81BA"
 
@@ -37,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "distribution" not in metafunc.fixturenames or "distribution" in named:
         return
     own = getattr(metafunc.module, "DISTRIBUTION", next(iter(DISTRIBUTIONS)))
-    others = [pytest.param(name, marks=pytest.mark.tier("all")) for name in ROOTS if name != own]
+    others = [pytest.param(name, marks=pytest.mark.tier("all")) for name in STAND_INS if name != own]
     metafunc.parametrize("distribution", [own, *others], indirect=True, scope="session")
 
 

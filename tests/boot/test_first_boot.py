@@ -9,15 +9,15 @@ Jupyter's kernels run, and a Python of the system's beside the environment's.
 from __future__ import annotations
 
 import base64
-import json
 import re
-import urllib.request
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from localaws import LocalAws
-from tests.boot.test_other_users import outcome, put
+from tests.boot.notebooks import execute, in_a_notebook, text_of
 from tests.boot.workstation import PHASES, SUCCESS, Workstation
 from tests.e2e.cdk_cli import Cdk, Run
 from tests.userdata.wheels import wheel
@@ -26,6 +26,37 @@ pytestmark = pytest.mark.tier("test")
 
 LAYER = "/home/ubuntu/.local/share/gpustation/env"
 SSH = "ssh -q -o StrictHostKeyChecking=no -i /root/key ubuntu@localhost"
+USERDATA = Path(__file__).resolve().parents[2] / "userdata"
+SECTION = """\
+# Plots
+
+```{.python .input}
+%load_ext d2lbook.tab
+tab.interact_select(['mxnet', 'pytorch'])
+```
+
+```{.python .input}
+%%tab mxnet
+%matplotlib inline
+from d2l import mxnet as d2l
+from mxnet import np, npx
+npx.set_np()
+x = np.arange(0, 3, 0.1)
+d2l.plot(x, [x ** 2], 'x', 'f(x)')
+```
+
+```{.python .input}
+%%tab pytorch
+raise SystemExit
+```
+
+```{.python .input}
+%%tab all
+board = d2l.ProgressBoard('x')
+for x in range(100):
+    board.draw(x, x ** 2, 'square', every_n=10)
+```
+"""
 COMPUTES = "import mxnet; print(mxnet.nd.ones((2, 2)).sum().asscalar())"
 
 
@@ -177,8 +208,43 @@ def test_a_login_says_what_there_is_and_what_it_costs(station: Workstation) -> N
     ids=["ssh", "login", "nohup", "sudo", "tmux"],
 )
 def test_the_framework_computes_in_each_shell(station: Workstation, command: str) -> None:
-    station.sh(f"echo '{COMPUTES}' >/home/ubuntu/train.py")
+    station.put("/home/ubuntu/train.py", COMPUTES)
     assert station.sh(command).splitlines()[-1] == "4.0"
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_another_login_shell_computes_too(station: Workstation, shell: str) -> None:
+    station.put("/home/ubuntu/train.py", COMPUTES)
+    station.sh(f"usermod --shell /usr/bin/{shell} ubuntu; bash /opt/gpustation/scripts/run.sh")
+    try:
+        assert station.sh(f"{SSH} 'python3 train.py'").splitlines()[-1] == "4.0"
+        assert station.sh(f"{SSH} 'command -v pip'") == f"{LAYER}/bin/pip"
+    finally:
+        station.sh("usermod --shell /bin/bash ubuntu")
+
+
+def test_the_starter_runs_in_jupyter(station: Workstation) -> None:
+    versions, times, line = (text_of(cell) for cell in execute(station, "gpu-starter.ipynb")[1:])
+    assert "MXNet 1.9.1 sees 0 GPU(s)" in versions
+    assert re.fullmatch(r"cpu\(0\): \d+\.\d{4} s, [\d,]+ GFLOP/s", times)
+    assert re.search(r"learned \[ *2\.\S* +-3\.\S*\] \[4\.\S*\]", line)
+
+
+def test_a_section_of_the_books_form_shows_its_plots_in_jupyter(
+    station: Workstation, tmp_path: Path
+) -> None:
+    section = tmp_path / "source/chapter_of-ours/plots.md"
+    section.parent.mkdir(parents=True)
+    section.write_text(SECTION)
+    converter = USERDATA / "lib/convert_book.py"
+    target = tmp_path / "d2l"
+    subprocess.run(
+        [sys.executable, str(converter), "mxnet", str(tmp_path / "source"), str(target)], check=True
+    )
+    station.put("/home/ubuntu/plots.ipynb", (target / "chapter_of-ours/plots.ipynb").read_text())
+    # The cell that imports pyplot is the one that older matplotlibs left without its plot
+    for outputs in execute(station, "plots.ipynb"):
+        assert any("image/svg+xml" in output.get("data", {}) for output in outputs)
 
 
 def test_session_managers_user_gets_the_owners_shell(station: Workstation) -> None:
@@ -203,7 +269,9 @@ def test_pip_in_shell_and_notebook_outlasts_a_reboot_and_harms_nothing(
 ) -> None:
     one, two = (put_wheel(station, tmp_path, name) for name in ("of_the_shell", "of_a_notebook"))
     station.sh(f"{SSH} pip install -q --no-index {one}")
-    in_a_kernel(station, f"get_ipython().run_line_magic('pip', 'install -q --no-index {two}')")
+    magic, command = f"%pip install -q --no-index {two}", "!command -v pip python3"
+    _, found = in_a_notebook(station, magic, command)
+    assert found.split() == [f"{LAYER}/bin/pip", f"{LAYER}/bin/python3"]
     # What a person breaks for themselves breaks nothing of the machine's
     packages = station.sh(f"echo {LAYER}/lib/python3*/site-packages")
     for name in ("numpy", "sitecustomize", "verify"):
@@ -227,32 +295,11 @@ def test_pip_in_shell_and_notebook_outlasts_a_reboot_and_harms_nothing(
     ]
     both = "import of_the_shell, of_a_notebook; print(of_the_shell.ANSWER + of_a_notebook.ANSWER)"
     assert station.sh(f"{SSH} 'python3 -c \"{both}\"'") == "84"
-    assert in_a_kernel(station, both.replace("print", "answer = str")) == "84"
+    assert in_a_notebook(station, both) == ["84"]
     # Broken beyond repair: without the folder a kernel makes it anew, and so does a boot
     station.sh("sudo -u ubuntu rm -r /home/ubuntu/.local/share/gpustation")
     assert station.sh(f"{SSH} 'python3 -c \"{COMPUTES}\"'") == "4.0"
-    assert in_a_kernel(station, "import sys; answer = sys.prefix") == LAYER
-
-
-def in_a_kernel(station: Workstation, code: str) -> str:
-    """Run code in a kernel of Jupyter's; returns what it calls `answer`."""
-    path = "/home/ubuntu/attack.json"
-    station.sh(f"rm -f {path}")
-    program = (
-        f"answer = ''\n{code}\nimport json, os\n"
-        f"with open('{path}.new', 'w') as file: json.dump({{'answer': answer}}, file)\n"
-        f"os.replace('{path}.new', '{path}')\n"
-    )
-    put(station, "/home/ubuntu/.ipython/profile_default/startup/00.py", program, "ubuntu")
-    port = station.aws.control.forward(station.box, 8888)
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/api/kernels",
-        json.dumps({"name": "mxnet"}).encode(),
-        {"Authorization": f"token {station.token()}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=300) as answer:
-        assert answer.status == 201
-    return str(outcome(station, "ubuntu")["answer"])
+    assert in_a_notebook(station, "import sys; print(sys.prefix)") == [LAYER]
 
 
 _UNTIL_UP = (

@@ -6,17 +6,14 @@ Here the notebooks' user has no sudo either, as with ``install.sh --user`` on a 
 
 from __future__ import annotations
 
-import base64
 import json
-import time
-import urllib.request
-from typing import Any
 
 import pytest
 
 from localaws import LocalAws
 from tests.boot.conftest import launched_from
 from tests.boot.installed import installed_disk
+from tests.boot.notebooks import in_a_notebook
 from tests.boot.workstation import Workstation
 from tests.e2e.cdk_cli import Cdk
 
@@ -93,38 +90,6 @@ def station(
     return station
 
 
-def put(station: Workstation, path: str, text: str, owner: str) -> None:
-    """Write a file as its owner would."""
-    encoded = base64.b64encode(text.encode()).decode()
-    station.sh(
-        f"sudo -u {owner} sh -c 'mkdir -p $(dirname {path}) && echo {encoded} | base64 -d >{path}'"
-    )
-
-
-def in_a_notebook(station: Workstation, code: str) -> None:
-    """Run code in a kernel of Jupyter's, as its user."""
-    put(station, "/home/ubuntu/.ipython/profile_default/startup/00.py", code, "ubuntu")
-    port = station.aws.control.forward(station.box, 8888)
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/api/kernels",
-        b'{"name": "mxnet"}',
-        {"Authorization": f"token {station.token()}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=300) as answer:
-        assert answer.status == 201
-
-
-def outcome(station: Workstation, user: str) -> dict[str, Any]:
-    deadline = time.monotonic() + 300
-    while True:
-        said = station.sh(f"cat /home/{user}/attack.json 2>/dev/null || true")
-        if said:
-            got: dict[str, Any] = json.loads(said)
-            return got
-        assert time.monotonic() < deadline, "the attack did not run"
-        time.sleep(0.2)
-
-
 def root_owned(station: Workstation) -> str:
     """Owner and mode of what the attacks aim at."""
     return station.sh(
@@ -135,11 +100,11 @@ def root_owned(station: Workstation) -> str:
 
 def test_a_user_and_a_notebook_without_sudo_stay_what_they_are(station: Workstation) -> None:
     before = root_owned(station)
-    put(station, "/home/mallory/attack.py", ATTACK, "mallory")
+    station.put("/home/mallory/attack.py", ATTACK, "mallory")
     station.sh("cd /home/mallory && sudo -u mallory python3 attack.py")
     in_a_notebook(station, ATTACK)
     for user in ("mallory", "ubuntu"):
-        got = outcome(station, user)
+        got = json.loads(station.sh(f"cat /home/{user}/attack.json"))
         assert got.pop("uid") > 0
         assert got.pop("metadata") in ("URLError", "ConnectionRefusedError"), user
         assert got.pop("sudo") == "CalledProcessError", user
@@ -166,7 +131,7 @@ def test_a_user_and_a_notebook_without_sudo_stay_what_they_are(station: Workstat
 
 def test_who_takes_jupyters_port_gets_no_token_and_is_named(station: Workstation) -> None:
     station.sh("systemctl stop gpustation-jupyter; rm -f /var/lib/gpustation/done/jupyter-check")
-    put(station, "/home/mallory/squatter.py", SQUATTER, "mallory")
+    station.put("/home/mallory/squatter.py", SQUATTER, "mallory")
     station.sh(
         "systemd-run --quiet --unit=squatter --uid=mallory python3 /home/mallory/squatter.py; "
         "for i in $(seq 100); do ss -Hltn 'sport = :8888' | grep -q . && exit; sleep 0.1; done"

@@ -5,9 +5,12 @@ Only the wheels themselves show that the loader finds every library that they ne
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from localaws import LocalAws
+from tests.boot.notebooks import execute, text_of
 from tests.boot.workstation import Workstation
 from tests.e2e.cdk_cli import Account, Cdk
 
@@ -46,3 +49,7 @@ def test_pytorchs_build_computes_on_the_cpu_where_it_is_told_to(cloud: LocalAws,
     assert '"pytorch"' in kernels
     assert station.jupyter(station.token()) == 200
     assert station.sh(f"cd /opt/gpustation/scripts && ../env/bin/python -c '{COMPUTES}'") == "False"
+    versions, times, line = (text_of(cell) for cell in execute(station, "gpu-starter.ipynb")[1:])
+    assert versions == "PyTorch 2.14.1+cu130 sees 0 GPU(s)"
+    assert times.startswith("cpu: ")
+    assert re.search(r"learned \[\[2\.\d+, -3\.\d+\]\] 4\.\d+", line)

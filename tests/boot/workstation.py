@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import threading
 import time
@@ -46,6 +47,11 @@ class Workstation:
         done = self.aws.control.machine_run(self.box, "bash", "-c", script)
         assert done.status == 0, f"{script}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
+
+    def put(self, path: str, text: str, owner: str = "ubuntu") -> None:
+        """Write a file as its owner would."""
+        data = base64.b64encode(text.encode()).decode()
+        self.sh(f"base64 -d <<<{data} | sudo -u {owner} tee {path} >/dev/null")
 
     def settle(self) -> None:
         """Wait until the set-up has ended."""

@@ -88,7 +88,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = Person(folder)
     (made.home / ".bashrc").write_text("case $- in *i*) ;; *) return ;; esac\nPATH=$PATH:/last\n")
     (made.home / ".profile").write_text('. "$HOME/.bashrc"\n')
-    assert made.give("mxnet", "--shells") == ""
+    assert made.give("mxnet", "bash") == ""
     return folder
 
 
@@ -164,9 +164,9 @@ def test_each_shell_finds_python_and_pip(
 def test_again_it_changes_nothing_and_a_lost_part_comes_back(base: Path) -> None:
     made = Person(base)
     files = [made.home / ".bashrc", made.home / ".profile", made.layer / "env"]
-    before = [path.lstat() for path in files]
-    assert made.give("mxnet", "--shells") == ""
-    assert [path.lstat() for path in files] == before
+    before = [(path.lstat().st_ino, path.lstat().st_mtime_ns) for path in files]
+    assert made.give("mxnet", "bash") == ""
+    assert [(path.lstat().st_ino, path.lstat().st_mtime_ns) for path in files] == before
     (made.layer / "env").unlink()
     python = made.layer / f"mxnet-{MINOR}/bin/python"
     target = python.readlink()
@@ -211,18 +211,18 @@ def test_what_stands_in_the_files_stays_byte_for_byte(person: Person) -> None:
     file = person.home / ".bashrc"
     file.write_bytes(text)
     file.chmod(0o600)
-    assert person.give("mxnet", "--shells") == ""
+    assert person.give("mxnet", "bash") == ""
     written = file.read_bytes()
     assert written.startswith(BEGIN.encode()) and written.endswith(text)
     assert file.stat().st_mode & 0o777 == 0o600
     assert (person.home / ".profile").stat().st_mode & 0o777 == 0o644
     # An earlier release's block is replaced where it stands
     file.write_bytes(b"first\n" + written.replace(b"esac", b"esac # old"))
-    assert person.give("mxnet", "--shells") == ""
+    assert person.give("mxnet", "bash") == ""
     assert file.read_bytes() == b"first\n" + written
     # One without its end is the person's
     file.write_text(f"{BEGIN}\nmine\n")
-    assert person.give("mxnet", "--shells") == ""
+    assert person.give("mxnet", "bash") == ""
     assert file.read_text().endswith(f"{BEGIN}\nmine\n")
 
 
@@ -230,9 +230,34 @@ def test_what_stands_in_the_files_stays_byte_for_byte(person: Person) -> None:
 def test_the_file_that_a_login_reads_is_taken(person: Person, name: str) -> None:
     quick(person)
     (person.home / name).write_text("# mine\n")
-    assert person.give("mxnet", "--shells") == ""
+    assert person.give("mxnet", "bash") == ""
     assert BEGIN in (person.home / name).read_text()
     others = {".bash_profile", ".bash_login", ".profile"} - {name}
+    assert not [other for other in others if (person.home / other).exists()]
+
+
+@pytest.mark.parametrize(
+    ("shell", "file", "between"),
+    [("zsh", ".zshenv", ":"), ("fish", ".config/fish/conf.d/gpustation.fish", " ")],
+)
+def test_another_login_shell_gets_it_too(
+    person: Person, shell: str, file: str, between: str
+) -> None:
+    """tests/boot/test_first_boot.py logs in with both."""
+    quick(person)
+    assert person.give("mxnet", shell) == ""
+    first = (person.home / file).read_text()
+    assert (
+        f'"$HOME/.local/share/gpustation/env/bin" {person.env}/bin'.replace(
+            '" ', '" ' if shell == "fish" else '":'
+        )
+        in first
+    )
+    assert BEGIN in (person.home / ".bashrc").read_text()
+    assert person.give("mxnet", shell) == ""
+    assert (person.home / file).read_text() == first
+    # Nothing is written for a shell that nobody uses
+    others = {".zshenv", ".config"} - {Path(file).parts[0]}
     assert not [other for other in others if (person.home / other).exists()]
 
 
@@ -240,23 +265,23 @@ def test_odd_files_are_named_and_nothing_waits(person: Person) -> None:
     quick(person)
     os.mkfifo(person.home / ".bashrc")
     (person.home / ".profile").mkdir()
-    said = person.give("mxnet", "--shells")
+    said = person.give("mxnet", "bash")
     assert "~/.bashrc: it is no regular file" in said
     assert "~/.profile: " in said
     (person.home / ".bashrc").unlink()
     (person.home / ".bashrc").symlink_to(".bashrc")
-    assert "~/.bashrc: " in person.give("mxnet", "--shells")
+    assert "~/.bashrc: " in person.give("mxnet", "bash")
     (person.home / ".bashrc").unlink()
     (person.home / "dotfiles").mkdir()
     (person.home / ".bashrc").symlink_to("dotfiles/bashrc")
-    assert "~/.bashrc" not in person.give("mxnet", "--shells")
+    assert "~/.bashrc" not in person.give("mxnet", "bash")
     assert (person.home / ".bashrc").is_symlink()
     assert BEGIN in (person.home / "dotfiles/bashrc").read_text()
 
 
 def test_an_environment_that_does_not_run_is_told_in_one_line(person: Person) -> None:
     (person.folder / "opt").unlink()
-    said = person.give("mxnet", "--shells")
+    said = person.give("mxnet", "bash")
     assert said.startswith("~/.local/share/gpustation: ")
     assert len(said.splitlines()) == 1
     assert BEGIN in (person.home / ".bashrc").read_text(), "the rest is done"
@@ -266,12 +291,14 @@ def test_a_kernel_runs_in_the_persons_own_and_without_it_in_roots(person: Person
     for folder in (person.layer / "env/bin", person.folder / "bin"):
         folder.mkdir(parents=True)
         stub = folder / "python"
-        stub.write_text(f'#!/bin/sh\necho "{folder.parent.name}: $@"\n')
+        stub.write_text(f'#!/bin/sh\necho "{folder.parent.name}: $@"\ncommand -v python\n')
         stub.chmod(0o755)
     start = ["bash", KERNEL, person.folder, "mxnet", person.constraints, "-f", "connection.json"]
-    assert person.run(*start).stdout == "env: -m ipykernel_launcher -f connection.json\n"
+    started = "-m ipykernel_launcher -f connection.json\n"
+    # The second line is what !python and !pip of a notebook find
+    assert person.run(*start).stdout == f"env: {started}{person.layer}/env/bin/python\n"
     shutil.rmtree(person.layer)
     (person.home / ".local/share").chmod(0o500)
     without = person.run(*start)
-    assert without.stdout.endswith(": -m ipykernel_launcher -f connection.json\n")
+    assert without.stdout.endswith(f": {started}{person.folder}/bin/python\n")
     assert "env: " not in without.stdout

@@ -5,10 +5,11 @@ environment in the home folder, where pip puts what the person installs: that co
 not in it comes from root's. Runs as the owner of the home folder, in it, and again wherever the
 environment is missing: at a boot, or when a notebook's kernel starts.
 
-Usage: personal_environment.py ENV FRAMEWORK CONSTRAINTS [--shells]
+Usage: personal_environment.py ENV FRAMEWORK CONSTRAINTS [SHELL]
 
 ENV is root's environment. CONSTRAINTS is the file that keeps pip from replacing what the framework
-needs as it is. With --shells the PATH of login and SSH shells gets both.
+needs as it is. With SHELL, the name of the person's login shell, the PATH of its login and SSH
+shells gets both, and bash's too.
 """
 
 import os
@@ -31,6 +32,8 @@ END = b"# gpustation: end"
 #: What a login shell reads, the first that there is, and what bash reads for `ssh HOST COMMAND`.
 LOGIN_FILES = (Path(".bash_profile"), Path(".bash_login"), Path(".profile"))
 SHELL_FILE = Path(".bashrc")
+#: What other login shells read first, whatever they are started for.
+OTHERS_FILES = {"zsh": Path(".zshenv"), "fish": Path(".config/fish/conf.d/gpustation.fish")}
 MODE = 0o644
 
 
@@ -97,14 +100,18 @@ def make(env: Path, framework: str, constraints: str) -> None:
         draft.replace(CURRENT)
 
 
-def block(env: Path) -> list[bytes]:
-    """Return the lines that a shell reads; any of Bourne's kind does."""
+def block(env: Path, fish: bool) -> list[bytes]:
+    """Return the lines that a shell reads; any of Bourne's kind does, and fish has its own."""
     mine = b'"$HOME/' + os.fsencode(CURRENT / "bin") + b'"'
+    roots = os.fsencode(env / "bin")
+    if fish:
+        first = b"contains -- " + mine + b" $PATH; or set -gx PATH " + mine + b" "
+        return [BEGIN, first + roots + b" $PATH", END]
     return [
         BEGIN,
         b'case ":$PATH:" in',
         b"  *:" + mine + b":*) ;;",
-        b"  *) PATH=" + mine + b":" + os.fsencode(env / "bin") + b":$PATH ;;",
+        b"  *) PATH=" + mine + b":" + roots + b":$PATH ;;",
         b"esac",
         END,
     ]
@@ -136,22 +143,25 @@ def put_on_path(path: Path, lines: list[bytes]) -> None:
         replace(path, new, mode)
 
 
-def login_file() -> Path:
-    """Return the file that a login shell reads."""
-    return next((one for one in LOGIN_FILES if os.path.lexists(one)), LOGIN_FILES[-1])
+def files_of(shell: str) -> list[Path]:
+    """Return the files that bash reads, and what this login shell reads if it is another."""
+    login = next((one for one in LOGIN_FILES if os.path.lexists(one)), LOGIN_FILES[-1])
+    others = [OTHERS_FILES[shell]] if shell in OTHERS_FILES else []
+    return [SHELL_FILE, login, *others]
 
 
 def main() -> None:
     """Make what is missing; a fault of one part keeps no other from being made."""
-    env, framework, constraints = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    env, framework, constraints, *shell = Path(sys.argv[1]), *sys.argv[2:]
     faults = []
     try:
         make(env, framework, constraints)
     except OSError as error:
         faults.append(f"~/{BASE}: {explain(error)}")
-    for path in (SHELL_FILE, login_file()) if "--shells" in sys.argv else ():
+    for path in files_of(shell[0]) if shell else ():
         try:
-            put_on_path(path, block(env))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            put_on_path(path, block(env, fish=path.suffix == ".fish"))
         except (OSError, RuntimeError) as error:  # the latter for a loop of links, before 3.13
             faults.append(f"~/{path}: {explain(error)}")
     if faults:

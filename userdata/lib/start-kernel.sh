@@ -11,4 +11,6 @@ if [[ ! -x $python ]]; then
     "$env" "$framework" "$constraints") >&2
 fi
 [[ -x $python ]] || python="$env/bin/python"
+# For !pip, !python3 and %%bash, which are no magics of the kernel's
+export PATH="${python%/*}:$env/bin:$PATH"
 exec "$python" -m ipykernel_launcher "$@"

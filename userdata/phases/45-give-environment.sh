@@ -12,21 +12,23 @@ home_seconds=120
 
 # The lines in the shells' files are written once: whoever takes them out has the last word.
 shells_of="$state/shells-of"
+login_shell=$(getent passwd "$user" | cut -d: -f7) || true
+login_shell=${login_shell##*/}
 # With their revision
-written_for="1 $home"
+written_for="1 $home ${login_shell:=bash}"
 
 give_environment() {
-  local -a shells=()
+  local -a shell=()
   # Jupyter could not start either, and a later phase says that
   if ! as_owner "$home" test -x "$env/bin/python"; then
     log "$user cannot enter $env: $owner_said"
     return
   fi
   if [[ ! -e $shells_of || $(<"$shells_of") != "$written_for" ]]; then
-    shells=(--shells)
+    shell=("$login_shell")
   fi
   if as_owner "$home" python3 -I "$scripts/lib/personal_environment.py" "$env" "$framework" \
-    "$opt/scripts/locks/$framework-constraints.txt" "${shells[@]}"; then
+    "$opt/scripts/locks/$framework-constraints.txt" "${shell[@]}"; then
     printf '%s\n' "$written_for" >"$shells_of"
   else
     warn "$user has no environment of their own, for pip and the shell: $owner_said"
