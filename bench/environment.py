@@ -57,7 +57,7 @@ OTHERS = "cd /var/lib/gpustation/seconds && grep -H '' $(ls | grep -v environmen
 
 
 def measure() -> bool:
-    """Prints seconds and ratios; true when all are within the limit, or no machine can boot here."""
+    """Prints seconds and ratios; true if all are within the limit, or no machine can boot here."""
     reason = why_not()
     if reason:
         print(f"environment phase: NOT MEASURED, NO MACHINE WAS BOOTED: {reason}")

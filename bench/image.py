@@ -20,7 +20,7 @@ SETTINGS = ("-c", "framework=pytorch", "-c", "notebooks=false")
 
 
 def measure() -> bool:
-    """Prints seconds and ratios; true when all are within the limit, or no machine can boot here."""
+    """Prints seconds and ratios; true if all are within the limit, or no machine can boot here."""
     reason = why_not()
     if reason:
         print(f"baked image: NOT MEASURED, NO MACHINE WAS BOOTED: {reason}")

@@ -16,7 +16,6 @@ from tests.boot.phase_machine import Machine, phase_machine
 from tests.e2e.bootstrap import bootstrap
 from tests.e2e.cdk_cli import CDK, STACK, Cdk, delete_stack
 
-"""They stand for Ubuntu 24.04 and 22.04."""
 G_QUOTA = "L-DB2E81BA"
 
 
@@ -36,8 +35,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "distribution" not in metafunc.fixturenames or "distribution" in named:
         return
     own = getattr(metafunc.module, "DISTRIBUTION", next(iter(DISTRIBUTIONS)))
-    others = [pytest.param(name, marks=pytest.mark.tier("all")) for name in STAND_INS if name != own]
-    metafunc.parametrize("distribution", [own, *others], indirect=True, scope="session")
+    others = (name for name in STAND_INS if name != own)
+    roots = [own, *(pytest.param(name, marks=pytest.mark.tier("all")) for name in others)]
+    metafunc.parametrize("distribution", roots, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
