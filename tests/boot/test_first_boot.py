@@ -181,7 +181,8 @@ def test_a_login_says_what_there_is_and_what_it_costs(station: Workstation) -> N
     for words in (
         "gpustation: MXNet 1.9.1",
         ", g4dn.xlarge, 0.526 USD per hour (on-demand, us-east-1)",
-        "pip install NAME adds packages that outlast a reboot",
+        "in the environment ~/.local/share/gpustation/env",
+        "pip install NAME        adds packages, which outlast a reboot",
         "gpustation-jupyter-url",
         "~/gpu-starter.ipynb",
         "sudo poweroff",
@@ -190,6 +191,7 @@ def test_a_login_says_what_there_is_and_what_it_costs(station: Workstation) -> N
     assert "~/d2l" not in shown, "without notebooks there are none to name"
     # Each command that it names is there for the person
     station.sh(f"{SSH} 'command -v python3 pip gpustation-jupyter-url; test -e gpu-starter.ipynb'")
+    assert station.sh(f"{SSH} 'python3 -c \"import sys; print(sys.prefix)\"'") == LAYER
     assert "http://localhost:8889/?token=" in station.sh(f"{SSH} gpustation-jupyter-url")
     station.sh(f"{SSH} 'sudo -n true; command -v poweroff || sudo which poweroff'")
 

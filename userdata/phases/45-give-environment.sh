@@ -49,9 +49,11 @@ notice() {
   local has
   has=$(cat "$state/facts/environment" 2>/dev/null) || has=$framework
   printf 'gpustation: %s%s\n' "$has" "$(price)"
-  line 'python3' 'computes with it; pip install NAME adds packages that outlast a reboot'
+  # shellcheck disable=SC2088  # for the person's eyes, as below
+  line 'python3' 'computes with it, in the environment ~/.local/share/gpustation/env'
+  line 'pip install NAME' 'adds packages, which outlast a reboot'
   line gpustation-jupyter-url 'prints the address of Jupyter, which runs'
-  # shellcheck disable=SC2088  # for the person's eyes
+  # shellcheck disable=SC2088
   line '~/gpu-starter.ipynb' 'the first notebook'
   if [[ $(setting notebooks) == true ]]; then
     # shellcheck disable=SC2088
