@@ -31,8 +31,8 @@ def execute(station: Workstation, path: str) -> list[Outputs]:
     return cells
 
 
-def in_a_notebook(station: Workstation, *cells: str, kernel: str = "mxnet") -> list[str]:
-    """What cells print that are executed one after the other in a new notebook."""
+def cells_of(station: Workstation, *cells: str, kernel: str = "mxnet") -> list[Outputs]:
+    """The outputs of cells that are executed one after the other in a new notebook."""
     made = [
         {
             "cell_type": "code",
@@ -46,7 +46,12 @@ def in_a_notebook(station: Workstation, *cells: str, kernel: str = "mxnet") -> l
     metadata = {"kernelspec": {"name": kernel, "display_name": kernel}}
     notebook = {"cells": made, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
     station.put("/home/ubuntu/of-a-test.ipynb", json.dumps(notebook))
-    return [text_of(outputs) for outputs in execute(station, "of-a-test.ipynb")]
+    return execute(station, "of-a-test.ipynb")
+
+
+def in_a_notebook(station: Workstation, *cells: str) -> list[str]:
+    """What MXNet's kernel prints for each cell of a new notebook."""
+    return [text_of(outputs) for outputs in cells_of(station, *cells)]
 
 
 def text_of(outputs: Outputs) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import urllib.error
 import urllib.request
@@ -191,4 +192,9 @@ def test_reading_a_quota_is_not_allowed_by_naming_it(stack: Stack, aws: LocalAws
     asked = {"ServiceCode": "ec2", "QuotaCode": G_QUOTA}
     with pytest.raises(ClientError, match="AccessDenied"):
         quotas.get_service_quota(**asked)
+    # An account's first request makes a service-linked role, which the machine may not
+    with contextlib.suppress(ClientError):
+        aws.client("service-quotas").request_service_quota_increase(
+            ServiceCode="ec2", QuotaCode="L-417A185B", DesiredValue=80
+        )
     quotas.request_service_quota_increase(**asked, DesiredValue=80)

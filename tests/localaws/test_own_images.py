@@ -115,6 +115,7 @@ DATA = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 9, "DeleteOnTermination"
 def test_a_volume_of_the_launch_or_attached_later_is_in_the_image_unless_left_out(
     ec2: Any, aws: LocalAws
 ) -> None:
+    others = aws.leftovers()  # of the account, which is shared
     made = launch(aws, BlockDeviceMappings=[ROOT, DATA])
     zone = ec2.describe_instances(InstanceIds=[made])["Reservations"][0]["Instances"][0]
     zone = zone["Placement"]["AvailabilityZone"]
@@ -150,7 +151,7 @@ def test_a_volume_of_the_launch_or_attached_later_is_in_the_image_unless_left_ou
             ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
         for row in ec2.describe_volumes()["Volumes"]:
             ec2.delete_volume(VolumeId=row["VolumeId"])
-    assert aws.leftovers() == []
+    assert aws.leftovers() == others
 
 
 def test_ec2_may_contradict_itself_for_a_while(ec2: Any, box: str, aws: LocalAws) -> None:
