@@ -55,7 +55,7 @@ def _cpu_seconds(app: str) -> float:
                 "synth",
                 "--quiet",
                 "--app",
-                shlex.join([sys.executable, str(app)]),
+                shlex.join([sys.executable, *app.split()]),
                 "--output",
                 folder,
             ],

@@ -1,6 +1,7 @@
 """A machine that release 0.1.0 set up, at its first boot with the scripts of today.
 
-Only a disk of that release shows what its marks and files mean to today's scripts.
+Only a disk of that release shows what its marks and files mean to today's scripts. In `make test`
+e2e/test_next_version.py and userdata/test_revisions.py stand for it.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from tests.boot.conftest import launched_from
 from tests.boot.installed import installed_disk
 from tests.boot.workstation import PHASES, SUCCESS, Workstation
 from tests.e2e.cdk_cli import Cdk
-
-pytestmark = pytest.mark.tier("test")
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures/release-0.1.0/scripts.tar.gz"
 """userdata/ of that release, without locks and notebooks, which only a first set-up needs."""

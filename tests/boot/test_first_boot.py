@@ -181,7 +181,7 @@ def test_the_framework_computes_in_each_shell(station: Workstation, command: str
     assert station.sh(command).splitlines()[-1] == "4.0"
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
+@pytest.mark.parametrize("shell", ["zsh", pytest.param("fish", marks=pytest.mark.tier("all"))])
 def test_another_login_shell_computes_too(station: Workstation, shell: str) -> None:
     station.put("/home/ubuntu/train.py", COMPUTES)
     station.sh(f"usermod --shell /usr/bin/{shell} ubuntu; bash /opt/gpustation/scripts/run.sh")
