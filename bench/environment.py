@@ -32,7 +32,7 @@ export GPUSTATION_SETTINGS="$(python3 lib/settings.py list)"
 export GPUSTATION_PHASE=environment GPUSTATION_RECORD=/run/bench-record
 bash phases/30-build-environment.sh
 """
-PYTHON = "ls /opt/gpustation/python/*/bin/python3.11 2>/dev/null || command -v python3"
+PYTHON = "ls /opt/gpustation/python/cpython-3.11.*/bin/python3.11 2>/dev/null || command -v python3"
 """The one that the phase took: what it costs to fetch is in no figure but the first boot's."""
 BARE = f"""
 export UV_CACHE_DIR=/opt/bare/cache UV_NO_CONFIG=1

@@ -42,6 +42,8 @@ NO_GPU = re.compile(
     r"GPU is not enabled|CUDA is not (?:enabled|available)|No CUDA GPUs|num_gpus|available GPU",
     re.IGNORECASE,
 )
+NO_DEVICES = ("IndexError", "ZeroDivisionError")
+"""What becomes of `try_all_gpus()` without a GPU: d2l's list is empty."""
 GPU_NUMBER = re.compile(r"\b(?:try_)?gpu\((\d)\)|cuda:(\d)")
 GPU_COUNT = re.compile(r"\bnum_gpus *= *(\d)|n_workers *= *(\d)")
 
@@ -172,7 +174,8 @@ def judge(report: dict[str, Any], framework: str, page: str, sources: list[str])
         return Ending(PACKAGES, needed[0][len("# %pip install ") :], pictures)
     if NETWORK.search(text):
         return Ending(DOWNLOAD, why, pictures)
-    if NO_GPU.search(text):
+    asks_for_all = any("try_all_gpus()" in source for source in sources)
+    if NO_GPU.search(text) or (asks_for_all and error["name"] in NO_DEVICES):
         return Ending(GPUS, f"{gpus(sources)}: {why}", pictures)
     return Ending(OURS, why, pictures)
 

@@ -55,18 +55,23 @@ KNOWN = (
 """Words that the book looks up."""
 
 
-def words(count: int) -> list[str]:
-    """Return words of which a few are frequent and many are rare, as in a language."""
-    chance = random.Random(count)
+def vocabulary(chance: random.Random, tries: int = 4000) -> list[str]:
+    """Return the words that the book asks for, and some of about so many tries."""
     letters = "etaoinshrdlucmfwypvbgkjqxz"
     made = {
         "".join(chance.choices(letters, range(26, 0, -1), k=1 + number % 9))
-        for number in range(4000)
+        for number in range(tries)
     }
     known = KNOWN.split()
-    vocabulary = known + sorted(made - {*known})
-    weights = [1 / (rank + 1) for rank in range(len(vocabulary))]
-    return chance.choices(vocabulary, weights, k=count)
+    return known + sorted(made - {*known})
+
+
+def words(count: int) -> list[str]:
+    """Return words of which a few are frequent and many are rare, as in a language."""
+    chance = random.Random(count)
+    known = vocabulary(chance)
+    weights = [1 / (rank + 1) for rank in range(len(known))]
+    return chance.choices(known, weights, k=count)
 
 
 def lines(count: int, length: int) -> list[str]:
@@ -136,13 +141,13 @@ def inference() -> bytes:
 
 
 def vectors(folder: str, size: int) -> Callable[[], bytes]:
-    """Return the maker of a word vector for each of the most frequent words."""
+    """Return the maker of word vectors: more than 3,367, for the book shows that one's word."""
 
     def make() -> bytes:
         chance = random.Random(size)
         rows = [
             f"{word} " + " ".join(f"{chance.gauss(0, 1):.3f}" for _ in range(size))
-            for word in sorted({*KNOWN.split(), *words(2000)})
+            for word in vocabulary(chance, 6000)
         ]
         return zipped({f"{folder}/vec.txt": "\n".join(rows)})
 

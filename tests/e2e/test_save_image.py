@@ -160,6 +160,7 @@ def test_refusals_are_one_line_and_change_nothing(aws: LocalAws, machine: str) -
     assert aws.control.history() == before
 
 
+@pytest.mark.tier("all")  # in `make test` by tests/unit/test_save_image_command.py
 def test_image_that_takes_too_long_is_taken_away(aws: LocalAws, machine: str) -> None:
     ec2 = aws.client("ec2")
     found = save_image.find_workstation(aws.client("cloudformation"), aws.client("ssm"), ec2, STACK)
