@@ -247,12 +247,7 @@ def test_another_login_shell_gets_it_too(
     quick(person)
     assert person.give("mxnet", shell) == ""
     first = (person.home / file).read_text()
-    assert (
-        f'"$HOME/.local/share/gpustation/env/bin" {person.env}/bin'.replace(
-            '" ', '" ' if shell == "fish" else '":'
-        )
-        in first
-    )
+    assert f'"$HOME/.local/share/gpustation/env/bin"{between}{person.env}/bin' in first
     assert BEGIN in (person.home / ".bashrc").read_text()
     assert person.give("mxnet", shell) == ""
     assert (person.home / file).read_text() == first
