@@ -249,7 +249,7 @@ python3_() {
   [[ ${1:-} != -I ]] || shift
   if [[ ${1:-} == -m && ${2:-} == venv ]]; then
     note "$@"
-    make_environment "$3"
+    make_environment "${@: -1}"
   elif [[ ${1:-} == -c && ${2:-} == *version_info* ]]; then
     # The machine's own Python, not that of whoever runs the tests: 3.12 on Ubuntu 24.04.
     echo "${LOCALAWS_PYTHON:-3.12}"
@@ -265,7 +265,7 @@ environment_python() {
     title=PyTorch version=2.14.1 cuda=13.0
   fi
   case " $* " in
-    *' -m pip install '*) ln -sf "$stubs/stub.sh" "$(dirname "$0")/uv" ;;
+    *'-m pip install '* | *'.whl/pip install '*) ln -sf "$stubs/stub.sh" "$(dirname "$0")/uv" ;;
     *' -m venv '*)
       local made=${*: -1}
       make_environment "$made"

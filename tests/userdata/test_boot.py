@@ -86,6 +86,17 @@ def test_environment_is_installed_from_the_hashed_lock(first_boot: Machine) -> N
     assert folder.endswith("/site-packages/nvidia/cublas/lib")
 
 
+def test_uv_comes_by_the_systems_own_pip_still_packed(machine: Machine) -> None:
+    wheel = machine.root / "usr/share/python-wheels/pip-24.0-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True)
+    wheel.touch()
+    machine.boot()
+    assert f"python3 -m venv --without-pip {machine.root}/opt/gpustation/uv" in machine.calls()
+    (install,) = [call for call in machine.calls("python") if "/locks/uv.lock" in call]
+    assert install.startswith(f"python -I {wheel}/pip install")
+    assert "--require-hashes" in install
+
+
 @pytest.mark.parametrize(
     ("framework", "python", "brought"),
     [
