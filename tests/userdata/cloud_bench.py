@@ -6,6 +6,7 @@ meet something that shares no code with it.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -70,6 +71,16 @@ class Cloud(ThreadingHTTPServer):
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def remember(self) -> dict[str, Any]:
+        """What `recall` brings back: what it serves and was sent, and what shall fail."""
+        names = ("archive", "settings", "signals", "requests", "faults", "redirects_to")
+        names += ("seconds_ahead", "date", "stamps")
+        return {name: copy.deepcopy(getattr(self, name)) for name in names}
+
+    def recall(self, known: dict[str, Any]) -> None:
+        """Be as it was."""
+        vars(self).update(copy.deepcopy(known))
 
     def serve_scripts(self, archive: bytes) -> None:
         """Offer these scripts, and name them in the settings."""
