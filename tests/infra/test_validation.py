@@ -78,7 +78,7 @@ NOT_ASKED = {
 }
 
 
-@pytest.mark.tier("test")
+@pytest.mark.tier("all")
 def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
     for variant, settings in ALL_VARIANTS.items():
         make_app(outdir=str(tmp_path / variant), **settings).synth()

@@ -40,7 +40,7 @@ def _set_up(root: Path, running: Cloud, scripts: bytes) -> Machine:
     return machine
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def first_boot(tmp_path_factory: pytest.TempPathFactory, scripts: bytes) -> Iterator[Machine]:
     """A machine after its first boot, for tests that only look at it."""
     with running_cloud() as running:
