@@ -195,7 +195,7 @@ def test_another_login_shell_computes_too(station: Workstation, shell: str) -> N
 def test_the_starter_runs_in_jupyter(station: Workstation) -> None:
     versions, times, line = (text_of(cell) for cell in execute(station, "gpu-starter.ipynb")[1:])
     assert "MXNet 1.9.1 sees 0 GPU(s)" in versions
-    assert re.fullmatch(r"cpu\(0\): \d+\.\d{4} s, [\d,]+ GFLOP/s", times)
+    assert re.fullmatch(r"cpu\(0\): [\d,]+ GFLOP/s", times)
     assert re.search(r"learned \[ *[12]\.\d+ +-3\.\d+\] 4\.\d+", line)
 
 
