@@ -86,6 +86,15 @@ def test_environment_is_installed_from_the_hashed_lock(first_boot: Machine) -> N
     assert folder.endswith("/site-packages/nvidia/cublas/lib")
 
 
+def test_another_framework_leaves_nothing_in_the_loaders_configuration(finished: Machine) -> None:
+    """PyTorch's wheels find their own libraries, and MXNet's are gone."""
+    entry = finished.root / "etc/ld.so.conf.d/gpustation.conf"
+    assert entry.exists()
+    boot_again(finished, framework="pytorch")
+    assert not entry.exists()
+    assert "+ ldconfig" in finished.output
+
+
 def test_uv_comes_by_the_systems_own_pip_still_packed(machine: Machine) -> None:
     wheel = machine.root / "usr/share/python-wheels/pip-24.0-py3-none-any.whl"
     wheel.parent.mkdir(parents=True)
