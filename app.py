@@ -5,7 +5,7 @@ import sys
 import aws_cdk as cdk
 
 from gpustation import read_settings
-from gpustation.stack_names import DEPLOY_ROLE, IMAGE, WORKSTATION, stack_name
+from gpustation.catalog.names import DEPLOY_ROLE, IMAGE, WORKSTATION, stack_name
 from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import GpuWorkstationStack

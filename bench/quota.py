@@ -11,8 +11,9 @@ from typing import Any
 
 import boto3
 
+from gpustation.aws.calls import RETRIES
+from gpustation.aws.zones import zones_offering
 from gpustation.handlers import quota_check
-from gpustation.handlers.aws_calls import RETRIES, zones_offering
 from gpustation.handlers.quota_check import Clients
 from gpustation.handlers.responder import RefusedError
 from localaws import LocalAws

@@ -8,7 +8,7 @@ from aws_cdk import Annotations, CfnOutput, CfnWaitConditionHandle, Stack, Tags
 from constructs import Construct
 
 from gpustation import DeployRole, SettingsReport
-from gpustation.stack_names import IMAGE, WORKSTATION, stack_name
+from gpustation.catalog.names import IMAGE, WORKSTATION, stack_name
 from stacks.gpu_workstation_stack import TAG
 from stacks.settings_annotations import annotate_settings
 

@@ -25,10 +25,9 @@ from gpustation import (
     WorkstationNetwork,
 )
 from gpustation.acknowledge import acknowledge, acknowledge_checkov
-from gpustation.handlers import gpu_catalog
+from gpustation.catalog.gpu_types import gpu_types
+from gpustation.catalog.names import OWNER_TAG, context_for
 from gpustation.setting_values import covers_the_world
-from gpustation.stack_names import context_for
-from gpustation.tags import OWNER_TAG
 from stacks.person_commands import PersonCommands
 from stacks.settings_annotations import annotate_settings
 
@@ -147,7 +146,7 @@ class GpuWorkstationStack(Stack):
         annotate_settings(self, report)
         if report.faults:
             return  # the type may be a default that nobody asked for
-        gpu_type = gpu_catalog.gpu_types()[report.settings.instance_type]
+        gpu_type = gpu_types()[report.settings.instance_type]
         price = gpu_type.usd_per_hour
         cost = (
             f"{price * 24:.2f} USD per day (on-demand, us-east-1, 2026-07-20)"

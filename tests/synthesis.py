@@ -9,7 +9,7 @@ from aws_cdk import App, Stack, Stage
 from aws_cdk.assertions import Template
 
 from gpustation import read_settings
-from gpustation.stack_names import DEPLOY_ROLE, IMAGE, WORKSTATION, stack_name
+from gpustation.catalog.names import DEPLOY_ROLE, IMAGE, WORKSTATION, stack_name
 from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import USERDATA, GpuWorkstationStack

@@ -12,7 +12,7 @@ import fnmatch
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 _LEFT_OUT = (
@@ -42,14 +42,21 @@ def scripts_tar(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def package_zip(package: Path) -> bytes:
-    """A Python package as Lambda wants it: the package's folder at the root of a zip."""
+def package_zip(package: Path, subpackages: Container[str] | None = None) -> bytes:
+    """A Python package as Lambda wants it: the package's folder at the root of a zip.
+
+    Args:
+        package: Its folder.
+        subpackages: Names of the packages in it that go along, beside its ``__init__.py``.
+            Default: all that it holds.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, content in _files(package):
-            member = zipfile.ZipInfo(f"{package.name}/{name}", _FIRST_DAY)
-            member.external_attr, member.create_system = 0o644 << 16, 3  # 3: made on Unix
-            archive.writestr(member, content)
+            if subpackages is None or name == "__init__.py" or name.split("/")[0] in subpackages:
+                member = zipfile.ZipInfo(f"{package.name}/{name}", _FIRST_DAY)
+                member.external_attr, member.create_system = 0o644 << 16, 3  # 3: made on Unix
+                archive.writestr(member, content)
     return buffer.getvalue()
 
 

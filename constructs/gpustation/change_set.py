@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gpustation.aws_session import explain
+from gpustation.aws.session import explain
 from gpustation.cloud_assembly import SynthesizedStack
 from gpustation.interrupts import Hold, held, warn
 

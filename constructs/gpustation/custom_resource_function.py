@@ -15,7 +15,8 @@ from gpustation.archives import package_zip
 from gpustation.file_asset import FileAsset
 from gpustation.log_group import add_log_group
 
-_HANDLERS = Path(__file__).parent / "handlers"
+_PACKAGES = ("aws", "catalog", "handlers")
+"""Packages of this library that the code of a Lambda function holds."""
 
 RUNTIME = "python3.14"
 """The newest that Lambda offers, as cdk-nag's L1 demands."""
@@ -64,7 +65,8 @@ class CustomResourceFunction(Construct):
         )
         # The attribute ends with ":*": all streams of this one group
         self.allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.attr_arn])
-        code = FileAsset.of_bytes(self, name="Code", suffix=".zip", content=package_zip(_HANDLERS))
+        content = package_zip(Path(__file__).parent, _PACKAGES)
+        code = FileAsset.of_bytes(self, name="Code", suffix=".zip", content=content)
         function = lambda_.CfnFunction(
             self,
             "Function",
@@ -74,7 +76,7 @@ class CustomResourceFunction(Construct):
             code=lambda_.CfnFunction.CodeProperty(
                 s3_bucket=code.bucket_name, s3_key=code.object_key
             ),
-            handler=f"handlers.{module}.on_event",
+            handler=f"gpustation.handlers.{module}.on_event",
             role=self.role.role_arn,
             logging_config=lambda_.CfnFunction.LoggingConfigProperty(log_group=log_group.ref),
             timeout=int(FUNCTION_TIMEOUT.to_seconds()),

@@ -11,9 +11,9 @@ from aws_cdk import aws_imagebuilder as imagebuilder
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from gpustation.catalog.gpu_types import require_fitting
+from gpustation.catalog.images import baked_image, image_parameter
 from gpustation.file_asset import FileAsset
-from gpustation.handlers import gpu_catalog
-from gpustation.handlers.images import baked_image, image_parameter
 from gpustation.image_choice import ImageChoice
 from gpustation.image_contents import DISK_GIB, DISK_MIBPS, ImageContents
 from gpustation.image_roles import allow_building, deletion_role
@@ -61,7 +61,7 @@ class GpuImage(Construct):
         retain: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
-        gpu_catalog.require_fitting(contents.instance_type, contents.framework)
+        require_fitting(contents.instance_type, contents.framework)
         self._contents = contents
         asset = FileAsset.of_bytes(self, name="Scripts", suffix=".tar", content=contents.archive)
         log_group = add_log_group(self, "Logs", name=self._log_group_name())

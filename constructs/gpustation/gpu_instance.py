@@ -14,8 +14,9 @@ from constructs import Construct
 
 from gpustation.acknowledge import acknowledge, acknowledge_checkov, acknowledge_wildcards
 from gpustation.archives import scripts_tar
+from gpustation.catalog.frameworks import DRIVER_BRANCH
+from gpustation.catalog.gpu_types import require_fitting
 from gpustation.file_asset import FileAsset
-from gpustation.handlers import gpu_catalog
 from gpustation.image_choice import ImageChoice
 from gpustation.ready_signal import ReadySignal
 from gpustation.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
@@ -80,7 +81,7 @@ class GpuInstance(Construct):
         python_mirror: str = "",
     ) -> None:
         super().__init__(scope, construct_id)
-        gpu_type = gpu_catalog.require_fitting(instance_type, framework)
+        gpu_type = require_fitting(instance_type, framework)
         if set(ready) != set(READY_STEPS):
             raise ValueError(f"ready must have the steps {', '.join(READY_STEPS)}, got {[*ready]}")
         if "{{" in public_key:
@@ -105,7 +106,7 @@ class GpuInstance(Construct):
                     "usd_per_hour": gpu_type.usd_per_hour or "",
                     "gpus": gpu_type.gpus,
                     "driver_kind": gpu_type.driver,
-                    "driver_branch": f"{gpu_catalog.DRIVER_BRANCH}-server",
+                    "driver_branch": f"{DRIVER_BRANCH}-server",
                     "fabric_manager": gpu_type.nvswitch,
                     "public_key": public_key,
                     "notebooks": notebooks,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from aws_cdk import CustomResource, Duration, Size, Stack
 from constructs import Construct
 
+from gpustation.catalog.gpu_types import require_type
+from gpustation.catalog.images import DEFAULT_IMAGE, image_parameter
 from gpustation.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
-from gpustation.handlers import gpu_catalog
-from gpustation.handlers.images import DEFAULT_IMAGE, image_parameter
 from gpustation.settings import Framework
 
 
@@ -51,7 +51,7 @@ class ImageChoice(Construct):
         generation: int = 1,
     ) -> None:
         super().__init__(scope, construct_id)
-        gpu_catalog.require_type(instance_type)
+        require_type(instance_type)
         self.disk = disk or Size.gibibytes(64)
         ready_timeout = ready_timeout or Duration.minutes(30)
         function = CustomResourceFunction.of(

@@ -12,9 +12,9 @@ from typing import Any
 
 from gpustation import setting_values
 from gpustation.archives import scripts_tar
+from gpustation.catalog.gpu_types import require_type
+from gpustation.catalog.images import DEFAULT_IMAGE, content_tags
 from gpustation.component_document import component_document
-from gpustation.handlers import gpu_catalog
-from gpustation.handlers.images import DEFAULT_IMAGE, content_tags
 from gpustation.settings import Framework
 
 DISK_GIB = setting_values.MIN_DISK_GIB
@@ -77,7 +77,7 @@ class ImageContents:
     @property
     def image_tags(self) -> dict[str, str]:
         """Tags of the image: what is in it, for whoever is about to start a machine from it."""
-        driver = gpu_catalog.require_type(self.instance_type).driver
+        driver = require_type(self.instance_type).driver
         return {**content_tags(self.framework, driver), **self.tags}
 
     @functools.cached_property

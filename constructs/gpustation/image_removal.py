@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from gpustation.aws_session import explain
-from gpustation.handlers.images import DATA_VOLUMES_TAG
-from gpustation.tags import SAVED_TAG
+from gpustation.aws.session import explain
+from gpustation.catalog.images import DATA_VOLUMES_TAG
+from gpustation.catalog.names import SAVED_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

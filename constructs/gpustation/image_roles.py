@@ -11,8 +11,8 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from gpustation.acknowledge import acknowledge_checkov, acknowledge_wildcards
+from gpustation.catalog.images import FRAMEWORK_TAG
 from gpustation.file_asset import FileAsset
-from gpustation.handlers.images import FRAMEWORK_TAG
 from gpustation.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
 
 _RUN_COMMAND_ACTIONS = [

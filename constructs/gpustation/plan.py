@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from gpustation.aws_session import explain, make_session
+from gpustation.aws.session import explain, make_session
 from gpustation.change_set import REVIEW, ChangeSetError, find_stack, read_changes
 from gpustation.cloud_assembly import AssemblyError, SynthesizedStack, fill, synthesize
 from gpustation.interrupts import end, leave, listening, say, warn

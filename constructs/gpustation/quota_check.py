@@ -5,8 +5,8 @@ from __future__ import annotations
 from aws_cdk import CustomResource, Stack
 from constructs import Construct
 
+from gpustation.catalog.gpu_types import require_type
 from gpustation.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
-from gpustation.handlers import gpu_catalog
 from gpustation.settings import Framework, QuotaMode
 
 _MODES = ("enforce", "warn", "request")
@@ -46,7 +46,7 @@ class QuotaCheck(Construct):
         mode: QuotaMode = "enforce",
     ) -> None:
         super().__init__(scope, construct_id)
-        gpu_type = gpu_catalog.require_type(instance_type)
+        gpu_type = require_type(instance_type)
         if mode not in _MODES:
             raise ValueError(f"mode must be one of {', '.join(_MODES)}, got {mode}")
         function = CustomResourceFunction.of(

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
-from gpustation.aws_session import explain, make_session
-from gpustation.handlers.images import DATA_VOLUMES_TAG, content_tags
+from gpustation.aws.session import explain, make_session
+from gpustation.catalog.images import DATA_VOLUMES_TAG, content_tags
+from gpustation.catalog.names import OWNER_TAG, SAVED_TAG, WORKSTATION, context_for, name_in
 from gpustation.image_removal import (
     SETTLE_SECONDS,
     UNDO,
@@ -36,8 +37,6 @@ from gpustation.image_removal import (
 )
 from gpustation.interrupts import Hold, end, held, leave, listening, say, warn
 from gpustation.leftovers.prices import SNAPSHOT_PER_GIB, volume
-from gpustation.stack_names import WORKSTATION, context_for, name_in
-from gpustation.tags import OWNER_TAG, SAVED_TAG
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterable
 
 from gpustation import partitions
-from gpustation.handlers import gpu_catalog
+from gpustation.catalog.gpu_types import RETIRED_FAMILIES, families_for, gpu_types
+from gpustation.catalog.names import MAX_NAME, NAME
 from gpustation.shown_text import looks_secret, shown
-from gpustation.stack_names import MAX_NAME, NAME
 
 IMAGES = ("ubuntu-24.04", "ubuntu-22.04", "dlami", "baked")
 """Images by name; ``baked:<name>``, an AMI id or the name of an SSM parameter is taken as well."""
@@ -107,7 +107,7 @@ def nearest(given: str, known: Iterable[str]) -> str:
 def instance_type(value: object) -> str:
     """An NVIDIA GPU type of the catalog that at least one framework runs on."""
     given = text(value)
-    found = gpu_catalog.gpu_types().get(given)
+    found = gpu_types().get(given)
     if found is None:
         raise ValueError(_unknown_type(given))
     obstacle = found.obstacle("pytorch")
@@ -118,10 +118,10 @@ def instance_type(value: object) -> str:
 
 def _unknown_type(given: str) -> str:
     family = given.partition(".")[0]
-    if family in gpu_catalog.RETIRED_FAMILIES:
-        gpu, successor = gpu_catalog.RETIRED_FAMILIES[family]
+    if family in RETIRED_FAMILIES:
+        gpu, successor = RETIRED_FAMILIES[family]
         return f"AWS has retired the family {family} ({gpu}); take {successor} instead"
-    suggestion = nearest(given, gpu_catalog.gpu_types())
+    suggestion = nearest(given, gpu_types())
     if re.fullmatch(r"(?![gp])[a-z]+[0-9].*\..*", given) or not suggestion:
         return f"must be a GPU type that EC2 offers; {take_one_of('mxnet')}"
     return f"must be a GPU type that EC2 offers{suggestion}"
@@ -129,7 +129,7 @@ def _unknown_type(given: str) -> str:
 
 def take_one_of(framework: str) -> str:
     """The remedy that lists what the framework runs on."""
-    return f"take a type of {', '.join(gpu_catalog.families_for(framework))}, such as g4dn.xlarge"
+    return f"take a type of {', '.join(families_for(framework))}, such as g4dn.xlarge"
 
 
 def image(value: object) -> str:

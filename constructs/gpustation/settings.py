@@ -18,8 +18,8 @@ from pydantic import BeforeValidator
 
 from gpustation import github_values as github
 from gpustation import setting_values as values
-from gpustation.handlers import gpu_catalog
-from gpustation.handlers.images import baked_image
+from gpustation.catalog.gpu_types import gpu_types
+from gpustation.catalog.images import baked_image
 from gpustation.public_key import read_public_key
 from gpustation.shown_text import looks_like_a_path, looks_secret, shown
 
@@ -252,7 +252,7 @@ def _shown(key: str, value: object, meant: str = "") -> str:
 def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
     """Faults of two settings together; the default of the first resolves each."""
     found: dict[tuple[str, str], str] = {}
-    gpu_type = gpu_catalog.gpu_types()[settings.instance_type]
+    gpu_type = gpu_types()[settings.instance_type]
     for key in ("instance_type", "image_instance_type"):
         conflict = _framework_conflict(key, getattr(settings, key), settings.framework)
         if conflict:
@@ -272,7 +272,7 @@ def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
 
 
 def _framework_conflict(key: str, instance_type: str, framework: str) -> str | None:
-    gpu_type = gpu_catalog.gpu_types().get(instance_type)
+    gpu_type = gpu_types().get(instance_type)
     obstacle = gpu_type.obstacle(framework) if gpu_type else None
     if gpu_type is None or obstacle is None:
         return None

@@ -10,7 +10,7 @@ from aws_cdk import App, Stage
 from aws_cdk.assertions import Annotations, Match, Template
 
 from gpustation import read_settings
-from gpustation.handlers import gpu_catalog
+from gpustation.catalog.gpu_types import capabilities_for, types_for
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import USERDATA
 from tests.infra.test_gpu_workstation_stack import actions_of
@@ -363,6 +363,6 @@ def test_faults_stop_a_deploy_of_the_image_too() -> None:
 
 def test_every_type_that_runs_a_framework_can_build_its_image() -> None:
     for framework in ("mxnet", "pytorch"):
-        for gpu_type in gpu_catalog.types_for(framework):
-            capabilities = gpu_catalog.capabilities_for(framework, gpu_type.driver)
+        for gpu_type in types_for(framework):
+            capabilities = capabilities_for(framework, gpu_type.driver)
             assert gpu_type.compute_capability in capabilities

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from gpustation.handlers import account_plan, aws_calls
+from gpustation.aws import account_plan, calls
 from tests.unit.stubbed_aws import Event, StubbedAws, make_event
 
 
@@ -35,6 +35,6 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def sleep(seconds: float) -> None:
             told.append(seconds)
 
-    for module in (aws_calls, account_plan):
+    for module in (calls, account_plan):
         monkeypatch.setattr(module, "time", Clock)
     return told

@@ -16,7 +16,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from gpustation.aws_session import explain, make_session
+from gpustation.aws.session import explain, make_session
 
 
 def test_aws_region_comes_first_as_for_the_cdk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
+from gpustation.catalog.images import DATA_VOLUMES_TAG, IMAGE_PARAMETERS
 from gpustation.handlers import image_choice
-from gpustation.handlers.images import DATA_VOLUMES_TAG, IMAGE_PARAMETERS
 from gpustation.handlers.responder import Answer, RefusedError
 from tests.unit.stubbed_aws import Event, StubbedAws
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gpustation.handlers import account_plan, quota_check
+from gpustation.aws import account_plan
+from gpustation.handlers import quota_check
 from gpustation.handlers.quota_check import Clients
 from gpustation.handlers.responder import MAX_REASON, Answer, RefusedError
 from tests.unit.stubbed_aws import LONG_AGO, STACK_ID, Event, SerialPool, StubbedAws

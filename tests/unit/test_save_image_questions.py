@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gpustation import save_image
-from gpustation.handlers import gpu_catalog, images
+from gpustation.catalog import images
+from gpustation.catalog.frameworks import DRIVER_BRANCH
 from gpustation.save_image import SaveImageError, Workstation
 
 SETTINGS = {"framework": "mxnet", "driver_kind": "open", "generation": 1}
@@ -36,6 +37,6 @@ def test_tags_are_those_of_a_baked_image_and_name_the_machine() -> None:
     tags = Workstation("Mine", "i-1", SETTINGS).tags
     assert tags["gpustation"] == "Mine"
     assert tags["gpustation:saved-from"] == "i-1"
-    assert tags[images.DRIVER_TAG] == f"{gpu_catalog.DRIVER_BRANCH}-server-open"
+    assert tags[images.DRIVER_TAG] == f"{DRIVER_BRANCH}-server-open"
     assert tags[images.CUDA_TAG] == "11.8"
     assert tags[images.CAPABILITIES_TAG] == "7.5 8.0 8.6 8.9"

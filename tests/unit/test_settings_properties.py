@@ -9,7 +9,7 @@ import re
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from gpustation.handlers import gpu_catalog
+from gpustation.catalog.gpu_types import gpu_types
 from gpustation.settings import Settings, SettingsReport, read_settings
 from gpustation.shown_text import PRIVATE_KEY_MARKS
 
@@ -133,7 +133,7 @@ def test_every_ipv4_network_is_taken_in_its_canonical_form(
     assert read_settings({"ssh_cidr": str(network)}).settings.ssh_cidr == (str(network),)
 
 
-@given(st.sampled_from(sorted(gpu_catalog.gpu_types())), st.data())
+@given(st.sampled_from(sorted(gpu_types())), st.data())
 def test_one_wrong_letter_in_a_type_is_refused_with_a_suggestion(
     name: str, data: st.DataObject
 ) -> None:

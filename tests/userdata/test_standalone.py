@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from machine_bench import USERDATA
 
-from gpustation.handlers import gpu_catalog
+from gpustation.catalog.frameworks import DRIVER_BRANCH
 
 T4, V100, A100 = "0x1eb8", "0x1db5", "0x20b0"
 PERSON = "nobody"
@@ -94,7 +94,7 @@ def test_fails_when_the_nvswitches_need_a_subnet_manager(tmp_path: Path) -> None
 
 def test_driver_branch_is_the_librarys(tmp_path: Path) -> None:
     attach(tmp_path, ("0x030200", T4))
-    assert settings(tmp_path)["driver_branch"] == f"{gpu_catalog.DRIVER_BRANCH}-server"
+    assert settings(tmp_path)["driver_branch"] == f"{DRIVER_BRANCH}-server"
 
 
 def test_options_become_settings(tmp_path: Path) -> None:

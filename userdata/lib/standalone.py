@@ -19,7 +19,7 @@ PCI = Path(ROOT + "/sys/bus/pci/devices")
 BOOTSTRAP = Path(ROOT + "/etc/gpustation/bootstrap.json")
 SETTINGS = Path(ROOT + "/var/lib/gpustation/settings.json")
 NO_GPU = Path(ROOT + "/etc/gpustation/no-gpu")
-#: The branch that the library's catalog names (gpu_catalog.DRIVER_BRANCH).
+#: The branch that the library's catalog names (DRIVER_BRANCH).
 DRIVER_BRANCH = "580-server"
 NVIDIA = "0x10de"
 #: PCI classes of graphics cards and 3D controllers.

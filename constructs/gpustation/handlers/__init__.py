@@ -1,5 +1,4 @@
-"""Run-time code of the custom resources: the asset of their Lambda functions, one for all.
+"""Entry points of the Lambda functions behind the custom resources.
 
-Standard library and boto3 only. The library imports from here what both sides must agree on (the
-GPU catalog, the quota arithmetic, the images' parameters), so that there is one of each.
+What they run is in the Lambda function's code: this package, the catalog and `aws`.
 """

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
-from . import gpu_catalog
-from .aws_calls import NOT_UNDERSTOOD, RETRIES, UnknownError, ask, error_code, zones_offering
-from .images import (
+from gpustation.aws.calls import NOT_UNDERSTOOD, RETRIES, UnknownError, call_aws, error_code
+from gpustation.aws.zones import zones_offering
+from gpustation.catalog.gpu_types import gpu_types
+from gpustation.catalog.images import (
     CAPABILITIES_TAG,
     DATA_VOLUMES_TAG,
     DEFAULT_IMAGE,
@@ -28,7 +29,7 @@ from .images import (
     image_parameter,
     is_baked,
 )
-from .responder import Answer, Event, RefusedError, respond
+from gpustation.handlers.responder import Answer, Event, RefusedError, respond
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -182,7 +183,7 @@ def _find_image(properties: Mapping[str, str], ec2: EC2Client, ssm: SSMClient) -
     parameter = image_parameter(image, properties["Framework"])
     image_id = image if parameter is None else _read_parameter(image, parameter, ec2, ssm)
     try:
-        images = ask(f"image {image_id}", lambda: ec2.describe_images(ImageIds=[image_id]))[
+        images = call_aws(f"image {image_id}", lambda: ec2.describe_images(ImageIds=[image_id]))[
             "Images"
         ]
     except ClientError as error:
@@ -200,7 +201,7 @@ def _find_image(properties: Mapping[str, str], ec2: EC2Client, ssm: SSMClient) -
 
 def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) -> str:
     try:
-        answer = ask(f"parameter {parameter}", lambda: ssm.get_parameter(Name=parameter))
+        answer = call_aws(f"parameter {parameter}", lambda: ssm.get_parameter(Name=parameter))
     except ClientError as error:
         if error_code(error) != "ParameterNotFound":
             raise
@@ -277,7 +278,7 @@ def _require_fitting(name: str, image: ImageTypeDef, properties: Mapping[str, st
             f"{name} holds framework={holds}, not {framework}; set framework={holds}, or bake one "
             f"for {framework} with: {bake_command(properties['Image'])}"
         )
-    capability = gpu_catalog.gpu_types()[instance_type].compute_capability
+    capability = gpu_types()[instance_type].compute_capability
     fitting = tags.get(CAPABILITIES_TAG, capability).split()
     if capability not in fitting:
         raise RefusedError(

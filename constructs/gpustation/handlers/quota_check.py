@@ -16,19 +16,23 @@ from typing import TYPE_CHECKING, Any, cast
 import boto3
 from botocore.exceptions import ClientError
 
-from . import account_plan, gpu_catalog, quota_text
-from .aws_calls import (
-    NOT_UNDERSTOOD,
-    RETRIES,
-    UnknownError,
-    ask,
-    error_code,
-    is_rolling_back,
-    zones_offering,
+from gpustation.aws import account_plan
+from gpustation.aws.calls import NOT_UNDERSTOOD, RETRIES, UnknownError, call_aws, error_code
+from gpustation.aws.stacks import is_rolling_back
+from gpustation.aws.zones import zones_offering
+from gpustation.catalog.gpu_types import GpuType, gpu_types
+from gpustation.catalog.quotas import (
+    FAMILIES,
+    KNOWN_CLASSES,
+    Instance,
+    Need,
+    OpenRequest,
+    Verdict,
+    judge,
 )
-from .quota_arithmetic import FAMILIES, KNOWN_CLASSES, Instance, Need, Verdict, judge
-from .quota_text import Findings, OpenRequest
-from .responder import Answer, Event, RefusedError, respond
+from gpustation.handlers import quota_text
+from gpustation.handlers.quota_text import Findings
+from gpustation.handlers.responder import Answer, Event, RefusedError, respond
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -86,7 +90,7 @@ def decide(event: Event, clients: Clients, pool: Executor) -> Answer:
     if updating and is_rolling_back(clients.cloudformation, event):
         return _passed(event, "not checked: the stack was going back")
     properties = DEFAULTS | event["ResourceProperties"]
-    gpu_type = gpu_catalog.gpu_types()[properties["InstanceType"]]
+    gpu_type = gpu_types()[properties["InstanceType"]]
     need = _need(properties, event.get("OldResourceProperties"), gpu_type)
     findings = _find_out(event, gpu_type, need, clients, pool)
     if need.vcpus and findings.zones is not None:  # a fact, whatever the mode
@@ -111,9 +115,7 @@ def _passed(event: Event, message: str) -> Answer:
     return Answer(physical_id, {"Message": message})
 
 
-def _need(
-    new: Mapping[str, str], old: Mapping[str, str] | None, gpu_type: gpu_catalog.GpuType
-) -> Need:
+def _need(new: Mapping[str, str], old: Mapping[str, str] | None, gpu_type: GpuType) -> Need:
     """What this deploy starts: nothing, a machine beside the old one, or the old one anew."""
     if old is None or {**DEFAULTS, **old}["Generation"] != new["Generation"]:
         return Need(gpu_type.vcpus, replaces_own=False)
@@ -123,7 +125,7 @@ def _need(
 
 
 def _find_out(
-    event: Event, gpu_type: gpu_catalog.GpuType, need: Need, clients: Clients, pool: Executor
+    event: Event, gpu_type: GpuType, need: Need, clients: Clients, pool: Executor
 ) -> Findings:
     """Asks AWS everything at once: a refusal takes as long as the slowest answer, not the sum."""
     code = gpu_type.quota_code
@@ -172,13 +174,13 @@ def _known(find: Callable[[], Any]) -> _Fact:
 def _quota(client: ServiceQuotasClient, code: str) -> ServiceQuotaTypeDef:
     """The applied quota, or AWS's default where the account has no applied value."""
     try:
-        quota = ask(
+        quota = call_aws(
             f"quota {code}", lambda: client.get_service_quota(ServiceCode="ec2", QuotaCode=code)
         )["Quota"]
     except ClientError as error:
         if error_code(error) != "NoSuchResourceException":
             raise
-        quota = ask(
+        quota = call_aws(
             f"default of quota {code}",
             lambda: client.get_aws_default_service_quota(ServiceCode="ec2", QuotaCode=code),
         )["Quota"]
@@ -200,7 +202,7 @@ def _instances(ec2: EC2Client, stack_id: str) -> list[Instance]:
     """The account's GPU instances in the region, those of this stack marked as its own."""
     patterns = [f"{letters}*" for family in FAMILIES.values() for letters in family]
     pages = ec2.get_paginator("describe_instances")
-    found = ask(
+    found = call_aws(
         "instances in use",
         lambda: pages.paginate(
             Filters=[{"Name": "instance-type", "Values": patterns}]
@@ -232,7 +234,7 @@ def _judge(
 ) -> Verdict:
     if quota is None:
         return Verdict(need.vcpus, None, None)
-    vcpus = {name: t.vcpus for name, t in gpu_catalog.gpu_types().items()}
+    vcpus = {name: t.vcpus for name, t in gpu_types().items()}
     uncatalogued = {i.instance_type for i in instances or ()} - set(vcpus)
     if uncatalogued:  # retired or brand-new types that someone still runs
         vcpus |= _known(lambda: _default_vcpus(ec2, uncatalogued)).value or {}
@@ -241,13 +243,13 @@ def _judge(
 
 def _default_vcpus(ec2: EC2Client, types: set[str]) -> dict[str, int]:
     names = cast("list[InstanceTypeType]", sorted(types))
-    found = ask("vCPUs of types", lambda: ec2.describe_instance_types(InstanceTypes=names))
+    found = call_aws("vCPUs of types", lambda: ec2.describe_instance_types(InstanceTypes=names))
     return {t["InstanceType"]: t["VCpuInfo"]["DefaultVCpus"] for t in found["InstanceTypes"]}
 
 
 def _open_requests(client: ServiceQuotasClient, code: str) -> list[OpenRequest]:
     pages = client.get_paginator("list_requested_service_quota_change_history_by_quota")
-    found = ask(
+    found = call_aws(
         "requests for more quota",
         lambda: pages.paginate(ServiceCode="ec2", QuotaCode=code).build_full_result(),
     )
@@ -294,7 +296,7 @@ def _file_increase(findings: Findings, client: ServiceQuotasClient) -> str:
     if findings.open_requests:
         return "nothing more was filed: a request is open"
     try:
-        request = ask(
+        request = call_aws(
             f"increase of {code}",
             lambda: client.request_service_quota_increase(
                 ServiceCode="ec2", QuotaCode=code, DesiredValue=float(verdict.desired)

@@ -4,26 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import gpu_catalog
-from .quota_arithmetic import Verdict
-from .responder import MAX_REASON
+from gpustation.catalog.gpu_types import GpuType, types_for
+from gpustation.catalog.quotas import OpenRequest, Verdict, in_words
+from gpustation.handlers.responder import MAX_REASON
 
 _FITTING_TYPES = 3
-
-
-@dataclass(frozen=True)
-class OpenRequest:
-    """A request for more quota that AWS has not decided yet."""
-
-    request_id: str
-    status: str
-    vcpus: int | None
-    day: str
-
-    def __str__(self) -> str:
-        """One clause for the text."""
-        number = _number(self.vcpus)
-        return f"request {self.request_id} for {number} vCPUs of {self.day} ({self.status})"
 
 
 @dataclass(frozen=True)
@@ -44,7 +29,7 @@ class Findings:
         on_free_plan: The account is on the free plan, and this deploy launches a machine.
     """
 
-    gpu_type: gpu_catalog.GpuType
+    gpu_type: GpuType
     framework: str
     region: str
     quota_name: str
@@ -71,10 +56,10 @@ def passed(findings: Findings) -> str:
             f"{name} needs {verdict.needed} vCPUs of {findings.quota}; EC2 refuses the launch if "
             "they are not free"
         )
-    use = f"limit {_number(verdict.limit)}, in use {_number(verdict.in_use)}; {findings.quota}"
+    use = f"limit {in_words(verdict.limit)}, in use {in_words(verdict.in_use)}; {findings.quota}"
     if verdict.needed == 0:
         return f"this deploy starts no machine and needs no vCPUs ({use})"
-    return f"{name} needs {verdict.needed} vCPUs, {_number(verdict.free)} free ({use})"
+    return f"{name} needs {verdict.needed} vCPUs, {in_words(verdict.free)} free ({use})"
 
 
 def unknown(why: str) -> str:
@@ -125,8 +110,8 @@ def _first_line(findings: Findings) -> str:
     verdict, code = findings.verdict, findings.gpu_type.quota_code
     return (
         f"quota too small: {findings.gpu_type.name} needs {verdict.needed} vCPUs, "
-        f"{_number(verdict.free)} free in {findings.region} "
-        f"(limit {_number(verdict.limit)}, in use {_number(verdict.in_use)}). Ask for more: "
+        f"{in_words(verdict.free)} free in {findings.region} "
+        f"(limit {in_words(verdict.limit)}, in use {in_words(verdict.in_use)}). Ask for more: "
         f"aws service-quotas request-service-quota-increase --region {findings.region} "
         f"--service-code ec2 --quota-code {code} --desired-value {verdict.desired}"
     )
@@ -136,16 +121,12 @@ def _what_fits(findings: Findings) -> str:
     free = findings.verdict.free or 0
     fitting = [
         f"{t.name} ({t.vcpus})"
-        for t in gpu_catalog.types_for(findings.framework)
+        for t in types_for(findings.framework)
         if t.quota_code == findings.gpu_type.quota_code and t.vcpus <= free
     ]
     if not fitting:
         return "No type of this quota fits into what is free."
     return f"Would fit now (vCPUs): {', '.join(fitting[:_FITTING_TYPES])}."
-
-
-def _number(value: int | None) -> str:
-    return "unknown" if value is None else str(value)
 
 
 def _within(text: str) -> str:

@@ -9,7 +9,7 @@ import sys
 from botocore.exceptions import BotoCoreError
 from rich.console import Console
 
-from gpustation.aws_session import explain
+from gpustation.aws.session import explain
 from gpustation.interrupts import end, leave, listening, say, warn
 from gpustation.leftovers.find import find_leftovers
 from gpustation.leftovers.ours import STACK_NAMES

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import boto3
 
-from gpustation.aws_session import make_session
+from gpustation.aws.session import make_session
 from gpustation.leftovers import data, identities, images, machines, network
 from gpustation.leftovers.account import Account
 from gpustation.leftovers.ours import Names

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gpustation.catalog.names import OWNER_TAG, SAVED_TAG
 from gpustation.leftovers import prices
 from gpustation.leftovers.account import moment, tags_of
 from gpustation.leftovers.ours import BUILDER_TAG, Ownership
 from gpustation.leftovers.result import Leftover, command, leftover
 from gpustation.leftovers.search import Search
-from gpustation.tags import OWNER_TAG, SAVED_TAG
 
 Found = Mapping[str, Any]
 _LISTS = {

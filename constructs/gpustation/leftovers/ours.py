@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gpustation.stack_names import DEPLOY_ROLE, IMAGE, MAX_NAME, WORKSTATION, name_in
-from gpustation.tags import OWNER_TAG
+from gpustation.catalog.names import DEPLOY_ROLE, IMAGE, MAX_NAME, OWNER_TAG, WORKSTATION, name_in
 
 STACK_NAMES = (WORKSTATION, IMAGE, DEPLOY_ROLE)
 """The stacks of this project, by the names that they have where nobody sets ``name``."""

@@ -7,7 +7,7 @@ public tables of 2026 repeat them: nobody has compared them with a bill.
 
 from __future__ import annotations
 
-from gpustation.handlers import gpu_catalog
+from gpustation.catalog.gpu_types import gpu_types
 
 PRICES_AS_OF = "USD, us-east-1, machines as of 2026-07-20, all else as of 2026-11"
 
@@ -60,7 +60,7 @@ def machine(instance_type: str, state: str, *, with_address: bool) -> Cost:
         return 0.0, f"{state}: only its disks cost"
     address = ADDRESS_PER_HOUR if with_address else 0.0
     words = f"{instance_type} {state}" + (" with a public address" if with_address else "")
-    gpu_type = gpu_catalog.gpu_types().get(instance_type)
+    gpu_type = gpu_types().get(instance_type)
     if gpu_type is None or gpu_type.usd_per_hour is None:
         unknown = f"{words}; the price of a {instance_type} is not known here, and not counted"
         return address * HOURS_PER_MONTH, unknown

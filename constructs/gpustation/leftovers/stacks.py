@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from gpustation.catalog.names import OWNER_TAG
 from gpustation.leftovers.account import Account, tags_of
 from gpustation.leftovers.ours import STACK_ID_TAG, STACK_NAME_TAG, Names, Ownership
 from gpustation.leftovers.result import Leftover, NotChecked, chain, command, leftover
-from gpustation.tags import OWNER_TAG
 
 DEAD = {
     "CREATE_FAILED": "its creation failed and was kept for a look: deploy it again or delete it",

@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .aws_calls import DENIED, error_code
+from gpustation.aws.calls import DENIED, error_code
 
 REGION = "us-east-1"
 """The only region that the partition ``aws`` has an endpoint in (botocore's endpoint rules)."""

@@ -53,6 +53,21 @@ class Need:
 
 
 @dataclass(frozen=True)
+class OpenRequest:
+    """A request for more quota that AWS has not decided yet."""
+
+    request_id: str
+    status: str
+    vcpus: int | None
+    day: str
+
+    def __str__(self) -> str:
+        """One clause for the text."""
+        number = in_words(self.vcpus)
+        return f"request {self.request_id} for {number} vCPUs of {self.day} ({self.status})"
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The quota against the need, in vCPUs; ``None`` stands for what could not be found out.
 
@@ -137,3 +152,8 @@ def counts(instance: Instance, usage_class: str) -> bool:
         and letters is not None
         and letters.group() in FAMILIES[family]
     )
+
+
+def in_words(value: int | None) -> str:
+    """A number of vCPUs, or ``unknown``."""
+    return "unknown" if value is None else str(value)

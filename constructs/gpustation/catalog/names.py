@@ -1,8 +1,14 @@
-"""What the stacks are called, with and without the setting ``name``."""
+"""Names of the stacks, with and without the setting ``name``, and tags of our resources."""
 
 from __future__ import annotations
 
 import re
+
+OWNER_TAG = "gpustation"
+"""Marks what is ours; its value is the stack's name."""
+
+SAVED_TAG = "gpustation:saved-from"
+"""Marks an image that a person saved, and what may be undone; its value is the instance's id."""
 
 WORKSTATION, IMAGE, DEPLOY_ROLE = "GpuWorkstation", "GpuImage", "GpuDeployRole"
 

@@ -1,8 +1,7 @@
 """The GPU instance types of EC2: what each has, what it draws on, and what runs on it.
 
 The numbers are data (``gpu_types.csv``, with their sources); this module reads them and answers
-questions. It imports the standard library alone, because the settings ask it at synth and the
-quota handler asks it inside Lambda.
+questions.
 """
 
 from __future__ import annotations
@@ -12,25 +11,7 @@ import functools
 from dataclasses import dataclass
 from pathlib import Path
 
-DRIVER_BRANCH = 580
-"""NVIDIA driver branch that machines install: the long-term branch, supported until June 2028."""
-
-ARCHITECTURES = {
-    # mxnet-cu112 1.9.1 holds cubins of these architectures and no PTX (cuobjdump, 2026-11-23)
-    "mxnet": ("5.0", "6.0", "7.0", "8.0", "8.6"),
-    # userdata/locks/pytorch-architectures.json, read from the pinned wheel; a test compares them
-    "pytorch": ("7.5", "8.0", "8.6", "9.0", "10.0", "12.0"),
-}
-"""CUDA architectures inside each framework's pinned wheel."""
-
-CUDA = {"mxnet": "11.8", "pytorch": "13.0"}
-"""CUDA runtime in each framework's lock (userdata/locks); a test compares them."""
-
-REACH = {
-    "mxnet": "MXNet 1.9.1 has code for 5.0 to 8.9 only",
-    "pytorch": "PyTorch 2.14.1 has code for 7.5 to 12.x only",
-}
-"""The same in words: a cubin also runs on later minor versions of its major version."""
+from gpustation.catalog.frameworks import ARCHITECTURES, DRIVER_BRANCH, REACH
 
 RETIRED_FAMILIES = {
     # family: its GPU, and the type of today that stands nearest (AWS sells these no longer)

@@ -1,6 +1,6 @@
 import pytest
 
-from gpustation.handlers.quota_arithmetic import Instance, Need, Verdict, judge
+from gpustation.catalog.quotas import Instance, Need, Verdict, judge
 
 VCPUS = {"g4dn.xlarge": 4, "g5.2xlarge": 8, "gr6.4xlarge": 16, "vt1.3xlarge": 12, "p5.4xlarge": 16}
 BESIDE = Need(4, replaces_own=False)

@@ -6,7 +6,8 @@ quarter of a second.
 
 from __future__ import annotations
 
-from . import gpu_catalog
+from gpustation.catalog.frameworks import CUDA, DRIVER_BRANCH
+from gpustation.catalog.gpu_types import capabilities_for
 
 DEFAULT_IMAGE = "ubuntu-24.04"
 """What a new machine starts from where nobody names an image. Another one here changes no machine
@@ -44,9 +45,9 @@ def content_tags(framework: str, driver: str) -> dict[str, str]:
     suffix = "-open" if driver == "open" else ""
     return {
         FRAMEWORK_TAG: framework,
-        DRIVER_TAG: f"{gpu_catalog.DRIVER_BRANCH}-server{suffix}",
-        CUDA_TAG: gpu_catalog.CUDA[framework],
-        CAPABILITIES_TAG: " ".join(gpu_catalog.capabilities_for(framework, driver)),
+        DRIVER_TAG: f"{DRIVER_BRANCH}-server{suffix}",
+        CUDA_TAG: CUDA[framework],
+        CAPABILITIES_TAG: " ".join(capabilities_for(framework, driver)),
     }
 
 

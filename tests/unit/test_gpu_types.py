@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.handlers import gpu_catalog
+from gpustation.catalog.frameworks import ARCHITECTURES, CUDA, REACH
+from gpustation.catalog.gpu_types import (
+    RETIRED_FAMILIES,
+    capabilities_for,
+    gpu_types,
+    require_type,
+    types_for,
+)
 
 
 @functools.cache
@@ -18,7 +25,7 @@ def moto_types() -> dict[str, dict]:
     return json.loads(gzip.decompress(packed.read_bytes()))
 
 
-TYPES = gpu_catalog.gpu_types()
+TYPES = gpu_types()
 NVIDIA = [t for t in TYPES.values() if t.driver != "amd"]
 
 
@@ -83,8 +90,8 @@ def test_pytorch_has_no_code_for_volta_any_more() -> None:
 @pytest.mark.parametrize("framework", ["mxnet", "pytorch"])
 def test_the_architectures_are_those_read_from_the_pinned_wheel(root: Path, framework: str) -> None:
     found = json.loads((root / f"userdata/locks/{framework}-architectures.json").read_text())
-    assert gpu_catalog.ARCHITECTURES[framework] == tuple(found["architectures"])
-    assert found["version"] in gpu_catalog.REACH[framework]
+    assert ARCHITECTURES[framework] == tuple(found["architectures"])
+    assert found["version"] in REACH[framework]
     assert found["ptx"] == [], "PTX would reach further than the cubins"
 
 
@@ -92,7 +99,7 @@ def test_the_architectures_are_those_read_from_the_pinned_wheel(root: Path, fram
 def test_the_cuda_version_is_that_of_the_locks(root: Path, framework: str) -> None:
     lock = (root / f"userdata/locks/{framework}.lock").read_text()
     (version,) = re.findall(r"^nvidia-cuda-runtime(?:-cu11)?==(\S+)", lock, re.M)
-    assert version.startswith(f"{gpu_catalog.CUDA[framework]}.")
+    assert version.startswith(f"{CUDA[framework]}.")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +113,7 @@ def test_the_cuda_version_is_that_of_the_locks(root: Path, framework: str) -> No
 def test_an_image_fits_what_its_driver_and_framework_both_drive(
     framework: str, driver: str, capabilities: list[str]
 ) -> None:
-    assert gpu_catalog.capabilities_for(framework, driver) == capabilities
+    assert capabilities_for(framework, driver) == capabilities
 
 
 def test_only_types_behind_nvswitch_need_the_fabric_manager() -> None:
@@ -116,17 +123,17 @@ def test_only_types_behind_nvswitch_need_the_fabric_manager() -> None:
 
 
 def test_retired_families_are_not_on_sale_and_have_a_successor_that_is() -> None:
-    for family, (_gpu, successor) in gpu_catalog.RETIRED_FAMILIES.items():
+    for family, (_gpu, successor) in RETIRED_FAMILIES.items():
         assert family not in {t.family for t in TYPES.values()}
         assert TYPES[successor].obstacle("mxnet") is None
 
 
 def test_cheapest_types_come_first_and_those_without_a_price_last() -> None:
-    names = [t.name for t in gpu_catalog.types_for("pytorch")]
+    names = [t.name for t in types_for("pytorch")]
     assert names[0] == "g4dn.xlarge"
     assert TYPES[names[-1]].usd_per_hour is None
 
 
 def test_fails_when_type_is_unknown() -> None:
     with pytest.raises(ValueError, match=r"got m5\.large"):
-        gpu_catalog.require_type("m5.large")
+        require_type("m5.large")

@@ -1,17 +1,13 @@
-"""Calls to AWS that more than one handler makes, with what their failures mean."""
+"""One call to AWS: what is waited for, and what its failures mean."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-
-if TYPE_CHECKING:
-    from mypy_boto3_cloudformation import CloudFormationClient
-    from mypy_boto3_ec2 import EC2Client
 
 T = TypeVar("T")
 
@@ -51,7 +47,7 @@ class UnknownError(Exception):
     """A fact could not be had; the text says why. Never to be read as zero or as enough."""
 
 
-def ask(what: str, call: Callable[[], T]) -> T:
+def call_aws(what: str, call: Callable[[], T]) -> T:
     """Makes the call; waits for a fresh permission; says in words what cannot be had.
 
     Args:
@@ -96,52 +92,3 @@ def is_passing(error: ClientError) -> bool:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     throttled = code == "TooManyRequestsException" or "Throttl" in code
     return throttled or code in ("RequestLimitExceeded", "ServiceException") or status >= 500
-
-
-def is_rolling_back(cloudformation: CloudFormationClient, event: Any) -> bool:
-    """True while the stack goes back to what it was: then nothing may be refused any more.
-
-    When the status cannot be had the answer is true as well: a refusal in a rollback would leave
-    the stack stuck, an unchecked update is only unchecked.
-    """
-    try:
-        stacks = ask(
-            "stack status", lambda: cloudformation.describe_stacks(StackName=event["StackId"])
-        )
-    except (UnknownError, ClientError):
-        return True
-    found = [stack["StackStatus"] for stack in stacks.get("Stacks", []) if "StackStatus" in stack]
-    return not found or "ROLLBACK" in found[0]
-
-
-def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
-    """Names of the region's ordinary zones that offer the type, sorted.
-
-    Local Zones and Wavelength Zones are left out: they cost and connect differently, and the
-    account may never have asked for them.
-
-    Raises:
-        UnknownError: AWS could not be asked.
-    """
-    zones = ask(
-        "availability zones",
-        lambda: ec2.describe_availability_zones(
-            Filters=[
-                {"Name": "zone-type", "Values": ["availability-zone"]},
-                {"Name": "state", "Values": ["available"]},
-            ]
-        ),
-    )
-    ordinary = {zone.get("ZoneName") for zone in zones.get("AvailabilityZones", [])} - {None}
-    if not ordinary:
-        raise UnknownError("availability zones: AWS named none")
-    pages = ec2.get_paginator("describe_instance_type_offerings")
-    offerings = ask(
-        "zones that offer the type",
-        lambda: pages.paginate(
-            LocationType="availability-zone",
-            Filters=[{"Name": "instance-type", "Values": [instance_type]}],
-        ).build_full_result(),
-    )
-    offered = {one.get("Location") for one in offerings.get("InstanceTypeOfferings", [])}
-    return sorted(str(zone) for zone in offered & ordinary)
