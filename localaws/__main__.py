@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from gpustation.interrupts import leave, listening
+from gpustation.console.interrupts import leave, listening
 from localaws.isolation import isolate
 from localaws.server import LocalAws, LocalAwsError
 

@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.rule import Rule
 from rich.table import Table
 
-from gpustation.interrupts import leave, listening, say, status_of
+from gpustation.console.interrupts import leave, listening, say, status_of
 from localaws import LocalAws
 from localaws.boots.support import why_not
 from localaws.isolation import isolate

@@ -18,7 +18,7 @@ from gpustation import (
     WorkstationNetwork,
 )
 from gpustation.catalog.images import baked_image
-from gpustation.image_contents import DISK_GIB
+from gpustation.image.contents import DISK_GIB
 from stacks.gpu_workstation_stack import TAG, USERDATA
 from stacks.settings_annotations import annotate_settings
 

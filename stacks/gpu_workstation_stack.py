@@ -24,10 +24,10 @@ from gpustation import (
     SettingsReport,
     WorkstationNetwork,
 )
-from gpustation.acknowledge import acknowledge, acknowledge_checkov
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.names import OWNER_TAG, context_for
-from gpustation.setting_values import covers_the_world
+from gpustation.settings.values import covers_the_world
+from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov
 from stacks.person_commands import PersonCommands
 from stacks.settings_annotations import annotate_settings
 

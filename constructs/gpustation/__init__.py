@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpustation.deploy_role import DeployRole
-    from gpustation.gpu_image import GpuImage
     from gpustation.gpu_instance import READY_STEPS, GpuInstance
+    from gpustation.image.contents import ImageContents
+    from gpustation.image.gpu_image import GpuImage
     from gpustation.image_choice import ImageChoice
-    from gpustation.image_contents import ImageContents
     from gpustation.quota_check import QuotaCheck
     from gpustation.ready_signal import ReadySignal
-    from gpustation.settings import Settings, SettingsReport, read_settings
+    from gpustation.settings.model import Settings, SettingsReport, read_settings
     from gpustation.workstation_network import WorkstationNetwork
 
 __all__ = [
@@ -34,16 +34,16 @@ __all__ = [
 
 _MODULES = {
     "DeployRole": "deploy_role",
-    "GpuImage": "gpu_image",
+    "GpuImage": "image.gpu_image",
     "GpuInstance": "gpu_instance",
     "READY_STEPS": "gpu_instance",
     "ImageChoice": "image_choice",
-    "ImageContents": "image_contents",
+    "ImageContents": "image.contents",
     "QuotaCheck": "quota_check",
     "ReadySignal": "ready_signal",
-    "Settings": "settings",
-    "SettingsReport": "settings",
-    "read_settings": "settings",
+    "Settings": "settings.model",
+    "SettingsReport": "settings.model",
+    "read_settings": "settings.model",
     "WorkstationNetwork": "workstation_network",
 }
 

@@ -9,8 +9,8 @@ from aws_cdk import DefaultStackSynthesizer, Duration, Fn, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge_wildcards
-from gpustation.github_values import ISSUER
+from gpustation.settings.github import ISSUER
+from gpustation.synth.acknowledge import acknowledge_wildcards
 
 AUDIENCE = "sts.amazonaws.com"
 """Whom the tokens are for: what ``aws-actions/configure-aws-credentials`` asks for."""

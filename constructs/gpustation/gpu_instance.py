@@ -12,16 +12,16 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge, acknowledge_checkov, acknowledge_wildcards
-from gpustation.archives import scripts_tar
 from gpustation.catalog.frameworks import DRIVER_BRANCH
 from gpustation.catalog.gpu_types import require_fitting
-from gpustation.file_asset import FileAsset
 from gpustation.image_choice import ImageChoice
 from gpustation.ready_signal import ReadySignal
-from gpustation.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
-from gpustation.settings import Framework
-from gpustation.user_data import render_user_data
+from gpustation.settings.model import Framework
+from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov, acknowledge_wildcards
+from gpustation.synth.archives import scripts_tar
+from gpustation.synth.file_asset import FileAsset
+from gpustation.synth.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
+from gpustation.synth.user_data import render_user_data
 
 READY_STEPS = ("driver", "environment", "gpu")
 """The steps that the machine's runner reports, in their order."""

@@ -7,8 +7,8 @@ from constructs import Construct
 
 from gpustation.catalog.gpu_types import require_type
 from gpustation.catalog.images import DEFAULT_IMAGE, image_parameter
-from gpustation.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
-from gpustation.settings import Framework
+from gpustation.settings.model import Framework
+from gpustation.synth.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
 
 
 class ImageChoice(Construct):

@@ -6,8 +6,8 @@ from aws_cdk import CustomResource, Stack
 from constructs import Construct
 
 from gpustation.catalog.gpu_types import require_type
-from gpustation.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
-from gpustation.settings import Framework, QuotaMode
+from gpustation.settings.model import Framework, QuotaMode
+from gpustation.synth.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
 
 _MODES = ("enforce", "warn", "request")
 _QUOTA_SERVICE = "servicequotas.amazonaws.com"

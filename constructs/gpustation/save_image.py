@@ -24,6 +24,8 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 from gpustation.aws.session import explain, make_session
 from gpustation.catalog.images import DATA_VOLUMES_TAG, content_tags
 from gpustation.catalog.names import OWNER_TAG, SAVED_TAG, WORKSTATION, context_for, name_in
+from gpustation.catalog.prices import SNAPSHOT_PER_GIB, volume
+from gpustation.console.interrupts import Hold, end, held, leave, listening, say, warn
 from gpustation.image_removal import (
     SETTLE_SECONDS,
     UNDO,
@@ -35,8 +37,6 @@ from gpustation.image_removal import (
     snapshots_of,
     tries,
 )
-from gpustation.interrupts import Hold, end, held, leave, listening, say, warn
-from gpustation.leftovers.prices import SNAPSHOT_PER_GIB, volume
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

@@ -9,8 +9,8 @@ from aws_cdk import CfnTag
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge
-from gpustation.ports import SSH_PORT
+from gpustation.catalog.ports import SSH_PORT
+from gpustation.synth.acknowledge import acknowledge
 
 VPC_CIDR = "10.0.0.0/16"
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from gpustation.user_data import render_user_data
+from gpustation.synth.user_data import render_user_data
 from localaws.boots.root import machine_root
 from localaws.boots.support import disk_folder, why_not
 

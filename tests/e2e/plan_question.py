@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpustation.change_set import NAME_PREFIX
+from gpustation.plan.change_set import NAME_PREFIX
 from localaws import LocalAws
 from tests.synthesis import ROOT, make_app
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.archives import scripts_tar
+from gpustation.synth.archives import scripts_tar
 from localaws import LocalAws
 from tests.e2e.cdk_cli import STACK, Account, Cdk
 from tests.localaws.probe_stack import Stack

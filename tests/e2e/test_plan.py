@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from gpustation import template_settings
-from gpustation.change_set import NAME_PREFIX
-from gpustation.stack_plan import Effect
+from gpustation.plan import template_settings
+from gpustation.plan.change_set import NAME_PREFIX
+from gpustation.plan.judgement import Effect
 from localaws import LocalAws
 from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
 from tests.e2e.conftest import G_QUOTA

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.stack_plan import Effect
+from gpustation.plan.judgement import Effect
 from localaws import LocalAws
 from tests.e2e.cdk_cli import STACK, Account, Cdk
 from tests.e2e.conftest import G_QUOTA

@@ -16,7 +16,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from gpustation.stack_plan import Effect
+from gpustation.plan.judgement import Effect
 from localaws import LocalAws
 from tests.e2e.cdk_cli import STACK, Account, delete_stack
 from tests.e2e.workflow_file import JobRun, Workflow, WorkflowError, checkout, evaluate

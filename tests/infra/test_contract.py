@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from gpustation import template_settings
-from gpustation.change_set import MAX_TEMPLATE_BYTES
-from gpustation.cloud_assembly import SynthesizedStack
 from gpustation.handlers.image_choice import DEFAULTS, LOCKED, Choice, require_same_settings
 from gpustation.handlers.responder import RefusedError
-from gpustation.settings import Settings
-from gpustation.stack_plan import plan_of_changes
-from gpustation.user_data import MAX_BYTES
+from gpustation.plan import template_settings
+from gpustation.plan.assembly import SynthesizedStack
+from gpustation.plan.change_set import MAX_TEMPLATE_BYTES
+from gpustation.plan.judgement import plan_of_changes
+from gpustation.settings.model import Settings
+from gpustation.synth.user_data import MAX_BYTES
 from tests.settings_table import (
     ANOTHER_OF_EACH,
     IN_PLACE,

@@ -14,7 +14,7 @@ import pytest
 from aws_cdk import aws_iam as iam
 from constructs import IConstruct
 
-from gpustation.acknowledge import acknowledge_wildcards
+from gpustation.synth.acknowledge import acknowledge_wildcards
 from tests.infra.test_validation import ALL_VARIANTS
 from tests.synthesis import make_app
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.archives import package_zip, scripts_tar
+from gpustation.synth.archives import package_zip, scripts_tar
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import ANY
 
-from gpustation import change_set
-from gpustation.change_set import ChangeSetError, Deployed, find_stack, read_changes
-from gpustation.cloud_assembly import SynthesizedStack
-from gpustation.interrupts import SIGNALS, Interrupted
+from gpustation.console.interrupts import SIGNALS, Interrupted
+from gpustation.plan import change_set
+from gpustation.plan.assembly import SynthesizedStack
+from gpustation.plan.change_set import ChangeSetError, Deployed, find_stack, read_changes
 from tests.unit.stubbed_aws import STACK_ID, StubbedAws
 
 ROLE = "arn:aws:iam::123456789012:role/execution"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.cloud_assembly import AssemblyError, read_assembly, synthesize
-from gpustation.interrupts import SIGNALS, Interrupted
+from gpustation.console.interrupts import SIGNALS, Interrupted
+from gpustation.plan.assembly import AssemblyError, read_assembly, synthesize
 
 MANIFEST = {
     "artifacts": {

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gpustation.interrupts import Interrupted, end, held, listening, status_of
+from gpustation.console.interrupts import Interrupted, end, held, listening, status_of
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT]
 
@@ -126,7 +126,7 @@ def test_other_threads_may_hold_something_too() -> None:
 CHILD = textwrap.dedent(
     """
     import os, sys
-    from gpustation import interrupts
+    from gpustation.console import interrupts
     reader, writer = os.pipe()
     os.dup2(writer, 1)
     os.close(reader)
@@ -150,7 +150,7 @@ def test_a_closed_terminal_stops_nothing_and_changes_no_exit_status() -> None:
 ENDING = textwrap.dedent(
     """
     import atexit, os, signal
-    from gpustation import interrupts
+    from gpustation.console import interrupts
     atexit.register(lambda: [os.kill(os.getpid(), number) for number in interrupts.SIGNALS])
     interrupts.leave(5)
     """

@@ -16,10 +16,10 @@ import pytest
 from botocore.exceptions import MissingDependencyException
 from rich.console import Console
 
+from gpustation.catalog.prices import machine, parameter, snapshot, volume
 from gpustation.leftovers import Leftover, NotChecked, Result
 from gpustation.leftovers import __main__ as command_line
 from gpustation.leftovers.ours import Ownership
-from gpustation.leftovers.prices import machine, parameter, snapshot, volume
 from gpustation.leftovers.report import conclusion, exit_status, report, visible
 from gpustation.leftovers.result import REFUSED, chain, command, leftover
 

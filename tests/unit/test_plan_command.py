@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from gpustation import plan
-from gpustation.interrupts import SIGNALS
-from gpustation.plan import PlanError
+from gpustation.console.interrupts import SIGNALS
+from gpustation.plan import __main__ as plan
+from gpustation.plan.make import PlanError
 
 
 @pytest.mark.parametrize("text", ["disk_gib", "=100", ""])

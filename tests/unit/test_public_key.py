@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.public_key import MAX_FILE_BYTES, MAX_KEY_CHARACTERS, read_public_key
-from gpustation.settings import read_settings
+from gpustation.settings.model import read_settings
+from gpustation.settings.public_key import MAX_FILE_BYTES, MAX_KEY_CHARACTERS, read_public_key
 
 
 def key(*fields: bytes) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from gpustation import image_removal, interrupts, save_image
+from gpustation import image_removal, save_image
+from gpustation.console import interrupts
 from gpustation.image_removal import SETTLE_SECONDS, SaveImageError, remove
 from gpustation.save_image import DataVolume, Workstation, save
 from tests.unit.fake_ec2 import IMAGE, MACHINE, ROOT_SNAPSHOT, FakeEc2, Refusal

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gpustation.settings import LATER_SETTINGS, Settings, read_settings
+from gpustation.settings.model import LATER_SETTINGS, Settings, read_settings
 
 PUBLIC_KEY = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N me@example"

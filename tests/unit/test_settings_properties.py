@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gpustation.catalog.gpu_types import gpu_types
-from gpustation.settings import Settings, SettingsReport, read_settings
-from gpustation.shown_text import PRIVATE_KEY_MARKS
+from gpustation.console.shown_text import PRIVATE_KEY_MARKS
+from gpustation.settings.model import Settings, SettingsReport, read_settings
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N"
 

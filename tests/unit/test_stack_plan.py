@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gpustation.change_set import Deployed
-from gpustation.cloud_assembly import SynthesizedStack
-from gpustation.stack_plan import Effect, Plan, plan_of_changes, plan_of_new, plan_of_status
+from gpustation.plan.assembly import SynthesizedStack
+from gpustation.plan.change_set import Deployed
+from gpustation.plan.judgement import Effect, Plan, plan_of_changes, plan_of_new, plan_of_status
 
 PHYSICAL_ID = "ami-1;/dev/sda1;us-east-1a;ubuntu-22.04;mxnet;64;auto;30"
 TEMPLATE: dict[str, Any] = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.stripped_source import squeeze_python, strip_bash, strip_python
+from gpustation.synth.stripped_source import squeeze_python, strip_bash, strip_python
 
 BOOTSTRAP = Path(__file__).parents[2] / "userdata/bootstrap"
 AGENT = (BOOTSTRAP / "agent.py").read_text()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gpustation.stack_plan import Effect
+from gpustation.plan.judgement import Effect
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

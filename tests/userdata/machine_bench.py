@@ -13,8 +13,8 @@ from typing import Any
 
 from cloud_bench import PARAMETER, REGION, Cloud
 
-from gpustation.stripped_source import strip_python
-from gpustation.user_data import render_user_data
+from gpustation.synth.stripped_source import strip_python
+from gpustation.synth.user_data import render_user_data
 from localaws.machines import give_home
 
 REPOSITORY = Path(__file__).resolve().parents[2]

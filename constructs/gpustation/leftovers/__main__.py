@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError
 from rich.console import Console
 
 from gpustation.aws.session import explain
-from gpustation.interrupts import end, leave, listening, say, warn
+from gpustation.console.interrupts import end, leave, listening, say, warn
 from gpustation.leftovers.find import find_leftovers
 from gpustation.leftovers.ours import STACK_NAMES
 from gpustation.leftovers.report import exit_status, report, visible

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from gpustation.leftovers import prices
+from gpustation.catalog import prices
 from gpustation.leftovers.account import moment
 from gpustation.leftovers.ours import Ownership
 from gpustation.leftovers.result import Leftover, chain, command, leftover

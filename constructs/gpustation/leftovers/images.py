@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gpustation.catalog import prices
 from gpustation.catalog.names import OWNER_TAG, SAVED_TAG
-from gpustation.leftovers import prices
 from gpustation.leftovers.account import moment, tags_of
 from gpustation.leftovers.ours import BUILDER_TAG, Ownership
 from gpustation.leftovers.result import Leftover, command, leftover

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from gpustation.leftovers import prices
+from gpustation.catalog import prices
 from gpustation.leftovers.account import tags_of
 from gpustation.leftovers.ours import BUILDER_TAG, NOT_PROVEN, Ownership
 from gpustation.leftovers.result import Leftover, chain, command, leftover

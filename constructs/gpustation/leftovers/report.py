@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gpustation.leftovers.prices import PRICES_AS_OF
+from gpustation.catalog.prices import PRICES_AS_OF
 from gpustation.leftovers.result import Leftover, Result
 
 NOTHING_LEFT, LEFT, NOT_CHECKED = 0, 1, 3

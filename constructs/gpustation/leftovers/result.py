@@ -7,8 +7,8 @@ import shlex
 from dataclasses import dataclass
 from datetime import datetime
 
+from gpustation.catalog.prices import FREE, Cost
 from gpustation.leftovers.ours import Ownership
-from gpustation.leftovers.prices import FREE, Cost
 
 GLOBAL = "global"
 """Region of what belongs to none: IAM."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpustation.interrupts import SLICE_SECONDS, Hold, held
+from gpustation.console.interrupts import SLICE_SECONDS, Hold, held
 
 _STACK = "aws:cloudformation:stack"
 

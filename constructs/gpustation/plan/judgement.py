@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from gpustation.change_reading import INSTANCE, ChangeReading
-from gpustation.change_set import Change, Deployed
-from gpustation.cloud_assembly import SynthesizedStack
 from gpustation.handlers.image_choice import LOCKED, Choice, require_same_settings
 from gpustation.handlers.responder import RefusedError
-from gpustation.template_settings import CHOICE, EFFECTS, Template, settings_of
+from gpustation.plan.assembly import SynthesizedStack
+from gpustation.plan.change_set import Change, Deployed
+from gpustation.plan.reading import INSTANCE, ChangeReading
+from gpustation.plan.template_settings import CHOICE, EFFECTS, Template, settings_of
 
 
 class Effect(enum.Enum):

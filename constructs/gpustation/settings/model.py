@@ -16,12 +16,11 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import BeforeValidator
 
-from gpustation import github_values as github
-from gpustation import setting_values as values
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.images import baked_image
-from gpustation.public_key import read_public_key
-from gpustation.shown_text import looks_like_a_path, looks_secret, shown
+from gpustation.console.shown_text import looks_like_a_path, looks_secret, shown
+from gpustation.settings import github, values
+from gpustation.settings.public_key import read_public_key
 
 LATER_SETTINGS = (
     "spot",

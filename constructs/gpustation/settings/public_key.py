@@ -10,7 +10,7 @@ import re
 import stat
 from pathlib import Path
 
-from gpustation.shown_text import PRIVATE_KEY_MARKS
+from gpustation.console.shown_text import PRIVATE_KEY_MARKS
 
 KEY_TYPES = (
     "ssh-ed25519",

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gpustation.aws.session import explain
-from gpustation.cloud_assembly import SynthesizedStack
-from gpustation.interrupts import Hold, held, warn
+from gpustation.console.interrupts import Hold, held, warn
+from gpustation.plan.assembly import SynthesizedStack
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

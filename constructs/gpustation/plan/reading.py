@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gpustation.change_set import Change
-from gpustation.template_settings import Template
+from gpustation.plan.change_set import Change
+from gpustation.plan.template_settings import Template
 
 INSTANCE = "AWS::EC2::Instance"
 STOPPING = frozenset({"EbsOptimized", "InstanceType", "KernelId", "RamdiskId", "UserData"})

@@ -10,10 +10,10 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge_checkov, acknowledge_wildcards
-from gpustation.archives import package_zip
-from gpustation.file_asset import FileAsset
-from gpustation.log_group import add_log_group
+from gpustation.synth.acknowledge import acknowledge_checkov, acknowledge_wildcards
+from gpustation.synth.archives import package_zip
+from gpustation.synth.file_asset import FileAsset
+from gpustation.synth.log_group import add_log_group
 
 _PACKAGES = ("aws", "catalog", "handlers")
 """Packages of this library that the code of a Lambda function holds."""
@@ -65,7 +65,7 @@ class CustomResourceFunction(Construct):
         )
         # The attribute ends with ":*": all streams of this one group
         self.allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.attr_arn])
-        content = package_zip(Path(__file__).parent, _PACKAGES)
+        content = package_zip(Path(__file__).parents[1], _PACKAGES)
         code = FileAsset.of_bytes(self, name="Code", suffix=".zip", content=content)
         function = lambda_.CfnFunction(
             self,

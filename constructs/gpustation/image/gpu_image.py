@@ -13,11 +13,11 @@ from constructs import Construct
 
 from gpustation.catalog.gpu_types import require_fitting
 from gpustation.catalog.images import baked_image, image_parameter
-from gpustation.file_asset import FileAsset
+from gpustation.image.contents import DISK_GIB, DISK_MIBPS, ImageContents
+from gpustation.image.roles import allow_building, deletion_role
 from gpustation.image_choice import ImageChoice
-from gpustation.image_contents import DISK_GIB, DISK_MIBPS, ImageContents
-from gpustation.image_roles import allow_building, deletion_role
-from gpustation.log_group import add_log_group
+from gpustation.synth.file_asset import FileAsset
+from gpustation.synth.log_group import add_log_group
 
 TEST_MINUTES = 60
 """The least that ``timeoutMinutes`` takes. The service ignores it (Image Builder's API reference),

@@ -12,8 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from gpustation.catalog.ports import SSH_PORT
 from gpustation.handlers.image_choice import DEFAULTS, LOCKED
-from gpustation.ports import SSH_PORT
 
 CHOICE = "Custom::ImageChoice"
 QUOTA = "Custom::QuotaCheck"

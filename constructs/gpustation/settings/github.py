@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from gpustation import partitions
-from gpustation.setting_values import text
+from gpustation.aws import partitions
+from gpustation.settings.values import text
 
 ISSUER = "token.actions.githubusercontent.com"
 """Who signs the tokens of GitHub's jobs, without ``https://``."""

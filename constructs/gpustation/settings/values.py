@@ -12,10 +12,10 @@ import json
 import re
 from collections.abc import Iterable
 
-from gpustation import partitions
+from gpustation.aws import partitions
 from gpustation.catalog.gpu_types import RETIRED_FAMILIES, families_for, gpu_types
 from gpustation.catalog.names import MAX_NAME, NAME
-from gpustation.shown_text import looks_secret, shown
+from gpustation.console.shown_text import looks_secret, shown
 
 IMAGES = ("ubuntu-24.04", "ubuntu-22.04", "dlami", "baked")
 """Images by name; ``baked:<name>``, an AMI id or the name of an SSM parameter is taken as well."""

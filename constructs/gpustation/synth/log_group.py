@@ -6,7 +6,7 @@ from aws_cdk import RemovalPolicy
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge_checkov
+from gpustation.synth.acknowledge import acknowledge_checkov
 
 LOG_DAYS = 30
 """How long logs are kept while the stack lives."""

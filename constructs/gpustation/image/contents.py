@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpustation import setting_values
-from gpustation.archives import scripts_tar
 from gpustation.catalog.gpu_types import require_type
 from gpustation.catalog.images import DEFAULT_IMAGE, content_tags
-from gpustation.component_document import component_document
-from gpustation.settings import Framework
+from gpustation.image.component import component_document
+from gpustation.settings import values as setting_values
+from gpustation.settings.model import Framework
+from gpustation.synth.archives import scripts_tar
 
 DISK_GIB = setting_values.MIN_DISK_GIB
 """Root disk of an image: the least, because no workstation's disk may be smaller than it."""

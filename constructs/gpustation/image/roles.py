@@ -10,10 +10,10 @@ from aws_cdk import aws_imagebuilder as imagebuilder
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 
-from gpustation.acknowledge import acknowledge_checkov, acknowledge_wildcards
 from gpustation.catalog.images import FRAMEWORK_TAG
-from gpustation.file_asset import FileAsset
-from gpustation.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
+from gpustation.synth.acknowledge import acknowledge_checkov, acknowledge_wildcards
+from gpustation.synth.file_asset import FileAsset
+from gpustation.synth.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
 
 _RUN_COMMAND_ACTIONS = [
     # By which Image Builder starts its work where the agent still uses the older channel

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpustation.stripped_source import squeeze_python, strip_bash, strip_python
+from gpustation.synth.stripped_source import squeeze_python, strip_bash, strip_python
 
 MAX_BYTES = 16_384
 """EC2's limit on user data, before base64 (EC2 user guide, "Run commands at launch")."""

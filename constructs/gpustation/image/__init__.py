@@ -1,0 +1,1 @@
+"""The AMI that a stack bakes: the construct, its contents, its component and its roles."""

@@ -1,0 +1,1 @@
+"""What a deploy would do to the workstation, before it is done."""

@@ -1,0 +1,1 @@
+"""What the constructs share at synth: assets, functions, user data, acknowledgements."""
