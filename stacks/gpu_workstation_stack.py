@@ -26,6 +26,7 @@ from gpustation import (
 )
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.names import OWNER_TAG, context_for
+from gpustation.settings.rows import METADATA
 from gpustation.settings.values import covers_the_world
 from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov
 from stacks.person_commands import PersonCommands
@@ -97,6 +98,7 @@ class GpuWorkstationStack(Stack):
             availability_zone=_given(settings, "availability_zone", settings.availability_zone),
             ready_timeout=timeout,
             generation=settings.generation,
+            others=settings.locked_others(),
         )
         choice.node.add_dependency(check)  # the quota's refusal is the one to read first
         network.security_group.node.add_dependency(choice)  # touched only by what is not refused
@@ -130,6 +132,10 @@ class GpuWorkstationStack(Stack):
             python_mirror=settings.python_mirror,
         )
         machine.instance.node.add_dependency(check)
+        # What a plan of a later deploy reads; CloudFormation ignores it
+        self.template_options.metadata = {
+            METADATA: {"settings": settings.deployed(), "scripts": machine.scripts_sha256[:12]}
+        }
         self._annotate(report)
         self._add_outputs(
             PersonCommands(machine.instance_id, self.region, bool(settings.ssh_cidr)),

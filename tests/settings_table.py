@@ -1,48 +1,25 @@
-"""Another valid value of every setting, by when a change of it takes effect."""
+"""Another valid value of every setting, by when a change of it takes effect: read from its row."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.synthesis import PUBLIC_KEY
+from gpustation.settings.model import rows
+from gpustation.settings.rows import Of, When
 
-STOP_AND_START: dict[str, Any] = {"instance_type": "g4dn.2xlarge"}
-IN_PLACE: dict[str, Any] = {
-    "ssh_cidr": "203.0.113.7/32",
-    "allow_world_ssh": True,
-    "quota": "request",
-}
-NEXT_BOOT: dict[str, Any] = {
-    "public_key": PUBLIC_KEY,
-    "notebooks": False,
-    "cuda_toolkit": True,
-    "role_credentials_for_users": True,
-    "python_mirror": "https://mirror.example.com/python",
-}
-NEW_GENERATION: dict[str, Any] = {
-    "framework": "pytorch",
-    "image": "ubuntu-22.04",
-    "disk_gib": 100,
-    "availability_zone": "us-east-1c",
-    "ready_timeout_minutes": 60,
-}
-OF_OTHER_STACKS: dict[str, Any] = {
-    "image_instance_type": "g5.xlarge",
-    "image_retain": True,
-    "github_repository": "octo-org/octo-repo",
-    "github_environment": "staging",
-    "github_oidc_provider_arn": (
-        "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-    ),
-    "deploy_role_names": "anna,bob",
-}
+
+def _another(*whens: When, of: tuple[Of, ...] = (Of.WORKSTATION, Of.NONE)) -> dict[str, Any]:
+    return {name: row.another for name, row in rows().items() if row.when in whens and row.of in of}
+
+
+STOP_AND_START = _another(When.STOP_AND_START)
+IN_PLACE = _another(When.IN_PLACE)
+NEXT_BOOT = _another(When.NEXT_BOOT)
+NEW_GENERATION = _another(When.NEW_GENERATION)
+OF_OTHER_STACKS = _another(When.IN_PLACE, When.NEXT_IMAGE, of=(Of.OTHERS,))
 """They leave the workstation's template as it is."""
-ANOTHER_OF_EACH: dict[str, Any] = {
-    **STOP_AND_START,
-    **IN_PLACE,
-    **NEXT_BOOT,
-    **NEW_GENERATION,
-    **OF_OTHER_STACKS,
-}
+SYNTH_ONLY = [name for name, row in rows().items() if row.of is Of.NONE]
+"""No template tells them."""
+ANOTHER_OF_EACH = STOP_AND_START | IN_PLACE | NEXT_BOOT | NEW_GENERATION | OF_OTHER_STACKS
 """All but ``generation``, which renames what belongs to the machine, and ``name``, whose other
 value means other stacks."""

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from gpustation.image_choice import ImageChoice
     from gpustation.quota_check import QuotaCheck
     from gpustation.ready_signal import ReadySignal
-    from gpustation.settings.model import Settings, SettingsReport, read_settings
+    from gpustation.settings.model import Settings
+    from gpustation.settings.read import SettingsReport, read_settings
     from gpustation.workstation_network import WorkstationNetwork
 
 __all__ = [
@@ -42,8 +43,8 @@ _MODULES = {
     "QuotaCheck": "quota_check",
     "ReadySignal": "ready_signal",
     "Settings": "settings.model",
-    "SettingsReport": "settings.model",
-    "read_settings": "settings.model",
+    "SettingsReport": "settings.read",
+    "read_settings": "settings.read",
     "WorkstationNetwork": "workstation_network",
 }
 

@@ -92,6 +92,7 @@ class GpuInstance(Construct):
         asset = FileAsset.of_bytes(
             self, name="Scripts", suffix=".tar", content=scripts_tar(scripts)
         )
+        self.scripts_sha256 = asset.sha256
         self.settings = ssm.CfnParameter(
             self,
             "Settings",

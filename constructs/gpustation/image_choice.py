@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aws_cdk import CustomResource, Duration, Size, Stack
 from constructs import Construct
 
@@ -32,6 +34,8 @@ class ImageChoice(Construct):
         ready_timeout: How long the machine's wait conditions wait: they cannot be changed, so a
             change of it is a new machine too. Default: 30 minutes.
         generation: Number of the machine, for the text of a refusal. Default: 1.
+        others: Other settings that are the machine's for life, by name: its value, and the value
+            that machines have which were made before there was such a setting. Default: none.
 
     Raises:
         ValueError: The type is not in the catalog.
@@ -49,6 +53,7 @@ class ImageChoice(Construct):
         availability_zone: str | None = None,
         ready_timeout: Duration | None = None,
         generation: int = 1,
+        others: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         require_type(instance_type)
@@ -76,6 +81,7 @@ class ImageChoice(Construct):
                 **{name: value for name, value in given.items() if value is not None},
                 "ReadyTimeoutMinutes": str(ready_timeout.to_minutes()),
                 "Generation": str(generation),
+                **_others(others or {}),
             },
         )
         self.image_id = self.resource.get_att_string("ImageId")
@@ -94,6 +100,15 @@ class ImageChoice(Construct):
         )
         if parameter is not None:
             function.allow("ReadImageId", ["ssm:GetParameter"], [_parameter_arn(self, parameter)])
+
+
+def _others(settings: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, str]]:
+    if not settings:
+        return {}
+    return {
+        "Others": {name: value for name, (value, _) in settings.items()},
+        "Before": {name: before for name, (_, before) in settings.items()},
+    }
 
 
 def _parameter_arn(scope: Construct, name: str) -> str:

@@ -46,6 +46,7 @@ class Operations:
         for action in ("CreateChangeSet", "ExecuteChangeSet", "UpdateStack"):
             actions[action] = _refusing_updates(actions[action])
         actions["DeleteStack"] = _refusing_deletion(actions["DeleteStack"])
+        handlers._stack_has_no_updates = _but_metadata(handlers._stack_has_no_updates)
         actions["ContinueUpdateRollback"] = _skipping_nothing(actions["ContinueUpdateRollback"])
         deploy = self._alone(_remembering(stacks._deploy_stack_async))
         for module in (stacks, changesets, handlers):
@@ -211,6 +212,21 @@ def _refusing_updates(handler: Callable[..., Answer]) -> Callable[..., Answer]:
         return handler(params)
 
     return update
+
+
+def _but_metadata(has_no_updates: Callable[..., bool]) -> Callable[..., bool]:
+    """Count a change of the template's Metadata alone as none (user guide, "Metadata": it cannot
+    be updated by itself).
+    """
+
+    def without(template: Record) -> Record:
+        return {name: part for name, part in template.items() if name != "Metadata"}
+
+    def asked(stack: Record, template: Record, *rest: Any, **named: Any) -> bool:
+        had = stack | {"_template": without(stack["_template"])}
+        return has_no_updates(had, without(template), *rest, **named)
+
+    return asked
 
 
 def _refusing_deletion(handler: Callable[..., Answer]) -> Callable[..., Answer]:

@@ -14,14 +14,19 @@ from typing import Any
 
 import pytest
 
-from gpustation.plan import template_settings
 from gpustation.plan.change_set import NAME_PREFIX
 from gpustation.plan.judgement import Effect
 from localaws import LocalAws
 from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
 from tests.e2e.conftest import G_QUOTA
 from tests.e2e.plan_question import Question, assert_nothing_left
-from tests.settings_table import IN_PLACE, NEW_GENERATION, NEXT_BOOT, OF_OTHER_STACKS
+from tests.settings_table import (
+    IN_PLACE,
+    NEW_GENERATION,
+    NEXT_BOOT,
+    OF_OTHER_STACKS,
+    SYNTH_ONLY,
+)
 from tests.synthesis import PUBLIC_KEY, ROOT
 
 ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
@@ -108,7 +113,7 @@ def test_says_what_a_deploy_would_do(
     for line in lines:
         assert any(re.search(line, one) for one in rest), line
     changed = {one.split(":")[0].strip() for one in rest if " -> " in one}
-    assert changed == set(settings) & {*template_settings.EFFECTS}, "and no other setting"
+    assert changed == set(settings) - {*OF_OTHER_STACKS, *SYNTH_ONLY}, "and no other setting"
     assert PUBLIC_KEY.split()[1] not in done.stdout
     assert account.aws.control.history() == history
     assert_nothing_left(account.aws, stacks=[STACK])

@@ -8,7 +8,6 @@ import pytest
 
 from gpustation.handlers.image_choice import DEFAULTS, LOCKED, Choice, require_same_settings
 from gpustation.handlers.responder import RefusedError
-from gpustation.plan import template_settings
 from gpustation.plan.assembly import SynthesizedStack
 from gpustation.plan.change_set import MAX_TEMPLATE_BYTES
 from gpustation.plan.judgement import plan_of_changes
@@ -21,6 +20,7 @@ from tests.settings_table import (
     NEXT_BOOT,
     OF_OTHER_STACKS,
     STOP_AND_START,
+    SYNTH_ONLY,
 )
 from tests.synthesis import PUBLIC_KEY, resource, synthesize, user_data
 
@@ -113,8 +113,6 @@ def test_user_data_has_room_for_addresses_that_hold_a_session_token() -> None:
 
 def test_every_setting_has_another_value_and_a_time_at_which_it_takes_effect() -> None:
     assert {*ANOTHER_OF_EACH, "generation", "name"} == set(Settings.model_fields)
-    told = {*template_settings.EFFECTS} - {"scripts"}
-    assert told | {*template_settings.IN_NO_TEMPLATE} == set(Settings.model_fields)
 
 
 CHOICE, INSTANCE = "Custom::ImageChoice", "AWS::EC2::Instance"
@@ -198,7 +196,7 @@ def test_a_plan_names_the_setting_and_no_other(key: str) -> None:
     old, new = synthesize().to_json(), synthesize(**{key: ANOTHER_OF_EACH[key]}).to_json()
     stack = SynthesizedStack("GpuWorkstation", new, {}, "", "")
     named = [change.name for change in plan_of_changes(stack, None, old).settings]
-    assert named == [key] * (key in template_settings.EFFECTS)
+    assert named == [key] * (key not in (*OF_OTHER_STACKS, *SYNTH_ONLY))
 
 
 @pytest.mark.parametrize("kind", ["Custom::QuotaCheck", "Custom::ImageChoice"])

@@ -12,7 +12,8 @@ import pytest
 from aws_cdk import Stack
 from aws_cdk.assertions import Annotations, Match
 
-from gpustation.settings.model import LATER_SETTINGS, Settings
+from gpustation.settings.model import Settings
+from gpustation.settings.read import LATER_SETTINGS
 from gpustation.settings.values import MAX_MIRROR
 from tests.synthesis import PUBLIC_KEY, make_app, resource, synthesize
 

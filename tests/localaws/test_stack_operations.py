@@ -54,6 +54,27 @@ def test_deletion_cancels_a_creation_that_waits(stack: Stack, aws: LocalAws) -> 
     assert not [row for row in aws.leftovers() if row.kind in ("instance", "vpc", "subnet")]
 
 
+def test_metadata_alone_is_no_change(aws: LocalAws, stack: Stack) -> None:
+    """The user guide says so of a template's Metadata; with a resource it changes too."""
+    cloudformation = aws.client("cloudformation")
+    templates = [
+        {"Resources": {"Note": note(value)}, "Metadata": {"gpustation": told}}
+        for value, told in (("1", "a"), ("1", "b"), ("2", "b"))
+    ]
+    assert stack.deploy("create_stack", templates[0]) == "CREATE_COMPLETE"
+    with pytest.raises(ClientError, match="No updates are to be performed"):
+        stack.deploy("update_stack", templates[1])
+    asked = {"StackName": stack.name, "ChangeSetName": "metadata"}
+    cloudformation.create_change_set(**asked, TemplateBody=json.dumps(templates[1]))
+    told = cloudformation.describe_change_set(**asked)
+    assert told["Status"] == "FAILED"
+    assert "didn't contain changes" in told["StatusReason"]
+    cloudformation.delete_change_set(**asked)
+    assert cloudformation.get_template(StackName=stack.name)["TemplateBody"] == templates[0]
+    assert stack.deploy("update_stack", templates[2]) == "UPDATE_COMPLETE"
+    assert cloudformation.get_template(StackName=stack.name)["TemplateBody"] == templates[2]
+
+
 def test_deletion_takes_every_change_set_along(aws: LocalAws, stack: Stack) -> None:
     """Also those of a stack that only waits for its review, which takes more than one."""
     cloudformation = aws.client("cloudformation")

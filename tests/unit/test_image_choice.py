@@ -418,13 +418,13 @@ def test_what_is_not_given_is_what_the_machine_has(
 
 
 def test_a_setting_that_the_machine_is_older_than_has_the_value_of_before(
-    aws: StubbedAws, event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+    aws: StubbedAws, event: MakeEvent
 ) -> None:
-    monkeypatch.setitem(image_choice.LOCKED, "Spot", "spot")
-    monkeypatch.setitem(image_choice.BEFORE, "Spot", "false")
     old = TestUpdateOfTheFirstRelease.physical_id
+    before = {"Before": {"spot": "false"}}
     same, other = (
-        event("Update", properties(Spot=value), properties()) | {"PhysicalResourceId": old}
+        event("Update", properties(Others={"spot": value}, **before), properties())
+        | {"PhysicalResourceId": old}
         for value in ("false", "true")
     )
     assert decide(same, aws).physical_id == old

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.settings.model import read_settings
 from gpustation.settings.public_key import MAX_FILE_BYTES, MAX_KEY_CHARACTERS, read_public_key
+from gpustation.settings.read import read_settings
 
 
 def key(*fields: bytes) -> str:

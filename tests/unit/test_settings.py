@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from gpustation.settings.model import LATER_SETTINGS, Settings, read_settings
+from gpustation.settings.model import Settings
+from gpustation.settings.read import LATER_SETTINGS, read_settings
 
 PUBLIC_KEY = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N me@example"

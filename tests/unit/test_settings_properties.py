@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.console.shown_text import PRIVATE_KEY_MARKS
-from gpustation.settings.model import Settings, SettingsReport, read_settings
+from gpustation.settings.model import Settings
+from gpustation.settings.read import SettingsReport, read_settings
 
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N"
 

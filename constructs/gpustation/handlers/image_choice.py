@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 LOCKED = {
-    # property: setting; a change of one of these is a new machine
+    # property: setting; a change of one of these is a new machine, and of each of "Others"
     "Image": "image",
     "Framework": "framework",
     "DiskGib": "disk_gib",
@@ -54,10 +54,6 @@ DEFAULTS = {
     "ReadyTimeoutMinutes": "30",
     "Generation": "1",
 }
-
-BEFORE: dict[str, str] = {}
-"""What machines have that are older than a setting: property and value, one row for each that is
-added to ``LOCKED`` after the first release."""
 
 _FIRST_RELEASE = ("Image", "Framework", "DiskGib", "AvailabilityZone", "ReadyTimeoutMinutes")
 """The order in which physical ids of the first release have the values, without names."""
@@ -145,7 +141,7 @@ def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Answer:
         log.exception("an answer that was not understood")
         text = f"an answer that was not understood ({type(fault).__name__}: {fault})"
         raise _cannot_choose(text) from fault
-    locked = {name: properties[name] for name in LOCKED}
+    locked = {name: properties[name] for name in LOCKED} | given.get("Others", {})
     return Choice(image["ImageId"], device, zone, locked).answer()
 
 
@@ -153,7 +149,7 @@ def _cannot_choose(why: str) -> RefusedError:
     return RefusedError(f"cannot choose image and zone: {why}; deploy again, nothing was created")
 
 
-def require_same_settings(choice: Choice, properties: Mapping[str, str]) -> None:
+def require_same_settings(choice: Choice, properties: Mapping[str, Any]) -> None:
     """Refuses what would be another machine; ``gpustation.plan`` asks this beforehand.
 
     A property that is not given, and one of the machine's that nobody knows here, is no change.
@@ -161,11 +157,12 @@ def require_same_settings(choice: Choice, properties: Mapping[str, str]) -> None
     Raises:
         RefusedError: With what changed, and the line that builds a new machine.
     """
-    had = {**BEFORE, **choice.locked}
+    had = {**properties.get("Before", {}), **choice.locked}
+    wanted = {name: properties[name] for name in LOCKED if name in properties}
     changed = [
-        f"{setting}={properties[name]} (the machine has {had[name]})"
-        for name, setting in LOCKED.items()
-        if name in properties and properties[name] != had.get(name, properties[name])
+        f"{LOCKED.get(name, name)}={value} (the machine has {had[name]})"
+        for name, value in (wanted | properties.get("Others", {})).items()
+        if value != had.get(name, value)
     ]
     if not changed:
         return

@@ -9,8 +9,8 @@ from gpustation.handlers.image_choice import LOCKED, Choice, require_same_settin
 from gpustation.handlers.responder import RefusedError
 from gpustation.plan.assembly import SynthesizedStack
 from gpustation.plan.change_set import Change, Deployed
-from gpustation.plan.reading import INSTANCE, ChangeReading
-from gpustation.plan.template_settings import CHOICE, EFFECTS, Template, settings_of
+from gpustation.plan.reading import CHOICE, INSTANCE, ChangeReading, Template
+from gpustation.plan.told_settings import UNKNOWN, settings_of, when
 
 
 class Effect(enum.Enum):
@@ -150,15 +150,15 @@ def _made_with(changes: list[Change]) -> dict[str, str]:
     for change in changes:
         if change["ResourceType"] == CHOICE and change["Action"] in ("Modify", "Remove"):
             locked = Choice.parse(change["PhysicalResourceId"]).locked
-            found |= {setting: locked[name] for name, setting in LOCKED.items() if name in locked}
+            found |= {LOCKED.get(name, name): value for name, value in locked.items()}
     return found
 
 
 def _changes(old: dict[str, str], new: dict[str, str]) -> tuple[SettingChange, ...]:
     return tuple(
-        SettingChange(name, old.get(name, ""), new[name], when)
-        for name, when in EFFECTS.items()
-        if old.get(name) != new[name]
+        SettingChange(name, old.get(name, UNKNOWN) if old else "", value, when(name))
+        for name, value in new.items()
+        if old.get(name) != value
     )
 
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gpustation.plan.change_set import Change
-from gpustation.plan.template_settings import Template
 
+Template = Mapping[str, Any]
+CHOICE = "Custom::ImageChoice"
 INSTANCE = "AWS::EC2::Instance"
 STOPPING = frozenset({"EbsOptimized", "InstanceType", "KernelId", "RamdiskId", "UserData"})
 """Properties of an instance with an EBS root disk, as every image choice demands one, whose change

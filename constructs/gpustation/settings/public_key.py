@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import hashlib
 import os
 import re
 import stat
@@ -198,3 +199,12 @@ def _fields(encoded: str) -> list[bytes]:
         fields.append(blob[4 : 4 + size])
         blob = blob[4 + size :]
     return fields
+
+
+def fingerprint(line: str) -> str:
+    """A key's line as ``ssh-keygen -l`` shows it, or ``none``."""
+    if not line:
+        return "none"
+    kind, key = line.split()[:2]
+    digest = hashlib.sha256(base64.b64decode(key)).digest()
+    return f"{kind} SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
