@@ -215,8 +215,9 @@ def _refusing_updates(handler: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def _but_metadata(has_no_updates: Callable[..., bool]) -> Callable[..., bool]:
-    """Count a change of the template's Metadata alone as none (user guide, "Metadata": it cannot
-    be updated by itself).
+    """Count a change of the template's Metadata alone as none.
+
+    It cannot be updated by itself (user guide, "Metadata").
     """
 
     def without(template: Record) -> Record:

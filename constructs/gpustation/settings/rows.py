@@ -65,7 +65,8 @@ class Row:
         default: What the table shows as the default. Default: the value itself.
         kept_if_unset: Where it is not given a machine keeps what it has, so that another default
             in a later version changes no machine. Default: false.
-        written: How a plan and the template's Metadata show a value. Default: as a person writes it.
+        written: How a plan and the template's Metadata show a value. Default: as a person writes
+            it.
     """
 
     means: str
