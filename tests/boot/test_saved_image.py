@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from gpustation import save_image
+from gpustation.saved_image import make, remove
 from localaws import LocalAws
 from tests.boot.conftest import G_QUOTA, launched_from
 from tests.boot.installed import installed_disk
@@ -66,9 +66,9 @@ def image(cloud: LocalAws, cdk: Cdk, original: Workstation, identity: Identity) 
     """The image; its original goes on as it was."""
     ec2 = cloud.client("ec2")
     clients = [cloud.client(name) for name in ("cloudformation", "ssm", "ec2")]
-    found = save_image.find_workstation(*clients, STACK)
+    found = make.find_workstation(*clients, STACK)
     before = original.boot_id()
-    made = save_image.save(ec2, found, "saved", tell=print, poll_seconds=0.2)
+    made = make.save(ec2, found, "saved", tell=print, poll_seconds=0.2)
     original.await_boot_after(before)
     # Here, for a new generation takes its place
     assert Identity.of(original) == identity
@@ -76,7 +76,7 @@ def image(cloud: LocalAws, cdk: Cdk, original: Workstation, identity: Identity) 
     assert original.sh("cat /home/ubuntu/work.txt") == "mine"
     yield made
     delete_stack(cloud, STACK)
-    save_image.remove(ec2, made)
+    remove.remove(ec2, made)
     assert cloud.leftovers() == []
 
 

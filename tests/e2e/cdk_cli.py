@@ -151,10 +151,10 @@ class Cdk:
         )
 
 
-def run_module(aws: LocalAws, module: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command of the library, as a person with credentials runs it."""
+def gpustation(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command, as a person with credentials runs it."""
     return subprocess.run(
-        [sys.executable, "-m", module, *words],
+        [sys.executable, "-m", "gpustation", *words],
         cwd=ROOT,
         env=aws.environment,
         stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""Asks ``python -m gpustation.plan`` against the embedded AWS."""
+"""Asks ``gpustation plan`` against the embedded AWS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Question:
     def command(self, **settings: Any) -> list[str]:
         assembly = self.folder / f"question-{time.monotonic_ns()}"
         make_app(outdir=str(assembly), **settings).synth()
-        return [sys.executable, "-m", "gpustation.plan", "--app", str(assembly)]
+        return [sys.executable, "-m", "gpustation", "plan", "--app", str(assembly)]
 
     def environment(self) -> dict[str, str]:
         path = [str(Path(sys.executable).parent), str(ROOT / "node_modules" / ".bin")]

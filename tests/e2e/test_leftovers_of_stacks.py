@@ -16,9 +16,9 @@ import pytest
 from aws_cdk import RemovalPolicies
 
 from gpustation.leftovers import Result, find_leftovers
-from gpustation.save_image import find_workstation, save
+from gpustation.saved_image.make import find_workstation, save
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack, run_module
+from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack, gpustation
 from tests.e2e.conftest import G_QUOTA
 from tests.shared import aws_cli
 from tests.synthesis import make_app
@@ -44,7 +44,7 @@ def no_image(aws: LocalAws) -> Iterator[None]:
 
 
 def run(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
-    return run_module(aws, "gpustation.leftovers", *words)
+    return gpustation(aws, "leftovers", *words)
 
 
 def paste(aws: LocalAws, *commands: str) -> None:
@@ -168,7 +168,7 @@ def test_saved_image_stays_and_does_not_count(
         assert (found.left, found.not_checked) == ((), ())
         kept = {row.kind: row for row in found.staying}
         assert kept["image"].id == image
-        assert f"save_image --undo {image}" in kept["image"].stays
+        assert f"gpustation image undo {image}" in kept["image"].stays
         assert kept["snapshot"].usd_per_month == pytest.approx(64 * 0.05)
         assert "a person saved it" in kept["snapshot"].stays
         assert cdk.destroy().status == 0

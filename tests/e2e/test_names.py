@@ -12,7 +12,7 @@ import pytest
 
 from gpustation.leftovers.ours import Names
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Account, Cdk, delete_stack, run_module
+from tests.e2e.cdk_cli import Account, Cdk, delete_stack, gpustation
 from tests.e2e.test_synth import synth
 
 ANNA = "GpuWorkstation-anna"
@@ -36,13 +36,13 @@ def test_one_persons_deploy_and_destroy_leave_the_others_machine(
         }
         assert set(machines) == {"GpuWorkstation", ANNA}
         assert machines["GpuWorkstation"] == mine.outputs["InstanceId"]
-        planned = run_module(aws, "gpustation.plan", "--app", theirs)
+        planned = gpustation(aws, "gpustation.plan", "--app", theirs)
         assert planned.stdout.startswith(f"{ANNA}: nothing changes")
-        saved = run_module(aws, "gpustation.save_image", "--stack", ANNA, "--yes")
+        saved = gpustation(aws, "image", "save", "--stack", ANNA, "--yes")
         assert "then: cdk deploy -c name=anna (" in saved.stdout, saved.stderr
         (image,) = aws.client("ec2").describe_images(Owners=["self"])["Images"]
         assert image["Name"].startswith(f"{ANNA}-")
-        run_module(aws, "gpustation.save_image", "--undo", image["ImageId"], "--yes")
+        gpustation(aws, "image", "undo", image["ImageId"], "--yes")
         # A role that CloudFormation named is proof, also where it had to cut the stack's name
         roles = aws.client("iam").list_roles()["Roles"]
         of_anna = [role["RoleName"] for role in roles if role["RoleName"].startswith(ANNA)]

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from gpustation import save_image
-from gpustation.save_image import SaveImageError
+from gpustation.saved_image import make, remove
+from gpustation.saved_image.remove import SaveImageError
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack, run_module
+from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack, gpustation
 from tests.faults.templates import assemble
 from tests.localaws.probe_stack import Stack
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
-    return run_module(aws, "gpustation.save_image", *words)
+    return gpustation(aws, "image", *words)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def machine(aws: LocalAws, account: Account) -> Iterator[str]:
     yield str(account.instance()["InstanceId"])
     delete_stack(aws, STACK)
     for image in images(aws):
-        save_image.remove(aws.client("ec2"), image)
+        remove.remove(aws.client("ec2"), image)
     assert aws.leftovers() == []
 
 
@@ -58,7 +58,7 @@ def test_saved_starts_the_next_machine_and_goes(
 ) -> None:
     work = account.machine_file(machine, "/home/ubuntu/work.txt")
     work.write_text("mine")
-    done = run(aws, "--yes", "--name", "my-work")
+    done = run(aws, "save", "--yes", "--image-name", "my-work")
     assert done.returncode == 0, done.stderr
     (image,) = images(aws)
     assert f'"image": "{image}", "generation": 2' in done.stdout
@@ -75,7 +75,7 @@ def test_saved_starts_the_next_machine_and_goes(
     assert run_.status == 0
     assert run_.outputs["ImageId"] == image
     assert account.machine_file(run_.outputs["InstanceId"], "/home/ubuntu/work.txt").read_text()
-    undone = run(aws, "--undo", image, "--yes")
+    undone = run(aws, "undo", image, "--yes")
     assert undone.returncode == 0, undone.stderr
     assert undone.stdout.startswith(f"{image} is deregistered; deleted: snap-")
     assert images(aws) == snapshots(aws) == []
@@ -84,14 +84,14 @@ def test_saved_starts_the_next_machine_and_goes(
 @pytest.mark.tier("all")
 def test_is_saved_and_undone_though_ec2_contradicts_itself(aws: LocalAws, machine: str) -> None:
     aws.control.fault("DescribeImages", "unsettled", times=1)
-    done = run(aws, "--yes")
+    done = run(aws, "save", "--yes")
     assert done.returncode == 0, done.stderr
     assert "EC2 does not show the image yet\n" in done.stdout
     (image,), (snapshot,) = images(aws), snapshots(aws)
     # Somebody deregisters it by hand; its snapshot is still in use for a while
     aws.client("ec2").deregister_image(ImageId=image)
     aws.control.fault("DeleteSnapshot", "unsettled", times=2)
-    undone = run(aws, "--undo", image, "--yes")
+    undone = run(aws, "undo", image, "--yes")
     assert undone.returncode == 0, undone.stderr
     assert undone.stdout == f"{image} is deregistered; deleted: {snapshot}\n"
     assert images(aws) == snapshots(aws) == []
@@ -106,7 +106,7 @@ def test_a_signal_leaves_nothing(
     """The real process; tests/unit/test_save_image_command.py tells each signal from each call."""
     if not known:
         aws.control.fault("DescribeImages", "unsettled", times=2)
-    command = [sys.executable, "-m", "gpustation.save_image", "--yes"]
+    command = [sys.executable, "-m", "gpustation", "image", "save", "--yes"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, env=aws.environment, **pipes) as process:
         assert process.stdout and process.stderr
@@ -130,12 +130,12 @@ def test_volumes_beside_the_root_disk_stay_out_of_the_image(
     zone = account.instance()["Placement"]["AvailabilityZone"]
     volume = ec2.create_volume(AvailabilityZone=zone, Size=500, VolumeType="gp3")["VolumeId"]
     ec2.attach_volume(VolumeId=volume, InstanceId=machine, Device="/dev/sdf")
-    done = run(aws, "--yes")
+    done = run(aws, "save", "--yes")
     assert done.stdout.startswith(f"{volume} (/dev/sdf, 500 GiB of gp3) is left out; "), done
     (image,) = ec2.describe_images(Owners=["self"])["Images"]
     assert [one["DeviceName"] for one in image["BlockDeviceMappings"]] == ["/dev/sda1"]
-    save_image.remove(ec2, image["ImageId"])
-    done = run(aws, "--yes", "--with-data-volumes")
+    remove.remove(ec2, image["ImageId"])
+    done = run(aws, "save", "--yes", "--with-data-volumes")
     assert "40.00 USD per month for such a volume" in done.stdout
     (image,) = ec2.describe_images(Owners=["self"])["Images"]
     devices = {one["DeviceName"]: one["Ebs"] for one in image["BlockDeviceMappings"]}
@@ -146,13 +146,13 @@ def test_volumes_beside_the_root_disk_stay_out_of_the_image(
 
 def test_refusals_are_one_line_and_change_nothing(aws: LocalAws, machine: str) -> None:
     before = aws.control.history()
-    asked = run(aws)
-    assert asked.stderr == "save_image: there is no terminal to ask in; pass --yes\n"
-    unknown = run(aws, "--stack", "Nowhere", "--yes")
-    assert re.fullmatch(r"save_image: --stack Nowhere: there is no such stack .*\n", unknown.stderr)
-    missing = run(aws, "--undo", "ami-0123456789abcdef0", "--yes")
+    asked = run(aws, "save")
+    assert asked.stderr == "image save: there is no terminal to ask in; pass --yes\n"
+    unknown = run(aws, "save", "--stack", "Nowhere", "--yes")
+    assert re.fullmatch(r"image save: --stack Nowhere: there is no such stack .*\n", unknown.stderr)
+    missing = run(aws, "undo", "ami-0123456789abcdef0", "--yes")
     assert re.fullmatch(
-        r"save_image: ami-0123456789abcdef0: this account has neither such an image .*\n",
+        r"image undo: ami-0123456789abcdef0: this account has neither such an image .*\n",
         missing.stderr,
     )
     assert {one.returncode for one in (asked, unknown, missing)} == {1}
@@ -163,10 +163,10 @@ def test_refusals_are_one_line_and_change_nothing(aws: LocalAws, machine: str) -
 @pytest.mark.tier("all")  # in `make test` by tests/unit/test_save_image_command.py
 def test_image_that_takes_too_long_is_taken_away(aws: LocalAws, machine: str) -> None:
     ec2 = aws.client("ec2")
-    found = save_image.find_workstation(aws.client("cloudformation"), aws.client("ssm"), ec2, STACK)
+    found = make.find_workstation(aws.client("cloudformation"), aws.client("ssm"), ec2, STACK)
     told: list[str] = []
     with pytest.raises(SaveImageError, match=r"was not available after -1 minutes"):
-        save_image.save(ec2, found, "late", tell=told.append, minutes=-1, poll_seconds=0.1)
+        make.save(ec2, found, "late", tell=told.append, minutes=-1, poll_seconds=0.1)
     assert re.search(r"is deregistered again; deleted: snap-\w+$", told[-1])
     assert images(aws) == snapshots(aws) == []
 
@@ -175,7 +175,7 @@ def test_image_of_somebody_else_is_left_alone(aws: LocalAws, machine: str) -> No
     ec2 = aws.client("ec2")
     image = ec2.create_image(InstanceId=machine, Name="by hand")["ImageId"]
     ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
-    done = run(aws, "--undo", image, "--yes")
+    done = run(aws, "undo", image, "--yes")
     assert done.returncode == 1
     assert f"{image} has no tag gpustation:saved-from" in done.stderr
     assert images(aws) == [image]

@@ -11,21 +11,21 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from gpustation.cli.app import main
+
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = {
-    "leftovers": "constructs/gpustation/leftovers/__main__.py",
-    "plan": "constructs/gpustation/plan.py",
-    "save_image": "constructs/gpustation/save_image.py",
+PROGRAMS = {
     "install.sh": "userdata/lib/standalone.py",
     "localaws": "localaws/__main__.py",
 }
+VERBS = ("", "plan", "leftovers", "image", "image save", "image undo")
 
 
 class HelpError(Exception):
     """Carries the parser out of the program that has just built it."""
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", PROGRAMS)
 def test_help(command: str, snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch) -> None:
     """The text is seen by people: a change shows as a diff that someone has to read."""
     built: list[argparse.ArgumentParser] = []
@@ -37,7 +37,7 @@ def test_help(command: str, snapshot: SnapshotAssertion, monkeypatch: pytest.Mon
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     monkeypatch.setattr("sys.argv", [command, "--help"])
     with pytest.raises(HelpError):
-        runpy.run_path(str(ROOT / COMMANDS[command]), run_name="__main__")
+        runpy.run_path(str(ROOT / PROGRAMS[command]), run_name="__main__")
     (parser,) = built
     options = {
         " ".join(action.option_strings) or action.dest: text_of(action)
@@ -45,6 +45,18 @@ def test_help(command: str, snapshot: SnapshotAssertion, monkeypatch: pytest.Mon
     }
     texts = {"description": parser.description, "epilog": parser.epilog, "options": options}
     assert texts == snapshot(extension_class=JSONSnapshotExtension)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_the_command(
+    verb: str,
+    snapshot: SnapshotAssertion,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main([*verb.split(), "--help"]) == 0
+    assert capsys.readouterr().out.splitlines() == snapshot(extension_class=JSONSnapshotExtension)
 
 
 def text_of(action: argparse.Action) -> str:

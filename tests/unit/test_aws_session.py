@@ -21,7 +21,7 @@ from gpustation.aws.session import explain, make_session
 
 def test_aws_region_comes_first_as_for_the_cdk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    assert make_session({"AWS_REGION": "us-west-2"}).region_name == "us-west-2"
+    assert make_session(environment={"AWS_REGION": "us-west-2"}).region_name == "us-west-2"
 
 
 @pytest.mark.parametrize("environment", [{}, {"AWS_REGION": ""}])
@@ -29,7 +29,7 @@ def test_without_it_boto3_decides(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
 ) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    assert make_session(environment).region_name == "eu-west-1"
+    assert make_session(environment=environment).region_name == "eu-west-1"
 
 
 def refused(code: str, message: str = "No.") -> ClientError:
@@ -89,7 +89,7 @@ def test_login_credentials_without_awscrt_name_the_package(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setattr("botocore.credentials.EC", None)  # as where awscrt is missing
     with pytest.raises(BotoCoreError) as missing:
-        make_session({}).client("sts").get_caller_identity()
+        make_session(environment={}).client("sts").get_caller_identity()
     assert explain(missing.value) == (
         "the credentials of `aws login` need the package awscrt, which is not installed; run "
         "`make setup`, or python -m pip install 'botocore[crt]'"

@@ -172,7 +172,7 @@ def test_an_image_with_volumes_that_nobody_asked_for_is_refused(
     answer_image(aws, BlockDeviceMappings=[ROOT, EPHEMERAL, DATA, other], Tags=tags)
     text = refusal(event("Create", properties()), aws)
     assert "cost and may outlive the machine: 500 GiB at /dev/sdf, ? GiB at /dev/sdh; " in text
-    assert "python -m gpustation.save_image" in text
+    assert "gpustation image save" in text
 
 
 def test_volumes_that_the_image_was_asked_to_hold_are_taken(

@@ -11,14 +11,17 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from botocore.exceptions import MissingDependencyException
 from rich.console import Console
 
+from gpustation.cli.app import main
 from gpustation.catalog.prices import machine, parameter, snapshot, volume
 from gpustation.leftovers import Leftover, NotChecked, Result
-from gpustation.leftovers import __main__ as command_line
+from gpustation.leftovers import find
+from gpustation.leftovers import report as reporting
 from gpustation.leftovers.ours import Ownership
 from gpustation.leftovers.report import conclusion, exit_status, report, visible
 from gpustation.leftovers.result import REFUSED, chain, command, leftover
@@ -202,18 +205,16 @@ def test_nothing_that_a_report_prints_runs_but_its_commands(tmp_path: Path) -> N
 def test_wrong_usage_and_missing_region(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        command_line.main(["--colour"])
-    assert ended.value.code == 2
+    assert main(["leftovers", "--colour"]) == 2
     for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/no/such/file")
-    assert command_line.main([]) == 3
+    assert main(["leftovers"]) == 3
     assert capfd.readouterr().err.endswith(
         "leftovers: no region: set AWS_REGION or pass --region, e.g. us-east-1\n"
     )
     monkeypatch.setenv("AWS_PROFILE", "nobody")
-    assert command_line.main([]) == 3
+    assert main(["leftovers"]) == 3
     assert "nobody" in capfd.readouterr().err
 
 
@@ -224,17 +225,17 @@ def test_the_table_names_its_columns() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("where", ["find_leftovers", "report"])
+@pytest.mark.parametrize("where", [(find, "find_leftovers"), (reporting, "report")])
 def test_a_signal_ends_it_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     number: signal.Signals,
-    where: str,
+    where: tuple[ModuleType, str],
 ) -> None:
     """Also while it prints: a traceback would be the last thing that a person reads."""
-    monkeypatch.setattr(command_line, "find_leftovers", lambda **_: result(DISK))
-    monkeypatch.setattr(command_line, where, lambda *_, **__: os.kill(os.getpid(), number))
-    assert command_line.main([]) == 128 + number
+    monkeypatch.setattr(find, "find_leftovers", lambda **_: result(DISK))
+    monkeypatch.setattr(*where, lambda *_, **__: os.kill(os.getpid(), number))
+    assert main(["leftovers"]) == 128 + number
     assert capfd.readouterr().err == "leftovers: interrupted\n"
 
 
@@ -244,21 +245,21 @@ def test_credentials_that_need_another_package_are_explained(
     def missing(**_: object) -> None:
         raise MissingDependencyException(msg="Using the login credential provider requires crt")
 
-    monkeypatch.setattr(command_line, "find_leftovers", missing)
-    assert command_line.main([]) == 3
+    monkeypatch.setattr(find, "find_leftovers", missing)
+    assert main(["leftovers"]) == 3
     assert "awscrt" in capfd.readouterr().err
 
 
 READ_BY_NOBODY = """
 import os, pickle, sys
-from gpustation.leftovers import __main__ as command_line
+from gpustation.leftovers import find
 found = pickle.loads(bytes.fromhex(sys.argv[1]))
-command_line.find_leftovers = lambda **_: found
+find.find_leftovers = lambda **_: found
 reader, writer = os.pipe()
 os.dup2(writer, 1)
 os.close(reader)
 os.close(writer)
-sys.exit(command_line.main([]))
+sys.exit(main(["leftovers"]))
 """
 
 

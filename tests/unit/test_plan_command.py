@@ -10,7 +10,8 @@ import pytest
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
 from gpustation.console.interrupts import SIGNALS
-from gpustation.plan import __main__ as plan
+from gpustation.aws import session
+from gpustation.cli.app import main
 from gpustation.plan.make import PlanError
 
 
@@ -18,9 +19,7 @@ from gpustation.plan.make import PlanError
 def test_a_context_that_is_no_assignment_is_refused(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        plan.main(["-c", text])
-    assert ended.value.code == 2
+    assert main(["plan", "-c", text]) == 2
     assert f"{text!r} is no KEY=VALUE, and the CDK CLI would ignore it" in capsys.readouterr().err
 
 
@@ -28,27 +27,28 @@ def test_a_context_that_is_no_assignment_is_refused(
 def test_a_signal_ends_it_with_its_own_status_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
-    monkeypatch.setattr(plan, "make_session", lambda: os.kill(os.getpid(), number))
-    assert plan.main([]) == 128 + number
+    monkeypatch.setattr(session, "make_session", lambda _: os.kill(os.getpid(), number))
+    assert main(["plan"]) == 128 + number
     assert capfd.readouterr().err == "plan: interrupted\n"
 
 
 @pytest.mark.parametrize(
-    ("error", "line"),
+    ("error", "status", "line"),
     [
-        (ProfileNotFound(profile="mine"), "plan: The config profile (mine) could not be found\n"),
-        (PlanError("no stack"), "plan: no stack\n"),
+        (ProfileNotFound(profile="mine"), 3, "The config profile (mine) could not be found"),
+        (PlanError("no stack"), 1, "no stack"),
     ],
 )
-def test_a_fault_is_one_line_and_status_1(
+def test_a_fault_is_one_line_and_its_status(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     error: BotoCoreError | PlanError,
+    status: int,
     line: str,
 ) -> None:
-    def fail() -> Any:
+    def fail(_: str) -> Any:
         raise error
 
-    monkeypatch.setattr(plan, "make_session", fail)
-    assert plan.main([]) == 1
-    assert capfd.readouterr().err == line
+    monkeypatch.setattr(session, "make_session", fail)
+    assert main(["plan"]) == status
+    assert capfd.readouterr().err == f"plan: {line}\n"

@@ -10,15 +10,19 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from gpustation import image_removal, save_image
+from gpustation.aws import session
+from gpustation.cli import image as image_verbs
+from gpustation.cli.app import main
 from gpustation.console import interrupts
-from gpustation.image_removal import SETTLE_SECONDS, SaveImageError, remove
-from gpustation.save_image import DataVolume, Workstation, save
+from gpustation.saved_image.remove import SETTLE_SECONDS, SaveImageError, remove
+from gpustation.saved_image import make as making
+from gpustation.saved_image import remove as removing
+from gpustation.saved_image.make import DataVolume, Workstation, save
 from tests.unit.fake_ec2 import IMAGE, MACHINE, ROOT_SNAPSHOT, FakeEc2, Refusal
 
 SETTINGS = {"framework": "mxnet", "driver_kind": "open", "generation": 1}
 DATA = (DataVolume("/dev/sdf", "vol-1", 500, "gp3"), DataVolume("/dev/sdg", "vol-2", 100, "st1"))
-UNDO = f"python -m gpustation.save_image --undo {IMAGE}"
+UNDO = f"gpustation image undo {IMAGE}"
 LATE_SNAPSHOT = "snap-0bbbbbbbbbbbbbbbb"
 
 
@@ -36,7 +40,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def sleep(seconds: float) -> None:
             waits.append(seconds)
 
-    for module in (save_image, image_removal, interrupts):
+    for module in (making, removing, interrupts):
         monkeypatch.setattr(module, "time", Clock)
     return waits
 
@@ -155,9 +159,9 @@ def run(ec2: FakeEc2, monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
         def client(name: str) -> Any:
             return ec2.client
 
-    monkeypatch.setattr(save_image, "make_session", Session)
-    monkeypatch.setattr(save_image, "find_workstation", lambda *_: workstation())
-    return save_image.main(["--yes", *words])
+    monkeypatch.setattr(session, "make_session", lambda _: Session)
+    monkeypatch.setattr(making, "find_workstation", lambda *_: workstation())
+    return main(["image", *(words or ["save"]), "--yes"])
 
 
 def send(*numbers: int) -> Callable[[], None]:
@@ -186,7 +190,7 @@ def test_a_signal_removes_the_image_with_snapshots_that_come_late(
     out, err = capfd.readouterr()
     assert out.splitlines()[-1] == f"{IMAGE} is deregistered again; deleted: {ROOT_SNAPSHOT}"
     assert err.startswith(f"{number.name}: ")
-    assert err.endswith("save_image: interrupted\n")
+    assert err.endswith("image save: interrupted\n")
 
 
 @pytest.mark.parametrize("operation", ["DeregisterImage", "DeleteSnapshot"])
@@ -254,7 +258,7 @@ def test_undo_is_finished_though_a_signal_comes(monkeypatch: pytest.MonkeyPatch)
     ec2 = FakeEc2(pending=0)
     assert run(ec2, monkeypatch) == 0
     ec2.before["DeregisterImage"] = send(signal.SIGINT, signal.SIGTERM)
-    assert run(ec2, monkeypatch, "--undo", IMAGE) == 130
+    assert run(ec2, monkeypatch, "undo", IMAGE) == 130
     assert_nothing_left(ec2)
 
 
@@ -304,7 +308,7 @@ def test_an_image_of_that_name_that_was_there_before_stays(told: list[str], retr
         raise Refusal("InvalidAMIName.Duplicate", retries=retries)
 
     ec2._CreateImage = refuse  # type: ignore[method-assign]
-    with pytest.raises(SaveImageError, match=r"--name my work: .*Duplicate.*take another name"):
+    with pytest.raises(SaveImageError, match=r"--image-name my work: .*Duplicate.*take another name"):
         saved(ec2, told)
     assert ec2.images == {IMAGE: theirs}
 
@@ -352,7 +356,7 @@ def test_a_machine_without_data_volumes_has_an_image_as_ec2_makes_it(told: list[
 
 
 def test_the_machines_volumes_are_found() -> None:
-    assert save_image._data_volumes(FakeEc2().client, "Mine", MACHINE) == DATA
+    assert making._data_volumes(FakeEc2().client, "Mine", MACHINE) == DATA
 
 
 @pytest.mark.parametrize("state", ["shutting-down", "terminated", ""])
@@ -364,7 +368,7 @@ def test_a_machine_that_is_gone_is_refused_in_one_line(
     found = {"Reservations": [{"Instances": [machine]}] if state else []}
     monkeypatch.setattr(ec2, "_DescribeInstances", lambda **_: found)
     with pytest.raises(SaveImageError, match=f"--stack Mine: its machine {MACHINE} is terminated"):
-        save_image._data_volumes(ec2.client, "Mine", MACHINE)
+        making._data_volumes(ec2.client, "Mine", MACHINE)
 
 
 @pytest.mark.parametrize(
@@ -395,18 +399,18 @@ def test_a_machine_that_is_gone_is_refused_in_one_line(
 def test_the_person_reads_what_becomes_of_each_volume_and_its_price(
     capsys: pytest.CaptureFixture[str], taken: bool, lines: list[str]
 ) -> None:
-    save_image._say_volumes(DATA, taken)
+    print(*image_verbs._volumes(DATA, taken), sep="\n")
     assert capsys.readouterr().out.splitlines() == lines
 
 
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("--undo", "ami-*"), "'ami-*' is no id of an image: ami- and 17"),
-        (("--undo", ""), "'' is no id of an image"),
-        (("--undo", "ami-0123456789ABCDEF0"), "is no id of an image"),
-        (("--name", "ab"), "'ab' is no name of an image: 3 to 128 letters"),
-        (("--name", "my:work"), "'my:work' is no name of an image"),
+        (("undo", "ami-*"), "'ami-*' is no id of an image: ami- and 17"),
+        (("undo", ""), "'' is no id of an image"),
+        (("undo", "ami-0123456789ABCDEF0"), "is no id of an image"),
+        (("save", "--image-name", "ab"), "'ab' is no name of an image: 3 to 128 letters"),
+        (("save", "--image-name", "my:work"), "'my:work' is no name of an image"),
     ],
 )
 def test_an_id_or_a_name_that_cannot_be_is_refused_before_any_call(
@@ -416,8 +420,6 @@ def test_an_id_or_a_name_that_cannot_be_is_refused_before_any_call(
     text: str,
 ) -> None:
     ec2 = FakeEc2()
-    with pytest.raises(SystemExit) as ended:
-        run(ec2, monkeypatch, *words)
-    assert ended.value.code == 2
+    assert run(ec2, monkeypatch, *words) == 2
     assert text in capsys.readouterr().err
     assert ec2.calls == []

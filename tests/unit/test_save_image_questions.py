@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from gpustation import save_image
+from gpustation.cli.ending import confirm
+from gpustation.console.errors import CommandError
 from gpustation.catalog import images
 from gpustation.catalog.frameworks import DRIVER_BRANCH
-from gpustation.save_image import SaveImageError, Workstation
+from gpustation.saved_image.make import Workstation
 
 SETTINGS = {"framework": "mxnet", "driver_kind": "open", "generation": 1}
 
@@ -22,15 +23,15 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_anything_but_yes_does_nothing(terminal: pytest.MonkeyPatch, answer: str) -> None:
     asked: list[str] = []
     terminal.setattr("builtins.input", lambda question: asked.append(question) or answer)
-    with pytest.raises(SaveImageError, match="nothing was done"):
-        save_image._confirm("It reboots. Go on?", yes=False)
+    with pytest.raises(CommandError, match="nothing was done"):
+        confirm("It reboots. Go on?", yes=False)
     assert asked == ["It reboots. Go on? [y/N] "]
 
 
 @pytest.mark.parametrize("answer", ["y", "Yes ", "YES"])
 def test_yes_goes_on(terminal: pytest.MonkeyPatch, answer: str) -> None:
     terminal.setattr("builtins.input", lambda _question: answer)
-    save_image._confirm("Go on?", yes=False)
+    confirm("Go on?", yes=False)
 
 
 def test_tags_are_those_of_a_baked_image_and_name_the_machine() -> None:

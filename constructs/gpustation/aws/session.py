@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 import boto3
@@ -32,24 +33,29 @@ _REMEDIES = {
     "takes up to 24 hours, and some regions must be enabled first",
 }
 """What to do about errors that say nothing about the thing asked for."""
+_ACTION = re.compile(r"not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z0-9*]+)")
 _MISSING = (
     "the credentials of `aws login` need the package awscrt, which is not installed; run "
     "`make setup`, or python -m pip install 'botocore[crt]'"
 )
 
 
-def make_session(environment: Mapping[str, str] = os.environ) -> boto3.Session:
-    """A session in the region of ``AWS_REGION``, which boto3 alone would not read.
+def make_session(
+    region: str = "", environment: Mapping[str, str] = os.environ
+) -> boto3.Session:
+    """A session in a region, else in that of ``AWS_REGION``, which boto3 alone would not read.
 
-    Without that variable boto3's own order holds: ``AWS_DEFAULT_REGION``, then the profile.
+    Without either boto3's own order holds: ``AWS_DEFAULT_REGION``, then the profile.
     """
-    return boto3.Session(region_name=environment.get("AWS_REGION") or None)
+    return boto3.Session(region_name=region or environment.get("AWS_REGION") or None)
 
 
 def explain(error: ClientError | BotoCoreError) -> str:
     """What AWS or its SDK answered, in one line, with the remedy where the code alone tells it."""
     if isinstance(error, ClientError):
         code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        if action := _ACTION.search(message):
+            message = f"the permission {action[1]} is missing: {message}"
         remedy = _REMEDIES.get(code, "")
         return " ".join(f"{code}: {message}{f' ({remedy})' if remedy else ''}".split())
     if isinstance(error, MissingDependencyException) and "crt" in str(error):

@@ -12,6 +12,9 @@ SAVED_TAG = "gpustation:saved-from"
 
 WORKSTATION, IMAGE, DEPLOY_ROLE = "GpuWorkstation", "GpuImage", "GpuDeployRole"
 
+STACK_NAMES = (WORKSTATION, IMAGE, DEPLOY_ROLE)
+"""The stacks of this project, by the names that they have where nobody sets ``name``."""
+
 MAX_NAME = 20
 """Characters of a name: IAM's 64 for a role leave so much of it readable beside a logical id."""
 

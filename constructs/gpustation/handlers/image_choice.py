@@ -260,7 +260,7 @@ def _require_root_only(name: str, image: ImageTypeDef) -> None:
     if others:
         raise RefusedError(
             f"{name} brings volumes beside its root disk, which cost and may outlive the machine: "
-            f"{', '.join(others)}; save it again with `python -m gpustation.save_image`, which "
+            f"{', '.join(others)}; save it again with `gpustation image save`, which "
             "leaves them out, or take another image"
         )
 

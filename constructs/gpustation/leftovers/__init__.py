@@ -1,6 +1,6 @@
 """What is left in an account of stacks that are gone: asked for, priced, and how to remove it.
 
-``python -m gpustation.leftovers`` after ``cdk destroy`` is the proof that nothing costs any more.
+``gpustation leftovers`` after ``cdk destroy`` is the proof that nothing costs any more.
 docs/leftovers.md says what is looked at and which permissions that needs.
 
 It asks the plain List and Describe calls of each service, and not the Resource Groups Tagging API:

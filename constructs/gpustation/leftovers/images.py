@@ -102,7 +102,7 @@ def _stays(search: Search, image: Found) -> str:
         return ""
     tags = tags_of(image.get("Tags"))
     if SAVED_TAG in tags:
-        undo = f"python -m gpustation.save_image --undo {image['ImageId']}"
+        undo = f"gpustation image undo {image['ImageId']}"
         return f"a person saved it from {tags[SAVED_TAG]}; {undo} removes image and snapshots"
     made = moment(image.get("CreationDate"))
     retained = BUILDER_TAG in tags and search.stacks.retain_images(tags.get(OWNER_TAG, ""), made)

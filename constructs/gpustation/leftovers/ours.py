@@ -12,10 +12,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gpustation.catalog.names import DEPLOY_ROLE, IMAGE, MAX_NAME, OWNER_TAG, WORKSTATION, name_in
-
-STACK_NAMES = (WORKSTATION, IMAGE, DEPLOY_ROLE)
-"""The stacks of this project, by the names that they have where nobody sets ``name``."""
+from gpustation.catalog.names import (
+    IMAGE,
+    MAX_NAME,
+    OWNER_TAG,
+    STACK_NAMES,
+    WORKSTATION,
+    name_in,
+)
 
 STACK_NAME_TAG = "aws:cloudformation:stack-name"
 STACK_ID_TAG = "aws:cloudformation:stack-id"

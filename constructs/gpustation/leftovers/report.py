@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime, timezone
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -35,6 +37,20 @@ def visible(text: str) -> str:
     of these can be imitated.
     """
     return "".join(one if " " <= one <= "~" and one != "\\" else ascii(one)[1:-1] for one in text)
+
+
+def document(result: Result) -> dict[str, Any]:
+    """A result as JSON has it; its texts of others are as AWS told them, which JSON escapes."""
+    return {
+        "account": result.account,
+        "region": result.region,
+        "complete": result.complete,
+        "usd_per_month": round(result.usd_per_month, 2),
+        "prices_as_of": PRICES_AS_OF,
+        "left": [asdict(row) for row in result.left],
+        "staying": [asdict(row) for row in result.staying],
+        "not_checked": [asdict(one) for one in result.not_checked],
+    }
 
 
 def report(result: Result, console: Console | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gpustation.aws.session import explain
+from gpustation.console.errors import CommandError
 from gpustation.plan.assembly import AssemblyError, SynthesizedStack, fill, synthesize
 from gpustation.plan.change_set import REVIEW, ChangeSetError, find_stack, read_changes
 from gpustation.plan.judgement import Plan, plan_of_changes, plan_of_new, plan_of_status
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 
-class PlanError(Exception):
+class PlanError(CommandError):
     """Why there is no plan, in one line."""
 
 

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from gpustation.aws.session import explain
 from gpustation.catalog.images import DATA_VOLUMES_TAG
 from gpustation.catalog.names import SAVED_TAG
+from gpustation.console.errors import CommandError
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -25,12 +26,12 @@ SETTLE_SECONDS = 120.0
 snapshot in use (amazon.aws#1321, boto/boto#3019)."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 """Seconds between two tries."""
-UNDO = "python -m gpustation.save_image --undo"
+UNDO = "gpustation image undo"
 _UNKNOWN = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")
 """EC2's codes for an image that it does not know yet, or any more."""
 
 
-class SaveImageError(Exception):
+class SaveImageError(CommandError):
     """What stands in the way, in one line."""
 
 

@@ -1,39 +1,33 @@
-"""Makes an image of the running workstation, and removes one.
+"""Makes an image of the running workstation.
 
-``python -m gpustation.save_image`` does what the chapter calls "Create Image": the machine of the
-stack becomes an AMI, from which ``image=ami-...`` starts the next one with all that is on its
-disk. The machine reboots meanwhile: only then is the copy of its disk consistent.
+It does what the chapter calls "Create Image": the machine of the stack becomes an AMI, from which
+``image=ami-...`` starts the next one with all that is on its disk. The machine reboots meanwhile:
+only then is the copy of its disk consistent.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
-import re
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 
-from gpustation.aws.session import explain, make_session
+from gpustation.aws.session import explain
 from gpustation.catalog.images import DATA_VOLUMES_TAG, content_tags
-from gpustation.catalog.names import OWNER_TAG, SAVED_TAG, WORKSTATION, context_for, name_in
-from gpustation.catalog.prices import SNAPSHOT_PER_GIB, volume
-from gpustation.console.interrupts import Hold, end, held, leave, listening, say, warn
-from gpustation.image_removal import (
+from gpustation.catalog.names import OWNER_TAG, SAVED_TAG
+from gpustation.catalog.prices import SNAPSHOT_PER_GIB
+from gpustation.console.interrupts import Hold, held
+from gpustation.saved_image.remove import (
     SETTLE_SECONDS,
     UNDO,
     SaveImageError,
     find_image,
-    find_snapshots,
     remove,
-    require_saved,
     snapshots_of,
     tries,
 )
@@ -50,9 +44,6 @@ POLL_SECONDS = 10.0
 USD_PER_GIB_MONTH = SNAPSHOT_PER_GIB["standard"]
 REQUEST_TAG = "gpustation:save-request"
 """Marks what one CreateImage made, so that it is found if its answer is lost."""
-_NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
-"""EC2's rule (API reference, CreateImage)."""
-_ID = re.compile(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 
 Tell = Callable[[str], None]
 
@@ -231,7 +222,7 @@ def _create(ec2: EC2Client, request: dict[str, Any], mark: str, tell: Tell) -> s
     except (ClientError, BotoCoreError) as error:
         why = explain(error)
         if why.startswith("InvalidAMIName."):
-            why = f"--name {request['Name']}: {why}; take another name"
+            why = f"--image-name {request['Name']}: {why}; take another name"
         if not _may_have_worked(error):
             raise SaveImageError(why) from error
         tell(f"EC2 gave no clear answer ({why}); looking for what it made")
@@ -328,143 +319,3 @@ def _take_back(ec2: EC2Client, image_id: str, tell: Tell) -> None:
         tell(f"LEFT: {image_id}, which costs ({explain(error)}); run: {UNDO} {image_id}")
     else:
         tell(f"{image_id} is deregistered again; deleted: {', '.join(deleted) or 'no snapshot'}")
-
-
-def _confirm(question: str, yes: bool) -> None:
-    """Ask, unless the answer came along.
-
-    Raises:
-        SaveImageError: The answer is no, or there is nobody to ask.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise SaveImageError("there is no terminal to ask in; pass --yes")
-    try:
-        answer = input(f"{question} [y/N] ")
-    except EOFError:
-        answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
-        raise SaveImageError("nothing was done")
-
-
-def _image_name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no name of an image: 3 to 128 letters, digits, blanks and ()[]./-'@_"
-        )
-    return text
-
-
-def _image_id(text: str) -> str:
-    if not _ID.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no id of an image: ami- and 17 (formerly 8) digits of 0-9a-f; "
-            "`aws ec2 describe-images --owners self` lists them"
-        )
-    return text
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m gpustation.save_image",
-        description="Makes an AMI of the running workstation and prints the setting that starts "
-        "the next machine from it, or removes such an AMI.",
-    )
-    parser.add_argument(
-        "--stack", default=WORKSTATION, help="its stack's whole name (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--name", type=_image_name, help="name of the image (default: from stack and time)"
-    )
-    parser.add_argument(
-        "--with-data-volumes",
-        action="store_true",
-        help="also copy volumes that are attached beside the root disk (default: left out)",
-    )
-    parser.add_argument(
-        "--undo",
-        metavar="AMI",
-        type=_image_id,
-        help="remove this image and its snapshots instead; may be repeated for what is left",
-    )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    return parser
-
-
-def _say_volumes(volumes: tuple[DataVolume, ...], taken: bool) -> None:
-    for one in volumes:
-        copy = f"up to {one.gib * USD_PER_GIB_MONTH:.2f} USD per month for its snapshot"
-        if taken:
-            usd, _ = volume(one.kind, one.gib)
-            say(
-                f"{one} is copied: {copy}, and {usd:.2f} USD per month for such a volume of each "
-                "machine from the image, for as long as the machine exists"
-            )
-        else:
-            say(f"{one} is left out; --with-data-volumes copies it: {copy}")
-
-
-def _save(args: argparse.Namespace) -> None:
-    session = make_session()
-    cloudformation, ssm = session.client("cloudformation"), session.client("ssm")
-    ec2 = session.client("ec2")
-    workstation = find_workstation(cloudformation, ssm, ec2, args.stack)
-    _say_volumes(workstation.data_volumes, args.with_data_volumes)
-    _confirm(
-        f"{workstation.instance_id} reboots to be copied: what runs on it ends. A snapshot then "
-        f"costs {USD_PER_GIB_MONTH} USD per GiB and month. Go on?",
-        args.yes,
-    )
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
-    image_id = save(
-        ec2,
-        workstation,
-        args.name or f"{args.stack[:100]}-{stamp}",
-        tell=say,
-        with_data_volumes=args.with_data_volumes,
-    )
-    generation = int(workstation.settings["generation"]) % 255 + 1
-    say(
-        f"{image_id} is ready. A new machine from it: put these into the context of cdk.json,\n"
-        f'  "image": "{image_id}", "generation": {generation}\n'
-        f"then: cdk deploy{context_for(name_in(args.stack) or '')} "
-        "(it deletes the old machine with its disk once the new one is ready)\n"
-        f"Undo: {UNDO} {image_id}"
-    )
-
-
-def _undo(args: argparse.Namespace) -> None:
-    ec2 = make_session().client("ec2")
-    image = find_image(ec2, args.undo)
-    if image is not None:
-        require_saved(image)
-        what = f"{args.undo} ({image.get('Name', '')}) and its snapshots are"
-    elif snapshots := find_snapshots(ec2, args.undo):
-        what = f"{', '.join(snapshots)}, left of {args.undo}, will be"
-    else:
-        what = ""  # remove() says why
-    if what:
-        _confirm(f"{what} deleted for good. Go on?", args.yes)
-    with held(f"the removal of {args.undo} goes on to its end, which may take some minutes"):
-        deleted = remove(ec2, args.undo)
-        say(f"{args.undo} is deregistered; deleted: {', '.join(deleted) or 'no snapshot'}")
-
-
-def main(words: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    args = _parser().parse_args(words)
-    with listening():
-        try:
-            (_undo if args.undo else _save)(args)
-        except KeyboardInterrupt as interrupt:
-            return end("save_image", interrupt)
-        except (SaveImageError, ClientError, BotoCoreError) as error:
-            text = str(error) if isinstance(error, SaveImageError) else explain(error)
-            warn(f"save_image: {text}")
-            return 1
-    return 0
-
-
-if __name__ == "__main__":
-    leave(main())

@@ -1,0 +1,1 @@
+"""The command ``gpustation``: one file for each verb, which parses and prints."""

@@ -1,0 +1,1 @@
+"""An image of the running workstation: made, and removed again."""
