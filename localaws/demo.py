@@ -137,7 +137,7 @@ def _show() -> int:
     machine = "a machine's set-up" if reason else f"a GPU ({COMPUTED_ON_CPU})"
     console.print(
         f"\nEvery step ended as it must, in {time.monotonic() - began:.0f} s.\n"
-        f"Not shown here: AWS itself, and {machine}.\nOn AWS: README.md, step by step."
+        f"Not shown here: AWS itself, and {machine}.\nOn AWS: README.md."
     )
     return 0
 

@@ -17,10 +17,9 @@ import pytest
 from botocore.exceptions import MissingDependencyException
 from rich.console import Console
 
-from gpustation.cli.app import main
 from gpustation.catalog.prices import machine, parameter, snapshot, volume
-from gpustation.leftovers import Leftover, NotChecked, Result
-from gpustation.leftovers import find
+from gpustation.cli.app import main
+from gpustation.leftovers import Leftover, NotChecked, Result, find
 from gpustation.leftovers import report as reporting
 from gpustation.leftovers.ours import Ownership
 from gpustation.leftovers.report import conclusion, exit_status, report, visible

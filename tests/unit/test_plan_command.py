@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 
-from gpustation.console.interrupts import SIGNALS
 from gpustation.aws import session
 from gpustation.cli.app import main
+from gpustation.console.interrupts import SIGNALS
 from gpustation.plan.make import PlanError
 
 

@@ -14,10 +14,10 @@ from gpustation.aws import session
 from gpustation.cli import image as image_verbs
 from gpustation.cli.app import main
 from gpustation.console import interrupts
-from gpustation.saved_image.remove import SETTLE_SECONDS, SaveImageError, remove
 from gpustation.saved_image import make as making
 from gpustation.saved_image import remove as removing
 from gpustation.saved_image.make import DataVolume, Workstation, save
+from gpustation.saved_image.remove import SETTLE_SECONDS, SaveImageError, remove
 from tests.unit.fake_ec2 import IMAGE, MACHINE, ROOT_SNAPSHOT, FakeEc2, Refusal
 
 SETTINGS = {"framework": "mxnet", "driver_kind": "open", "generation": 1}
@@ -308,7 +308,9 @@ def test_an_image_of_that_name_that_was_there_before_stays(told: list[str], retr
         raise Refusal("InvalidAMIName.Duplicate", retries=retries)
 
     ec2._CreateImage = refuse  # type: ignore[method-assign]
-    with pytest.raises(SaveImageError, match=r"--image-name my work: .*Duplicate.*take another name"):
+    with pytest.raises(
+        SaveImageError, match=r"--image-name my work: .*Duplicate.*take another name"
+    ):
         saved(ec2, told)
     assert ec2.images == {IMAGE: theirs}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gpustation.cli.ending import confirm
-from gpustation.console.errors import CommandError
 from gpustation.catalog import images
 from gpustation.catalog.frameworks import DRIVER_BRANCH
+from gpustation.cli.ending import confirm
+from gpustation.console.errors import CommandError
 from gpustation.saved_image.make import Workstation
 
 SETTINGS = {"framework": "mxnet", "driver_kind": "open", "generation": 1}

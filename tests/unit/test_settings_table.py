@@ -7,5 +7,5 @@ from pathlib import Path
 from gpustation.settings.table import markdown
 
 
-def test_the_readme_has_the_table_of_the_settings(root: Path) -> None:
-    assert f"\n{markdown()}\n" in (root / "README.md").read_text()
+def test_the_page_has_the_table_of_the_settings(root: Path) -> None:
+    assert f"\n{markdown()}\n" in (root / "docs/settings.md").read_text()

@@ -333,10 +333,10 @@ def test_any_other_state_is_asked_about(status: str) -> None:
     assert plan_of_status(STACK, Deployed(status, "", frozenset())) is None
 
 
-def test_the_readme_tells_every_exit_status(root: Path) -> None:
+def test_the_page_tells_every_exit_status(root: Path) -> None:
     rows = [f"| {one.status} | `{one.word}` | {one.meaning} |" for one in Effect]
-    readme = (root / "README.md").read_text()
-    assert "\n".join(rows) in readme
+    page = (root / "docs/settings.md").read_text()
+    assert "\n".join(rows) in page
 
 
 def test_no_exit_status_is_that_of_a_failure() -> None:

@@ -40,9 +40,7 @@ _MISSING = (
 )
 
 
-def make_session(
-    region: str = "", environment: Mapping[str, str] = os.environ
-) -> boto3.Session:
+def make_session(region: str = "", environment: Mapping[str, str] = os.environ) -> boto3.Session:
     """A session in a region, else in that of ``AWS_REGION``, which boto3 alone would not read.
 
     Without either boto3's own order holds: ``AWS_DEFAULT_REGION``, then the profile.

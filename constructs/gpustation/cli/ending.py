@@ -15,7 +15,8 @@ from gpustation.console.interrupts import end, listening, say, warn
 SCHEMA = 1
 """Version of the JSON documents; another one where a member goes or means something else."""
 NO_ACCESS = 3
-"""Exit status: no credentials, a permission that is missing, no network."""
+"""Exit status where AWS could not be asked."""
+NO_ACCESS_MEANS = "no credentials, a missing permission, or no network"
 
 
 def run(verb: str, work: Callable[[], int]) -> NoReturn:

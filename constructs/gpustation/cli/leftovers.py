@@ -10,16 +10,20 @@ import typer
 
 from gpustation.catalog.names import STACK_NAMES
 from gpustation.cli.ending import NO_ACCESS, run, say_json
-from gpustation.cli.options import AsJson, Region
+from gpustation.cli.options import AsJson, Region, exit_statuses
 from gpustation.console.errors import CommandError
 from gpustation.console.interrupts import say
 
 if TYPE_CHECKING:
     from gpustation.leftovers.result import Result
 
-STATUSES = (
-    "Exit status: 0 nothing is left, 1 something is, 2 wrong usage, 3 could not be checked (a "
-    "permission is missing; docs/leftovers.md has the policy)."
+STATUSES = exit_statuses(
+    {
+        0: "nothing is left",
+        1: "something is",
+        2: "wrong usage",
+        NO_ACCESS: "not everything could be checked; docs/leftovers.md has the permissions",
+    }
 )
 
 

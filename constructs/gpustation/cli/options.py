@@ -9,15 +9,26 @@ import typer
 
 Region = Annotated[
     str,
-    typer.Option(help="AWS region. Default: AWS_REGION, AWS_DEFAULT_REGION, then the profile's."),
+    typer.Option(
+        metavar="REGION",
+        help="AWS region. Default: AWS_REGION, AWS_DEFAULT_REGION, then the profile's.",
+    ),
 ]
-Stack = Annotated[str, typer.Option(help="Whole name of the workstation's stack.")]
+Stack = Annotated[str, typer.Option(metavar="STACK", help="Whole name of the workstation's stack.")]
 Name = Annotated[
     str,
-    typer.Option(help="The setting name of the workstation: the stack GpuWorkstation-NAME."),
+    typer.Option(metavar="NAME", help="The setting name: the stack GpuWorkstation-NAME."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def exit_statuses(meanings: dict[int, str]) -> str:
+    """The end of a help: one line for each status, in the order of numbers."""
+    # The first line keeps the parser from filling the rest like prose
+    lines = ["\b", "Exit status:"]
+    lines += [f"{status:4}  {meanings[status]}" for status in sorted(meanings)]
+    return "\n".join(lines)
 
 
 def assignment(text: str) -> str:

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from gpustation.cli.ending import run, say_json
-from gpustation.cli.options import AsJson, Region, assignment
+from gpustation.cli.ending import NO_ACCESS, NO_ACCESS_MEANS, run, say_json
+from gpustation.cli.options import AsJson, Region, assignment, exit_statuses
 from gpustation.console.interrupts import say
 from gpustation.plan.effect import Effect
 
-STATUSES = "Exit status: " + "; ".join(
-    [*(f"{one.status} {one.word}, {one.meaning}" for one in Effect), "1 no answer", "2 usage"]
+STATUSES = exit_statuses(
+    {one.status: f"{one.word}: {one.meaning}" for one in Effect}
+    | {1: "no answer", 2: "wrong usage", NO_ACCESS: NO_ACCESS_MEANS}
 )
 
 
@@ -36,7 +37,7 @@ def plan(
         ),
     ] = None,
     app: Annotated[
-        str, typer.Option("--app", "-a", help="The app, or its cloud assembly.")
+        str, typer.Option("--app", "-a", metavar="APP", help="The app, or its cloud assembly.")
     ] = "",
     allow: Annotated[
         list[str] | None,

@@ -294,7 +294,7 @@ class Stacks:
 
 
 _IMAGE = "AWS::ImageBuilder::Image"
-_SHARED = "every CDK app of the account deploys through it in this region; README.md, step 8"
+_SHARED = "every CDK app of the account deploys through it in this region; see docs/leftovers.md"
 
 
 def _at_work(stack: Found) -> bool:

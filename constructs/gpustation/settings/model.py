@@ -256,7 +256,7 @@ class Settings(pydantic.BaseModel):
         str,
         Row(
             "`owner/name`, or `owner@id/name@id`, of the GitHub repository whose jobs may "
-            "deploy ([docs/ci.md](docs/ci.md)); only the stack `Ci/GpuDeployRole` needs it",
+            "deploy ([ci.md](ci.md)); only the stack `Ci/GpuDeployRole` needs it",
             When.IN_PLACE,
             "octo-org/octo-repo",
             of=Of.OTHERS,
