@@ -15,24 +15,16 @@ from aws_cdk import (
 )
 from constructs import Construct
 
-from gpustation import (
-    GpuInstance,
-    ImageChoice,
-    QuotaCheck,
-    ReadySignal,
-    Settings,
-    SettingsReport,
-    WorkstationNetwork,
-)
+from gpustation import GpuWorkstation, Settings, SettingsReport
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.names import OWNER_TAG, context_for
+from gpustation.gpu_workstation import own_scripts
 from gpustation.settings.rows import METADATA
-from gpustation.settings.values import covers_the_world
-from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov
+from gpustation.synth.acknowledge import acknowledge
 from stacks.person_commands import PersonCommands
 from stacks.settings_annotations import annotate_settings
 
-USERDATA = Path(__file__).parent.parent / "userdata"
+USERDATA = own_scripts()
 TAG = OWNER_TAG
 
 
@@ -64,74 +56,29 @@ class GpuWorkstationStack(Stack):
             scope, construct_id, description="GPU workstation for deep learning", **kwargs
         )
         settings = report.settings
-        timeout = Duration.minutes(settings.ready_timeout_minutes)
-        Tags.of(self).add(TAG, self.stack_name)
-
-        check = QuotaCheck(
+        Tags.of(self).add(OWNER_TAG, self.stack_name)
+        # CDK leaves this id out of logical ids and names
+        workstation = GpuWorkstation(
             self,
-            "QuotaCheck",
+            "Default",
             instance_type=settings.instance_type,
             framework=settings.framework,
-            generation=settings.generation,
-            mode=settings.quota,
-        )
-        network = WorkstationNetwork(self, "Network", ssh_cidrs=settings.ssh_cidr)
-        if covers_the_world(settings.ssh_cidr):
-            reason = "the person said allow_world_ssh=true; keys alone open the door"
-            acknowledge(
-                network.security_group,
-                {
-                    "AwsSolutions::AwsSolutions-EC23": reason,
-                    "CloudFormation-Validate::W2508": reason,
-                },
-            )
-            acknowledge_checkov(network.security_group, {"CKV_AWS_24": reason})
-
-        generation = Construct(self, f"Generation{settings.generation}")
-        choice = ImageChoice(
-            generation,
-            "ImageChoice",
-            instance_type=settings.instance_type,
             image=_given(settings, "image", settings.image_of_name),
-            framework=settings.framework,
             disk=Size.gibibytes(settings.disk_gib),
             availability_zone=_given(settings, "availability_zone", settings.availability_zone),
-            ready_timeout=timeout,
-            generation=settings.generation,
-            others=settings.locked_others(),
-        )
-        choice.node.add_dependency(check)  # the quota's refusal is the one to read first
-        network.security_group.node.add_dependency(choice)  # touched only by what is not refused
-        subnet = network.add_subnet(
-            generation,
-            "Subnet",
-            number=settings.generation,
-            availability_zone=choice.availability_zone,
-        )
-        ready = {
-            "driver": ReadySignal(generation, "DriverReady", timeout=timeout),
-            "environment": ReadySignal(generation, "EnvironmentReady", timeout=timeout),
-            "gpu": ReadySignal(generation, "GpuReady", timeout=timeout),
-        }
-        machine = GpuInstance(
-            generation,
-            "Machine",
-            vpc=network.vpc,
-            subnet=subnet,
-            security_group=network.security_group,
-            instance_type=settings.instance_type,
-            choice=choice,
-            scripts=scripts,
-            ready=ready,
-            generation=settings.generation,
-            framework=settings.framework,
+            ssh_cidrs=settings.ssh_cidr,
             public_key=settings.public_key,
             notebooks=settings.notebooks,
             cuda_toolkit=settings.cuda_toolkit,
             role_credentials_for_users=settings.role_credentials_for_users,
             python_mirror=settings.python_mirror,
+            generation=settings.generation,
+            quota=settings.quota,
+            ready_timeout=Duration.minutes(settings.ready_timeout_minutes),
+            others=settings.locked_others(),
+            scripts=scripts,
         )
-        machine.instance.node.add_dependency(check)
+        machine = workstation.machine
         # What a plan of a later deploy reads; CloudFormation ignores it
         self.template_options.metadata = {
             METADATA: {"settings": settings.deployed(), "scripts": machine.scripts_sha256[:12]}
@@ -141,10 +88,13 @@ class GpuWorkstationStack(Stack):
             PersonCommands(machine.instance_id, self.region, bool(settings.ssh_cidr)),
             {
                 "InstanceId": (machine.instance_id, "The EC2 instance"),
-                "AvailabilityZone": (choice.availability_zone, "Where it runs"),
-                "ImageId": (choice.image_id, "The image it was started from"),
-                "Quota": (check.message, "What the quota check found"),
-                "Ready": (ready["gpu"].data, "What the machine reported when it was set up"),
+                "AvailabilityZone": (workstation.choice.availability_zone, "Where it runs"),
+                "ImageId": (workstation.choice.image_id, "The image it was started from"),
+                "Quota": (workstation.check.message, "What the quota check found"),
+                "Ready": (
+                    workstation.ready["gpu"].data,
+                    "What the machine reported when it was set up",
+                ),
             },
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gpustation.deploy_role import DeployRole
     from gpustation.gpu_instance import READY_STEPS, GpuInstance
+    from gpustation.gpu_workstation import GpuWorkstation
     from gpustation.image.contents import ImageContents
     from gpustation.image.gpu_image import GpuImage
     from gpustation.image_choice import ImageChoice
@@ -23,6 +24,7 @@ __all__ = [
     "DeployRole",
     "GpuImage",
     "GpuInstance",
+    "GpuWorkstation",
     "ImageChoice",
     "ImageContents",
     "QuotaCheck",
@@ -37,6 +39,7 @@ _MODULES = {
     "DeployRole": "deploy_role",
     "GpuImage": "image.gpu_image",
     "GpuInstance": "gpu_instance",
+    "GpuWorkstation": "gpu_workstation",
     "READY_STEPS": "gpu_instance",
     "ImageChoice": "image_choice",
     "ImageContents": "image.contents",

@@ -38,7 +38,8 @@ class WorkstationNetwork(Construct):
             cidr_block=VPC_CIDR,
             enable_dns_hostnames=True,
             enable_dns_support=True,
-            tags=[CfnTag(key="Name", value=self.node.path)],
+            # Without the id that CDK leaves out of names too
+            tags=[CfnTag(key="Name", value=self.node.path.replace("/Default/", "/"))],
         )
         acknowledge(
             vpc,

@@ -1,0 +1,216 @@
+"""A GPU workstation in one construct: what `cdk deploy` of this project makes, for any app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from aws_cdk import Duration, Size, Token
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+
+from gpustation.gpu_instance import READY_STEPS, GpuInstance
+from gpustation.image_choice import ImageChoice
+from gpustation.quota_check import QuotaCheck
+from gpustation.ready_signal import ReadySignal
+from gpustation.settings.model import Framework, QuotaMode
+from gpustation.settings.values import covers_the_world
+from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov
+from gpustation.workstation_network import WorkstationNetwork
+
+
+class GpuWorkstation(Construct):
+    """A GPU machine with its network, quota check, image choice and signals.
+
+    A deploy returns when the machine has computed on its GPU. What belongs to one machine lies in
+    the scope ``Generation<n>``: another generation is another machine, which is created and
+    verified before the old one is deleted with its disk.
+
+    Args:
+        scope: Construct that owns this one.
+        construct_id: ID unique within the scope.
+        instance_type: EC2 GPU type. A change stops and starts the machine. Default:
+            ``g4dn.xlarge``.
+        framework: ``mxnet`` or ``pytorch``. Default: ``mxnet``.
+        image: ``ubuntu-24.04``, ``ubuntu-22.04``, ``dlami``, ``baked``, ``baked:<name>``, an AMI
+            id or the name of an SSM parameter. Default: ``None``, what the machine has; a new one
+            gets ``ubuntu-24.04``.
+        disk: Root disk, gp3 and encrypted. Default: 64 GiB.
+        availability_zone: Name of a zone, or ``auto``. Default: ``None``, where the machine is;
+            for a new one ``auto``, a zone that offers the type. With ``subnet``, its zone.
+        ssh_cidrs: IPv4 networks that may reach port 22. Not with ``security_group``. Default:
+            none, so no inbound rule.
+        public_key: OpenSSH public key line for the user ``ubuntu``. Default: none.
+        notebooks: Fetch the book's notebooks. Default: true.
+        cuda_toolkit: Install the CUDA toolkit with nvcc too. Default: false.
+        role_credentials_for_users: Every user of the machine may use the credentials of its role.
+            Default: false.
+        python_mirror: Address of a copy of python-build-standalone's releases. Default: none.
+        generation: 1 to 255; another number creates a new machine. Default: 1.
+        quota: What a quota that is too small does: ``enforce``, ``warn`` or ``request``. Default:
+            ``enforce``, the deploy fails before anything else is created.
+        ready_timeout: How long a deploy waits for each step of the machine, up to 12 hours.
+            Default: 30 minutes.
+        others: See ``ImageChoice``.
+        scripts: Folder with the machine's scripts. Default: those of this package.
+        vpc: Network of the machine; with ``subnet``. Default: one of its own, without a NAT
+            gateway.
+        subnet: Subnet of ``vpc`` with a route to the internet, whose zone must be a known name:
+            that zone is taken, and no other is tried. Default: one of its own in the chosen zone.
+        security_group: What may come in; with ``vpc``. Default: one of its own.
+
+    Attributes:
+        check: The quota check.
+        choice: Image, root device and zone.
+        ready: The signal of each of ``READY_STEPS``.
+        machine: The instance.
+        security_group: Its security group.
+
+    Raises:
+        ValueError: The type is not in the catalog or cannot run the framework, or the arguments
+            about the network contradict each other.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        instance_type: str = "g4dn.xlarge",
+        framework: Framework = "mxnet",
+        image: str | None = None,
+        disk: Size | None = None,
+        availability_zone: str | None = None,
+        ssh_cidrs: Iterable[str] = (),
+        public_key: str = "",
+        notebooks: bool = True,
+        cuda_toolkit: bool = False,
+        role_credentials_for_users: bool = False,
+        python_mirror: str = "",
+        generation: int = 1,
+        quota: QuotaMode = "enforce",
+        ready_timeout: Duration | None = None,
+        others: Mapping[str, tuple[str, str]] | None = None,
+        scripts: Path | None = None,
+        vpc: ec2.IVpc | None = None,
+        subnet: ec2.ISubnet | None = None,
+        security_group: ec2.ISecurityGroup | None = None,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        cidrs = tuple(ssh_cidrs)
+        _require_whole_network(vpc, subnet, security_group, cidrs)
+        timeout = ready_timeout or Duration.minutes(30)
+        self.check = QuotaCheck(
+            self,
+            "QuotaCheck",
+            instance_type=instance_type,
+            framework=framework,
+            generation=generation,
+            mode=quota,
+        )
+        network = None if vpc else WorkstationNetwork(self, "Network", ssh_cidrs=cidrs)
+        self.security_group = security_group or (
+            network.security_group if network else _closed_group(self, vpc, cidrs)
+        )
+        if covers_the_world(cidrs):
+            _acknowledge_the_world(self.security_group)
+        of_machine = Construct(self, f"Generation{generation}")
+        self.choice = ImageChoice(
+            of_machine,
+            "ImageChoice",
+            instance_type=instance_type,
+            image=image,
+            framework=framework,
+            disk=disk,
+            availability_zone=subnet.availability_zone if subnet else availability_zone,
+            ready_timeout=timeout,
+            generation=generation,
+            others=others,
+        )
+        # The quota's refusal is the one to read first
+        self.choice.node.add_dependency(self.check)
+        if security_group is None:
+            # Changed only by a deploy that is not refused
+            self.security_group.node.add_dependency(self.choice)
+        if network:
+            vpc = network.vpc
+            subnet = network.add_subnet(
+                of_machine,
+                "Subnet",
+                number=generation,
+                availability_zone=self.choice.availability_zone,
+            )
+        assert vpc and subnet
+        names = {step: f"{step.capitalize()}Ready" for step in READY_STEPS}
+        self.ready = {
+            step: ReadySignal(of_machine, name, timeout=timeout) for step, name in names.items()
+        }
+        self.machine = GpuInstance(
+            of_machine,
+            "Machine",
+            vpc=vpc,
+            subnet=subnet,
+            security_group=self.security_group,
+            instance_type=instance_type,
+            choice=self.choice,
+            scripts=scripts or own_scripts(),
+            ready=self.ready,
+            generation=generation,
+            framework=framework,
+            public_key=public_key,
+            notebooks=notebooks,
+            cuda_toolkit=cuda_toolkit,
+            role_credentials_for_users=role_credentials_for_users,
+            python_mirror=python_mirror,
+        )
+        self.machine.instance.node.add_dependency(self.check)
+
+
+def own_scripts() -> Path:
+    """The machine's scripts: in the installed package, or at the top of a checkout."""
+    package = Path(__file__).parent
+    inside = package / "userdata"
+    return inside if inside.is_dir() else package.parents[1] / "userdata"
+
+
+def _require_whole_network(
+    vpc: ec2.IVpc | None,
+    subnet: ec2.ISubnet | None,
+    security_group: ec2.ISecurityGroup | None,
+    cidrs: tuple[str, ...],
+) -> None:
+    if bool(vpc) != bool(subnet):
+        raise ValueError(
+            "pass vpc and subnet together, or neither of them for a network of its own"
+        )
+    if security_group and not vpc:
+        raise ValueError("pass security_group only with the vpc that it belongs to")
+    if security_group and cidrs:
+        raise ValueError("pass ssh_cidrs or security_group, whose rules are yours, but not both")
+    if subnet and Token.is_unresolved(subnet.availability_zone):
+        raise ValueError(
+            "subnet must be in a zone whose name is known at synth: import it with "
+            "Subnet.from_subnet_attributes(..., availability_zone='us-east-1a')"
+        )
+
+
+def _closed_group(
+    scope: Construct, vpc: ec2.IVpc | None, cidrs: tuple[str, ...]
+) -> ec2.SecurityGroup:
+    assert vpc
+    group = ec2.SecurityGroup(scope, "SecurityGroup", vpc=vpc, description="GPU workstation")
+    for cidr in cidrs:
+        group.add_ingress_rule(ec2.Peer.ipv4(cidr), ec2.Port.tcp(22), f"SSH from {cidr}")
+    return group
+
+
+def _acknowledge_the_world(security_group: ec2.ISecurityGroup) -> None:
+    reason = "the person said allow_world_ssh=true; keys alone open the door"
+    acknowledge(
+        security_group,
+        {
+            "AwsSolutions::AwsSolutions-EC23": reason,
+            "CloudFormation-Validate::W2508": reason,
+        },
+    )
+    acknowledge_checkov(security_group, {"CKV_AWS_24": reason})
