@@ -20,6 +20,7 @@ from gpustation.settings.model import Framework
 from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov, acknowledge_wildcards
 from gpustation.synth.archives import scripts_tar
 from gpustation.synth.file_asset import FileAsset
+from gpustation.synth.name_tag import tag_name
 from gpustation.synth.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
 from gpustation.synth.user_data import render_user_data
 
@@ -165,6 +166,7 @@ class GpuInstance(Construct):
                 "and its bill; stack termination protection is there for who wants it",
             },
         )
+        tag_name(self.instance)
         self.instance.node.add_dependency(subnet.internet_connectivity_established)
         for signal in ready.values():
             signal.wait_for(self.instance)

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from gpustation.catalog.ports import SSH_PORT
 from gpustation.synth.acknowledge import acknowledge
+from gpustation.synth.name_tag import plain_path, tag_name
 
 VPC_CIDR = "10.0.0.0/16"
 
@@ -38,8 +39,7 @@ class WorkstationNetwork(Construct):
             cidr_block=VPC_CIDR,
             enable_dns_hostnames=True,
             enable_dns_support=True,
-            # Without the id that CDK leaves out of names too
-            tags=[CfnTag(key="Name", value=self.node.path.replace("/Default/", "/"))],
+            tags=[CfnTag(key="Name", value=plain_path(self))],
         )
         acknowledge(
             vpc,
@@ -108,4 +108,5 @@ class WorkstationNetwork(Construct):
             map_public_ip_on_launch=True,
         )
         subnet.add_default_internet_route(self._gateway_id, self._attachment)
+        tag_name(subnet)
         return subnet

@@ -62,7 +62,8 @@ VERSIONS = (
     (re.compile(r'("Generation": )"\d{3,}"'), r'\1"<number>"'),
     (re.compile(r"[0-9a-f]{64}"), "<hash>"),
 )
-HASH = re.compile(r"[0-9a-f]{64}")
+HASH = re.compile(r"[0-9a-f]{64}|^[0-9a-f]{12}$")
+"""Of assets, and the beginning of that of the scripts."""
 LONG_TEXT = 1000
 
 
