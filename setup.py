@@ -1,0 +1,13 @@
+"""What pyproject.toml cannot say: the machine's scripts are part of the package."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=[*find_packages("constructs"), "gpustation.userdata"],
+    package_dir={"": "constructs", "gpustation.userdata": "userdata"},
+    package_data={
+        "gpustation": ["py.typed", "catalog/*.csv"],
+        "gpustation.userdata": ["*", "**/*"],
+    },
+    exclude_package_data={"gpustation.userdata": ["**/__pycache__/*"]},
+)
