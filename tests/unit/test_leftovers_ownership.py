@@ -35,7 +35,7 @@ FUNCTION = "GpuWorkstation-QuotaCheckHandlerFunction9D5A8239"
 def logical_ids() -> set[str]:
     """Those that our templates have and CloudFormation makes names of."""
     found = set()
-    for path in SNAPSHOTS.glob("*/*.json"):
+    for path in SNAPSHOTS.glob("test_snapshots/*.json"):
         for name, one in json.loads(path.read_text()).get("Resources", {}).items():
             nameless = "Name" not in one.get("Properties", {})
             if one["Type"] in NAMED or (one["Type"] == "AWS::SSM::Parameter" and nameless):

@@ -251,6 +251,7 @@ def test_credentials_that_need_another_package_are_explained(
 
 READ_BY_NOBODY = """
 import os, pickle, sys
+from gpustation.cli.app import main
 from gpustation.leftovers import find
 found = pickle.loads(bytes.fromhex(sys.argv[1]))
 find.find_leftovers = lambda **_: found

@@ -97,7 +97,7 @@ def test_every_target_works_in_any_folder_and_without_the_exported_path(
     noted = notes.read_text()
     assert f"{python} -m venv --clear .venv \n" in noted
     assert ".venv/bin/python -m localaws.demo \n" in noted
-    assert ".venv/bin/python -m gpustation.plan -c disk_gib=64 \n" in noted
+    assert ".venv/bin/python -m gpustation plan -c disk_gib=64 \n" in noted
     environment = (tmp_path / "notes.environment").read_text().splitlines()
     assert not [line for line in environment if "elsewhere" in line or "SAFEPATH" in line]
     (path,) = [line for line in environment if line.startswith("EXPORTED_PATH=")]

@@ -44,11 +44,11 @@ def save(
     name: Name = "",
     stack: Stack = "",
     image_name: Annotated[
-        str,
+        str | None,
         typer.Option(
             parser=_image_name, metavar="TEXT", help="Name of the image. Default: stack and time."
         ),
-    ] = "",
+    ] = None,
     with_data_volumes: Annotated[
         bool,
         typer.Option(
