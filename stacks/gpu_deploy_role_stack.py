@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import Annotations, CfnOutput, CfnWaitConditionHandle, Stack, Tags
+from aws_cdk import Annotations, CfnWaitConditionHandle
 from constructs import Construct
 
 from gpustation import DeployRole, SettingsReport
 from gpustation.catalog.names import IMAGE, WORKSTATION, stack_name
-from stacks.gpu_workstation_stack import TAG
-from stacks.settings_annotations import annotate_settings
+from stacks.base import SettingsStack
 
 
-class GpuDeployRoleStack(Stack):
+class GpuDeployRoleStack(SettingsStack):
     """A role for the jobs of one GitHub repository in one of its environments.
 
     One for all names of an account: ``name`` changes nothing of it.
@@ -37,11 +36,13 @@ class GpuDeployRoleStack(Stack):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            scope, construct_id, description="Role for deploys from GitHub Actions", **kwargs
+            scope,
+            construct_id,
+            report=report,
+            description="Role for deploys from GitHub Actions",
+            **kwargs,
         )
         settings = report.settings
-        Tags.of(self).add(TAG, self.stack_name)
-        annotate_settings(self, report)
         if not settings.github_repository:
             self._ask_for_repository(report)
             return
@@ -57,16 +58,16 @@ class GpuDeployRoleStack(Stack):
             ],
             provider_arn=settings.github_oidc_provider_arn,
         )
-        outputs = {
-            "DeployRoleArn": (
-                role.role_arn,
-                "Put it into GitHub as the variable AWS_ROLE_ARN of the environment "
-                f"{settings.github_environment}",
-            ),
-            "Subject": (role.subject, "Who may assume it: the subject of a job's token"),
-        }
-        for name, (value, description) in outputs.items():
-            CfnOutput(self, name, value=value, description=description)
+        self.add_outputs(
+            {
+                "DeployRoleArn": (
+                    role.role_arn,
+                    "Put it into GitHub as the variable AWS_ROLE_ARN of the environment "
+                    f"{settings.github_environment}",
+                ),
+                "Subject": (role.subject, "Who may assume it: the subject of a job's token"),
+            }
+        )
 
     def _ask_for_repository(self, report: SettingsReport) -> None:
         CfnWaitConditionHandle(self, "Nobody")  # nothing at all would be no valid template

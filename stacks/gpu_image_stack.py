@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import Annotations, CfnOutput, Size, Stack, Tags
+from aws_cdk import Annotations, Size
 from constructs import Construct
 
 from gpustation import (
@@ -18,15 +18,15 @@ from gpustation import (
     WorkstationNetwork,
 )
 from gpustation.catalog.images import baked_image
+from gpustation.catalog.names import OWNER_TAG
 from gpustation.image.contents import DISK_GIB
-from stacks.gpu_workstation_stack import TAG, USERDATA
-from stacks.settings_annotations import annotate_settings
+from stacks.base import SCRIPTS, SettingsStack
 
 SUBNET_PREFIX = 28
 """Sixteen addresses: a deploy has one machine at a time, and 4095 such subnets fit."""
 
 
-class GpuImageStack(Stack):
+class GpuImageStack(SettingsStack):
     """An image with driver, framework and notebooks; a deploy builds it and tests it on a GPU.
 
     What belongs to one version of the image lies in a scope of its own, so that base image and
@@ -46,14 +46,17 @@ class GpuImageStack(Stack):
         construct_id: str,
         *,
         report: SettingsReport,
-        scripts: Path = USERDATA,
+        scripts: Path = SCRIPTS,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            scope, construct_id, description="Tested image for GPU workstations", **kwargs
+            scope,
+            construct_id,
+            report=report,
+            description="Tested image for GPU workstations",
+            **kwargs,
         )
         settings = report.settings
-        Tags.of(self).add(TAG, self.stack_name)
         contents = ImageContents(
             name=f"{_in_arns(self.stack_name)}-{settings.framework}",
             scripts=scripts,
@@ -62,7 +65,7 @@ class GpuImageStack(Stack):
             notebooks=settings.notebooks,
             cuda_toolkit=settings.cuda_toolkit,
             python_mirror=settings.python_mirror,
-            tags={TAG: self.stack_name},
+            tags={OWNER_TAG: self.stack_name},
         )
         check = QuotaCheck(
             self,
@@ -100,27 +103,26 @@ class GpuImageStack(Stack):
             name=settings.name,
             retain=settings.image_retain,
         )
-        self._annotate(report)
-        outputs = {
-            "ImageId": (image.image_id, "The image that was built and tested"),
-            "Parameter": (
-                image.parameter.ref,
-                f"Where image={baked_image(settings.name)} finds its id",
-            ),
-            "Quota": (check.message, "What the quota check found"),
-        }
-        for name, (value, description) in outputs.items():
-            CfnOutput(self, name, value=value, description=description)
+        if settings.image_retain:
+            self._warn_of_retained_images()
+        self.add_outputs(
+            {
+                "ImageId": (image.image_id, "The image that was built and tested"),
+                "Parameter": (
+                    image.parameter.ref,
+                    f"Where image={baked_image(settings.name)} finds its id",
+                ),
+                "Quota": (check.message, "What the quota check found"),
+            }
+        )
 
-    def _annotate(self, report: SettingsReport) -> None:
-        annotate_settings(self, report)
-        if report.settings.image_retain:
-            Annotations.of(self).add_warning_v2(
-                "gpustation:imageRetain",
-                "image_retain=true: no image is deleted, not even by cdk destroy; each one's "
-                "snapshot costs 0.05 USD per GiB and month, so a dollar or less, until you "
-                "deregister the image and delete its snapshot",
-            )
+    def _warn_of_retained_images(self) -> None:
+        Annotations.of(self).add_warning_v2(
+            "gpustation:imageRetain",
+            "image_retain=true: no image is deleted, not even by cdk destroy; each one's "
+            "snapshot costs 0.05 USD per GiB and month, so a dollar or less, until you "
+            "deregister the image and delete its snapshot",
+        )
 
 
 def _in_arns(stack: str) -> str:

@@ -5,30 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from aws_cdk import (
-    Annotations,
-    CfnOutput,
-    Duration,
-    Size,
-    Stack,
-    Tags,
-)
+from aws_cdk import Annotations, Duration, Size
 from constructs import Construct
 
-from gpustation import GpuWorkstation, Settings, SettingsReport
+from gpustation import GpuWorkstation, ImageSource, Settings, SettingsReport
 from gpustation.catalog.gpu_types import gpu_types
-from gpustation.catalog.names import OWNER_TAG, context_for
-from gpustation.gpu_workstation import own_scripts
+from gpustation.catalog.names import context_for
 from gpustation.settings.rows import METADATA
 from gpustation.synth.acknowledge import acknowledge
-from stacks.person_commands import PersonCommands
-from stacks.settings_annotations import annotate_settings
-
-USERDATA = own_scripts()
-TAG = OWNER_TAG
+from stacks.base import SCRIPTS, SettingsStack
+from stacks.outputs import PersonCommands
 
 
-class GpuWorkstationStack(Stack):
+class GpuWorkstationStack(SettingsStack):
     """A GPU machine with its network, quota check and way in; a deploy returns when it is ready.
 
     What belongs to one machine lies in the scope ``Generation<n>``, so that another generation is
@@ -49,23 +38,28 @@ class GpuWorkstationStack(Stack):
         construct_id: str,
         *,
         report: SettingsReport,
-        scripts: Path = USERDATA,
+        scripts: Path = SCRIPTS,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            scope, construct_id, description="GPU workstation for deep learning", **kwargs
+            scope,
+            construct_id,
+            report=report,
+            description="GPU workstation for deep learning",
+            **kwargs,
         )
         settings = report.settings
-        Tags.of(self).add(OWNER_TAG, self.stack_name)
         # CDK leaves this id out of logical ids and names
         workstation = GpuWorkstation(
             self,
             "Default",
             instance_type=settings.instance_type,
             framework=settings.framework,
-            image=_given(settings, "image", settings.image_of_name),
+            image=ImageSource(settings.image_of_name) if _given(settings, "image") else None,
             disk=Size.gibibytes(settings.disk_gib),
-            availability_zone=_given(settings, "availability_zone", settings.availability_zone),
+            availability_zone=(
+                settings.availability_zone if _given(settings, "availability_zone") else None
+            ),
             ssh_cidrs=settings.ssh_cidr,
             public_key=settings.public_key,
             notebooks=settings.notebooks,
@@ -83,7 +77,8 @@ class GpuWorkstationStack(Stack):
         self.template_options.metadata = {
             METADATA: {"settings": settings.deployed(), "scripts": machine.scripts_sha256[:12]}
         }
-        self._annotate(report)
+        if not report.faults:  # otherwise the type may be a default that nobody chose
+            self._warn_of_cost(settings)
         self._add_outputs(
             PersonCommands(machine.instance_id, self.region, bool(settings.ssh_cidr)),
             {
@@ -98,25 +93,23 @@ class GpuWorkstationStack(Stack):
             },
         )
 
-    def _annotate(self, report: SettingsReport) -> None:
-        annotate_settings(self, report)
-        if report.faults:
-            return  # the type may be a default that nobody asked for
-        gpu_type = gpu_types()[report.settings.instance_type]
+    def _warn_of_cost(self, settings: Settings) -> None:
+        gpu_type = gpu_types()[settings.instance_type]
         price = gpu_type.usd_per_hour
         cost = (
             f"{price * 24:.2f} USD per day (on-demand, us-east-1, 2026-07-20)"
             if price
-            else "a price that AWS only tells in an offer"
+            else "a price that AWS publishes only in an offer"
         )
         Annotations.of(self).add_warning_v2(
             "gpustation:nothingStopsIt",
             f"nothing stops this machine by itself: a {gpu_type.name} costs {cost} until you run "
-            f"StopCommand or cdk destroy{context_for(report.settings.name)}",
+            f"StopCommand or cdk destroy{context_for(settings.name)}",
         )
 
     def _add_outputs(self, commands: PersonCommands, facts: dict[str, tuple[str, str]]) -> None:
-        outputs = facts | {
+        outputs = {
+            **facts,
             "SshCommand": (commands.ssh, f"A shell on the machine; {commands.needs}"),
             "JupyterCommand": (
                 commands.jupyter,
@@ -125,8 +118,7 @@ class GpuWorkstationStack(Stack):
             "StopCommand": (commands.stop, "Stops the bill of the machine, not of its disk"),
             "StartCommand": (commands.start, "Starts the stopped machine"),
         }
-        for name, (value, description) in outputs.items():
-            CfnOutput(self, name, value=value, description=description)
+        self.add_outputs(outputs)
         # The validation reports outputs at their stack, so that is where it is acknowledged
         acknowledge(
             self,
@@ -137,6 +129,6 @@ class GpuWorkstationStack(Stack):
         )
 
 
-def _given(settings: Settings, key: str, value: str) -> str | None:
-    """The value, or None where nobody set this: then a machine keeps what it has."""
-    return value if key in settings.model_fields_set else None
+def _given(settings: Settings, key: str) -> bool:
+    """Whether a setting was given; where it was not, a machine keeps what it has."""
+    return key in settings.model_fields_set

@@ -10,9 +10,10 @@ from aws_cdk.assertions import Template
 
 from gpustation import read_settings
 from gpustation.catalog.names import DEPLOY_ROLE, IMAGE, WORKSTATION, stack_name
+from stacks.base import SCRIPTS
 from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
-from stacks.gpu_workstation_stack import USERDATA, GpuWorkstationStack
+from stacks.gpu_workstation_stack import GpuWorkstationStack
 
 ROOT = Path(__file__).parent.parent
 PUBLIC_KEY = (
@@ -45,7 +46,7 @@ def make_app(
         stack_traces=False,
     )
     report = read_settings(app.node.get_all_context())
-    scripts, name = scripts or USERDATA, report.settings.name
+    scripts, name = scripts or SCRIPTS, report.settings.name
     GpuWorkstationStack(app, stack_name(WORKSTATION, name), report=report, scripts=scripts)
     if with_stages:
         stage, image = Stage(app, "Image"), stack_name(IMAGE, name)

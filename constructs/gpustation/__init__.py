@@ -1,17 +1,32 @@
 """GPU workstations for deep learning on AWS: CDK constructs, settings and the GPU catalog.
 
-Names are loaded at their first use: the CDK starts Node.js, which the commands do not need.
+The way of a setting, from the person to the machine and back:
+
+    cdk deploy -c framework=pytorch          or the "context" of cdk.json
+         |  read_settings                    settings/: one row per setting; faults as annotations
+    GpuWorkstationStack                      stacks/: also written into the template's Metadata
+         |  an argument
+    GpuWorkstation, GpuInstance              writes it into an SSM parameter of the stack
+         |  cdk deploy
+    the machine, at every boot               userdata/bootstrap reads it, run.sh its phases
+         |  cfn signal, one for each step
+    ReadySignal                              a wait condition: the deploy returns, or fails
+
+Names are loaded at their first use, because the CDK starts Node.js and the commands do not need it.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gpustation.catalog.frameworks import Framework
+    from gpustation.catalog.quotas import QuotaMode
     from gpustation.deploy_role import DeployRole
     from gpustation.gpu_instance import READY_STEPS, GpuInstance
     from gpustation.gpu_workstation import GpuWorkstation
     from gpustation.image.contents import ImageContents
     from gpustation.image.gpu_image import GpuImage
+    from gpustation.image.source import ImageSource
     from gpustation.image_choice import ImageChoice
     from gpustation.quota_check import QuotaCheck
     from gpustation.ready_signal import ReadySignal
@@ -22,12 +37,15 @@ if TYPE_CHECKING:
 __all__ = [
     "READY_STEPS",
     "DeployRole",
+    "Framework",
     "GpuImage",
     "GpuInstance",
     "GpuWorkstation",
     "ImageChoice",
     "ImageContents",
+    "ImageSource",
     "QuotaCheck",
+    "QuotaMode",
     "ReadySignal",
     "Settings",
     "SettingsReport",
@@ -37,13 +55,16 @@ __all__ = [
 
 _MODULES = {
     "DeployRole": "deploy_role",
+    "Framework": "catalog.frameworks",
     "GpuImage": "image.gpu_image",
     "GpuInstance": "gpu_instance",
     "GpuWorkstation": "gpu_workstation",
     "READY_STEPS": "gpu_instance",
     "ImageChoice": "image_choice",
     "ImageContents": "image.contents",
+    "ImageSource": "image.source",
     "QuotaCheck": "quota_check",
+    "QuotaMode": "catalog.quotas",
     "ReadySignal": "ready_signal",
     "Settings": "settings.model",
     "SettingsReport": "settings.read",

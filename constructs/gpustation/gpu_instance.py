@@ -12,11 +12,10 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from gpustation.catalog.frameworks import DRIVER_BRANCH
+from gpustation.catalog.frameworks import DRIVER_BRANCH, Framework
 from gpustation.catalog.gpu_types import require_fitting
 from gpustation.image_choice import ImageChoice
 from gpustation.ready_signal import ReadySignal
-from gpustation.settings.model import Framework
 from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov, acknowledge_wildcards
 from gpustation.synth.archives import scripts_tar
 from gpustation.synth.file_asset import FileAsset
@@ -47,7 +46,7 @@ class GpuInstance(Construct):
         scripts: Folder with the machine's scripts: ``run.sh`` and the rest, and ``bootstrap/``.
         ready: The signal of each of ``READY_STEPS``; they wait for this machine.
         generation: Number of the machine, as its scripts report it. Default: 1.
-        framework: ``mxnet`` or ``pytorch``. Default: ``mxnet``.
+        framework: Framework that is installed. Default: MXNet.
         public_key: OpenSSH public key line for the user ``ubuntu``. Default: none.
         notebooks: Fetch D2L's notebooks. Default: true.
         cuda_toolkit: Install the CUDA toolkit with nvcc as well. Default: false.
@@ -74,7 +73,7 @@ class GpuInstance(Construct):
         scripts: Path,
         ready: Mapping[str, ReadySignal],
         generation: int = 1,
-        framework: Framework = "mxnet",
+        framework: Framework = Framework.MXNET,
         public_key: str = "",
         notebooks: bool = True,
         cuda_toolkit: bool = False,
@@ -103,7 +102,7 @@ class GpuInstance(Construct):
                 {
                     "stack": Stack.of(self).stack_name,
                     "generation": generation,
-                    "framework": framework,
+                    "framework": Framework(framework).value,
                     "instance_type": gpu_type.name,
                     "usd_per_hour": gpu_type.usd_per_hour or "",
                     "gpus": gpu_type.gpus,

@@ -9,11 +9,13 @@ from aws_cdk import Duration, Size, Token
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
+from gpustation.catalog.frameworks import Framework
+from gpustation.catalog.quotas import QuotaMode
 from gpustation.gpu_instance import READY_STEPS, GpuInstance
+from gpustation.image.source import ImageSource
 from gpustation.image_choice import ImageChoice
 from gpustation.quota_check import QuotaCheck
 from gpustation.ready_signal import ReadySignal
-from gpustation.settings.model import Framework, QuotaMode
 from gpustation.settings.values import covers_the_world
 from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov
 from gpustation.workstation_network import WorkstationNetwork
@@ -31,10 +33,9 @@ class GpuWorkstation(Construct):
         construct_id: ID unique within the scope.
         instance_type: EC2 GPU type. A change stops and starts the machine. Default:
             ``g4dn.xlarge``.
-        framework: ``mxnet`` or ``pytorch``. Default: ``mxnet``.
-        image: ``ubuntu-24.04``, ``ubuntu-22.04``, ``dlami``, ``baked``, ``baked:<name>``, an AMI
-            id or the name of an SSM parameter. Default: ``None``, what the machine has; a new one
-            gets ``ubuntu-24.04``.
+        framework: Framework that is installed. Default: MXNet.
+        image: What a new machine starts from. Default: the image that the machine has; a new
+            machine starts from Ubuntu 24.04.
         disk: Root disk, gp3 and encrypted. Default: 64 GiB.
         availability_zone: Name of a zone, or ``auto``. Default: ``None``, where the machine is;
             for a new one ``auto``, a zone that offers the type. With ``subnet``, its zone.
@@ -47,8 +48,8 @@ class GpuWorkstation(Construct):
             Default: false.
         python_mirror: Address of a copy of python-build-standalone's releases. Default: none.
         generation: 1 to 255; another number creates a new machine. Default: 1.
-        quota: What a quota that is too small does: ``enforce``, ``warn`` or ``request``. Default:
-            ``enforce``, the deploy fails before anything else is created.
+        quota: What a quota that is too small does to a deploy. Default: ``QuotaMode.ENFORCE``, it
+            fails before anything that costs is created.
         ready_timeout: How long a deploy waits for each step of the machine, up to 12 hours.
             Default: 30 minutes.
         others: See ``ImageChoice``.
@@ -77,8 +78,8 @@ class GpuWorkstation(Construct):
         construct_id: str,
         *,
         instance_type: str = "g4dn.xlarge",
-        framework: Framework = "mxnet",
-        image: str | None = None,
+        framework: Framework = Framework.MXNET,
+        image: ImageSource | None = None,
         disk: Size | None = None,
         availability_zone: str | None = None,
         ssh_cidrs: Iterable[str] = (),
@@ -88,7 +89,7 @@ class GpuWorkstation(Construct):
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
         generation: int = 1,
-        quota: QuotaMode = "enforce",
+        quota: QuotaMode = QuotaMode.ENFORCE,
         ready_timeout: Duration | None = None,
         others: Mapping[str, tuple[str, str]] | None = None,
         scripts: Path | None = None,

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from aws_cdk import CustomResource, Duration, Size, Stack
 from constructs import Construct
 
+from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.gpu_types import require_type
 from gpustation.catalog.images import DEFAULT_IMAGE, image_parameter
-from gpustation.settings.model import Framework
+from gpustation.image.source import ImageSource
 from gpustation.synth.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
 
 
@@ -24,10 +25,9 @@ class ImageChoice(Construct):
         scope: Construct that owns this one; one per machine.
         construct_id: ID unique within the scope. Another path means another machine.
         instance_type: EC2 GPU type that the zone must offer.
-        image: ``ubuntu-24.04``, ``ubuntu-22.04``, ``dlami``, ``baked``, ``baked:<name>``, an AMI
-            id or the name of an SSM parameter. Default: ``None``, what the machine has; a new one
-            gets ``ubuntu-24.04``.
-        framework: Whose baked image ``baked`` means. Default: ``mxnet``.
+        image: What a new machine starts from. Default: the image that the machine has; a new
+            machine starts from Ubuntu 24.04.
+        framework: Framework of the baked image that ``ImageSource.baked()`` means. Default: MXNet.
         disk: Root disk, at least the image's snapshot. Default: 64 GiB.
         availability_zone: Name of a zone, or ``auto``. Default: ``None``, where the machine is;
             for a new one ``auto``, an ordinary zone that offers the type.
@@ -47,8 +47,8 @@ class ImageChoice(Construct):
         construct_id: str,
         *,
         instance_type: str,
-        image: str | None = None,
-        framework: Framework = "mxnet",
+        image: ImageSource | None = None,
+        framework: Framework = Framework.MXNET,
         disk: Size | None = None,
         availability_zone: str | None = None,
         ready_timeout: Duration | None = None,
@@ -65,9 +65,11 @@ class ImageChoice(Construct):
             module="image_choice",
             description="Chooses image, root device and zone of a GPU machine",
         )
-        self._allow_reading(function, image_parameter(image or DEFAULT_IMAGE, framework))
+        image_name = image.name if image else None
+        framework = Framework(framework)
+        self._allow_reading(function, image_parameter(image_name or DEFAULT_IMAGE, framework))
         # What is not given is not rendered: another default is no change of a machine
-        given = {"Image": image, "AvailabilityZone": availability_zone}
+        given = {"Image": image_name, "AvailabilityZone": availability_zone}
         self.resource = CustomResource(
             self,
             "Resource",
@@ -76,7 +78,7 @@ class ImageChoice(Construct):
             service_timeout=ANSWER_TIMEOUT,
             properties={
                 "InstanceType": instance_type,
-                "Framework": framework,
+                "Framework": framework.value,
                 "DiskGib": str(self.disk.to_gibibytes()),
                 **{name: value for name, value in given.items() if value is not None},
                 "ReadyTimeoutMinutes": str(ready_timeout.to_minutes()),

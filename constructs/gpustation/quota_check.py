@@ -5,11 +5,11 @@ from __future__ import annotations
 from aws_cdk import CustomResource, Stack
 from constructs import Construct
 
+from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.gpu_types import require_type
-from gpustation.settings.model import Framework, QuotaMode
+from gpustation.catalog.quotas import QuotaMode
 from gpustation.synth.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
 
-_MODES = ("enforce", "warn", "request")
 _QUOTA_SERVICE = "servicequotas.amazonaws.com"
 
 
@@ -25,11 +25,10 @@ class QuotaCheck(Construct):
         scope: Construct that owns this one.
         construct_id: ID unique within the scope. Keep it: the check remembers by it what runs.
         instance_type: EC2 GPU type that will run, e.g. ``"g4dn.xlarge"``.
-        framework: Framework of the types that a refusal offers instead. Default: ``mxnet``.
+        framework: Framework of the types that a refusal offers instead. Default: MXNet.
         generation: Number of the machine; another number means a machine beside the old one.
             Default: 1.
-        mode: ``enforce`` fails the deploy; ``warn`` only says so in ``message``; ``request`` also
-            files the increase, and so needs the permission for it. Default: ``enforce``.
+        mode: What a quota that is too small does to a deploy. Default: ``QuotaMode.ENFORCE``.
 
     Raises:
         ValueError: The type is not in the catalog, or the mode is none of the three.
@@ -41,14 +40,12 @@ class QuotaCheck(Construct):
         construct_id: str,
         *,
         instance_type: str,
-        framework: Framework = "mxnet",
+        framework: Framework = Framework.MXNET,
         generation: int = 1,
-        mode: QuotaMode = "enforce",
+        mode: QuotaMode = QuotaMode.ENFORCE,
     ) -> None:
         super().__init__(scope, construct_id)
         gpu_type = require_type(instance_type)
-        if mode not in _MODES:
-            raise ValueError(f"mode must be one of {', '.join(_MODES)}, got {mode}")
         function = CustomResourceFunction.of(
             self,
             "QuotaCheckHandler",
@@ -56,7 +53,8 @@ class QuotaCheck(Construct):
             description="Compares the vCPU quota with what a GPU machine needs",
         )
         self._allow_reading(function)
-        if mode == "request":
+        mode = QuotaMode(mode)
+        if mode is QuotaMode.REQUEST:
             self._allow_requesting(function, gpu_type.quota_code)
         self.resource = CustomResource(
             self,
@@ -66,9 +64,9 @@ class QuotaCheck(Construct):
             service_timeout=ANSWER_TIMEOUT,
             properties={
                 "InstanceType": instance_type,
-                "Framework": framework,
+                "Framework": Framework(framework).value,
                 "Generation": str(generation),
-                "Mode": mode,
+                "Mode": mode.value,
             },
         )
         self.message = self.resource.get_att_string("Message")

@@ -129,7 +129,7 @@ def test_its_session_is_enough_to_deploy_to_plan_to_compare_and_to_destroy(
     assert "Number of stacks with differences: 0" in compared.output
     planned = subprocess.run(
         [
-            *(sys.executable, "-m", "gpustation.plan"),
+            *(sys.executable, "-m", "gpustation", "plan"),
             *("--app", str(tmp_path / "job" / "assembly-1")),
         ],
         env=aws.environment | session,

@@ -36,7 +36,7 @@ def test_one_persons_deploy_and_destroy_leave_the_others_machine(
         }
         assert set(machines) == {"GpuWorkstation", ANNA}
         assert machines["GpuWorkstation"] == mine.outputs["InstanceId"]
-        planned = gpustation(aws, "gpustation.plan", "--app", theirs)
+        planned = gpustation(aws, "plan", "--app", theirs)
         assert planned.stdout.startswith(f"{ANNA}: nothing changes")
         saved = gpustation(aws, "image", "save", "--stack", ANNA, "--yes")
         assert "then: cdk deploy -c name=anna (" in saved.stdout, saved.stderr

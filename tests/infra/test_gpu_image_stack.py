@@ -11,8 +11,8 @@ from aws_cdk.assertions import Annotations, Match, Template
 
 from gpustation import read_settings
 from gpustation.catalog.gpu_types import capabilities_for, types_for
+from stacks.base import SCRIPTS
 from stacks.gpu_image_stack import GpuImageStack
-from stacks.gpu_workstation_stack import USERDATA
 from tests.infra.test_gpu_workstation_stack import actions_of
 from tests.synthesis import make_app, resource, synthesize_image
 
@@ -297,7 +297,7 @@ def test_other_contents_are_another_version(settings: dict[str, Any]) -> None:
 @pytest.fixture
 def changed(tmp_path: Path) -> Path:
     scripts = tmp_path / "userdata"
-    shutil.copytree(USERDATA, scripts, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
     with (scripts / "phases/10-prepare-system.sh").open("a") as file:
         file.write("true\n")
     return scripts
@@ -324,13 +324,13 @@ def test_a_changed_script_changes_versions_choice_and_subnet(changed: Path) -> N
 
 def test_an_unchanged_script_changes_nothing(tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere"
-    shutil.copytree(USERDATA, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(SCRIPTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     assert synthesize_image(scripts=copy).to_json() == synthesize_image().to_json()
 
 
 def test_a_change_of_the_bootstrap_alone_makes_no_new_image(tmp_path: Path) -> None:
     copy = tmp_path / "userdata"
-    shutil.copytree(USERDATA, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(SCRIPTS, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with (copy / "bootstrap/bootstrap.sh").open("a") as file:
         file.write("true\n")
     assert synthesize_image(scripts=copy).to_json() == synthesize_image().to_json()

@@ -194,6 +194,7 @@ def test_another_name_means_other_stacks_and_changes_nothing_else_of_the_machine
     for ours, theirs in (
         ("GpuWorkstation-anna", "GpuWorkstation"),
         ('"Image": "baked:anna"', '"Image": "baked"'),
+        ('"image": "baked:anna"', '"image": "baked"'),
         ("parameter/gpustation/anna/image/mxnet", "parameter/gpustation/image/mxnet"),
     ):
         assert ours in text

@@ -1,6 +1,7 @@
 """The constructs in someone else's app."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Template
 
 from gpustation import (
+    Framework,
     GpuImage,
     GpuInstance,
     ImageChoice,
     ImageContents,
+    ImageSource,
     QuotaCheck,
+    QuotaMode,
     ReadySignal,
     WorkstationNetwork,
 )
@@ -53,7 +57,7 @@ def test_a_machine_in_a_network_of_their_own(stack: Stack, root: Path) -> None:
 
 
 def test_a_check_alone_for_an_instance_of_their_own(stack: Stack) -> None:
-    QuotaCheck(stack, "Check", instance_type="p4d.24xlarge", mode="warn")
+    QuotaCheck(stack, "Check", instance_type="p4d.24xlarge", mode=QuotaMode.WARN)
     Template.from_stack(stack).has_resource_properties(
         "Custom::QuotaCheck", {"InstanceType": "p4d.24xlarge", "Mode": "warn"}
     )
@@ -74,12 +78,12 @@ def policies(stack: Stack) -> list[list[dict[str, Any]]]:
 def test_what_shares_a_function_shares_its_statements(stack: Stack) -> None:
     """IAM takes a Sid once per policy, and refuses the others at deploy time."""
     for name, instance_type, image in (
-        ("First", "g5.xlarge", "ubuntu-22.04"),
-        ("Second", "p4d.24xlarge", "/my/own"),
-        ("Third", "g5.xlarge", "ubuntu-22.04"),
+        ("First", "g5.xlarge", ImageSource.ubuntu_22_04()),
+        ("Second", "p4d.24xlarge", ImageSource.ssm_parameter("/my/own")),
+        ("Third", "g5.xlarge", ImageSource.ubuntu_22_04()),
     ):
         ImageChoice(stack, name, instance_type=instance_type, image=image)
-        QuotaCheck(stack, f"{name}Check", instance_type=instance_type, mode="request")
+        QuotaCheck(stack, f"{name}Check", instance_type=instance_type, mode=QuotaMode.REQUEST)
     choice, check = policies(stack)
     for statements in (choice, check):
         sids = [statement["Sid"] for statement in statements]
@@ -116,6 +120,60 @@ def test_fails_when_the_mode_is_unknown(stack: Stack) -> None:
         QuotaCheck(stack, "Check", instance_type="g5.xlarge", mode="maybe")  # type: ignore[arg-type]
 
 
+def test_fails_when_the_framework_is_unknown(stack: Stack) -> None:
+    with pytest.raises(ValueError, match="framework must be one of mxnet, pytorch, got jax"):
+        QuotaCheck(stack, "Check", instance_type="g5.xlarge", framework="jax")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (ImageSource.ubuntu_24_04(), "ubuntu-24.04"),
+        (ImageSource.ubuntu_22_04(), "ubuntu-22.04"),
+        (ImageSource.deep_learning_base(), "dlami"),
+        (ImageSource.baked(), "baked"),
+        (ImageSource.baked("anna"), "baked:anna"),
+        (ImageSource.ami("ami-0123456789abcdef0"), "ami-0123456789abcdef0"),
+        (ImageSource.ssm_parameter("/my/own"), "/my/own"),
+    ],
+)
+def test_an_image_source_is_the_setting_of_that_name(
+    stack: Stack, source: ImageSource, name: str
+) -> None:
+    ImageChoice(stack, "Choice", instance_type="g5.xlarge", image=source)
+    Template.from_stack(stack).has_resource_properties("Custom::ImageChoice", {"Image": name})
+
+
+@pytest.mark.parametrize(
+    ("factory", "given", "rule"),
+    [
+        (ImageSource.ami, "ubuntu-24.04", "image_id must begin with ami-, got ubuntu-24.04"),
+        (ImageSource.ami, "ami-xyz", r"image=ami-xyz: must be one of ubuntu-24\.04, "),
+        (ImageSource.ssm_parameter, "my/own", "name must begin with a slash, got my/own"),
+        (ImageSource.ssm_parameter, "/aws/own", "image=/aws/own: must not begin with /aws/"),
+        (ImageSource.baked, "a b", "image=baked:a b: must be letters, digits and hyphens"),
+    ],
+)
+def test_an_image_source_follows_the_rules_of_the_setting(
+    factory: Callable[[str], ImageSource], given: str, rule: str
+) -> None:
+    with pytest.raises(ValueError, match=rule):
+        factory(given)
+
+
+def test_another_framework_needs_no_string(stack: Stack) -> None:
+    ImageChoice(
+        stack,
+        "Choice",
+        instance_type="g5.xlarge",
+        image=ImageSource.baked(),
+        framework=Framework.PYTORCH,
+    )
+    Template.from_stack(stack).has_resource_properties(
+        "Custom::ImageChoice", {"Framework": "pytorch"}
+    )
+
+
 def test_fails_when_a_subnet_number_is_out_of_range(stack: Stack) -> None:
     with pytest.raises(ValueError, match="number must be from 1 to 255, got 0"):
         WorkstationNetwork(stack, "Network").add_subnet(
@@ -143,7 +201,9 @@ def test_a_subnet_takes_its_part_of_the_network(
 def add_image(stack: Stack, root: Path, instance_type: str = "g5.xlarge") -> GpuImage:
     """An image of their own name, in a network of ours."""
     network = WorkstationNetwork(stack, "Network")
-    choice = ImageChoice(stack, "Choice", instance_type="g5.xlarge", image="ubuntu-24.04")
+    choice = ImageChoice(
+        stack, "Choice", instance_type="g5.xlarge", image=ImageSource.ubuntu_24_04()
+    )
     return GpuImage(
         stack,
         "Image",

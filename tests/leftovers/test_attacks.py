@@ -56,7 +56,7 @@ def test_beginning_of_a_name_offers_nothing(
     assert {row.id for row in found.left} == {row.id for row in found.doubtful} == others
     assert {row.doubt for row in found.left} == {NOT_PROVEN}
     shown = subprocess.run(
-        [sys.executable, "-m", "gpustation.leftovers"],
+        [sys.executable, "-m", "gpustation", "leftovers"],
         env=aws.environment,
         capture_output=True,
         text=True,
@@ -64,7 +64,9 @@ def test_beginning_of_a_name_offers_nothing(
     )
     assert shown.returncode == 1
     assert [line for line in shown.stdout.splitlines() if line.startswith("aws ")] == []
-    paste("\n".join(line for line in shown.stdout.splitlines() if line.startswith("#")))
+    comments = [line for line in shown.stdout.splitlines() if line.startswith("#")]
+    assert len(comments) >= len(others)
+    paste("\n".join(comments))
     assert {row.id for row in look().left} == others
 
 

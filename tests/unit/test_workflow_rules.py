@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 from gpustation.plan.judgement import Effect
+from gpustation.settings.model import Settings, rows
+from gpustation.settings.values import IMAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -78,6 +81,24 @@ def test_the_tests_run_on_every_promised_python() -> None:
     (setup,) = [step for step in whole["steps"] if "setup-python" in step.get("uses", "")]
     versions = {setup["with"]["python-version"], *quick["strategy"]["matrix"]["python"]}
     assert versions == {f"3.{minor}" for minor in range(int(promised[1]), 14)}
+
+
+def test_the_form_of_a_deploy_has_settings_and_passes_each_on() -> None:
+    """Those it leaves out are written into `more`."""
+    deploy = ROOT / ".github" / "workflows" / "deploy.yml"
+    # YAML 1.1 reads the key `on` as true
+    inputs = yaml.safe_load(deploy.read_text())[True]["workflow_dispatch"]["inputs"]
+    settings = {name: given for name, given in inputs.items() if name not in ("may", "more")}
+    assert settings.keys() <= rows().keys()
+    (plan,) = [step for step in jobs(deploy)[0]["steps"] if step.get("run") == "ci/plan.sh"]
+    passed = {f"SETTING_{name.upper()}": f"${{{{ inputs.{name} }}}}" for name in settings}
+    assert passed.items() <= plan["env"].items()
+    for name, given in settings.items():
+        kind = Settings.model_fields[name].annotation
+        if isinstance(kind, type) and issubclass(kind, enum.Enum):
+            assert given["options"] == ["", *kind], name
+    for image in IMAGES:
+        assert image in settings["image"]["description"]
 
 
 def commands(workflow: str) -> str:

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
+import enum
+
+
+class Framework(str, enum.Enum):
+    """A deep-learning framework that a machine can be set up with."""
+
+    MXNET = "mxnet"
+    PYTORCH = "pytorch"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @classmethod
+    def _missing_(cls, value: object) -> Framework:
+        raise ValueError(f"framework must be one of {', '.join(cls)}, got {value}")
+
+
 DRIVER_BRANCH = 580
 """NVIDIA driver branch that machines install: the long-term branch, supported until June 2028."""
 

@@ -6,6 +6,7 @@ and spot; a stopped instance counts nothing (facts: AWS, "EC2 instance type quot
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,24 @@ FAMILIES = {"G": ("g", "gr", "vt"), "P": ("p",)}
 
 KNOWN_CLASSES = tuple(f"{family}/OnDemand" for family in FAMILIES)
 """Usage classes, as quotas tell them, that this arithmetic can count."""
+
+
+class QuotaMode(str, enum.Enum):
+    """What a deploy does where the quota is too small."""
+
+    ENFORCE = "enforce"
+    """It fails, before anything that costs is created."""
+    WARN = "warn"
+    """It continues, and its output says what is missing."""
+    REQUEST = "request"
+    """It files the increase, and fails with the id of the request."""
+
+    def __str__(self) -> str:
+        return self.value
+
+    @classmethod
+    def _missing_(cls, value: object) -> QuotaMode:
+        raise ValueError(f"mode must be one of {', '.join(cls)}, got {value}")
 
 
 @dataclass(frozen=True)

@@ -29,21 +29,13 @@ from gpustation.catalog.images import (
     image_parameter,
     is_baked,
 )
+from gpustation.catalog.locked import LOCKED
 from gpustation.handlers.responder import Answer, Event, RefusedError, respond
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import ImageTypeDef
     from mypy_boto3_ssm import SSMClient
-
-LOCKED = {
-    # property: setting; a change of one of these is a new machine, and of each of "Others"
-    "Image": "image",
-    "Framework": "framework",
-    "DiskGib": "disk_gib",
-    "AvailabilityZone": "availability_zone",
-    "ReadyTimeoutMinutes": "ready_timeout_minutes",
-}
 
 DEFAULTS = {
     # property: what a new machine gets where the setting is not given

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.gpu_types import require_type
-from gpustation.catalog.images import DEFAULT_IMAGE, content_tags
+from gpustation.catalog.images import content_tags
 from gpustation.image.component import component_document
+from gpustation.image.source import ImageSource
 from gpustation.settings import values as setting_values
-from gpustation.settings.model import Framework
 from gpustation.synth.archives import scripts_tar
 
 DISK_GIB = setting_values.MIN_DISK_GIB
@@ -38,10 +39,10 @@ class ImageContents:
         name: Name of component and recipe, in small letters: Image Builder's ARNs have no others.
         scripts: Folder with the machine's scripts, ``image.sh`` among them.
         instance_type: EC2 GPU type that builds and tests the image.
-        framework: ``mxnet`` or ``pytorch``.
+        framework: Framework that is installed. Default: MXNet.
         notebooks: D2L's notebooks are in the image.
         cuda_toolkit: The CUDA toolkit is in the image.
-        base_image: Image to begin from, as ``ImageChoice`` takes it.
+        base_image: Image that the build starts from. Default: Ubuntu 24.04.
         python_mirror: Where the build machine's Python comes from; empty means uv's own sources.
         tags: Tags of what Image Builder makes: machines, volumes, image.
     """
@@ -49,10 +50,10 @@ class ImageContents:
     name: str
     scripts: Path
     instance_type: str
-    framework: Framework = "mxnet"
+    framework: Framework = Framework.MXNET
     notebooks: bool = True
     cuda_toolkit: bool = False
-    base_image: str = DEFAULT_IMAGE
+    base_image: ImageSource = field(default_factory=ImageSource.ubuntu_24_04)
     python_mirror: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -67,7 +68,7 @@ class ImageContents:
             source=source,
             sha256=hashlib.sha256(self.archive).hexdigest(),
             options=[
-                *("--framework", self.framework, "--user", USER),
+                *("--framework", self.framework.value, "--user", USER),
                 "--notebooks" if self.notebooks else "--no-notebooks",
                 "--cuda-toolkit" if self.cuda_toolkit else "--no-cuda-toolkit",
                 *(("--python-mirror", self.python_mirror) if self.python_mirror else ()),
@@ -84,7 +85,7 @@ class ImageContents:
     def digest(self) -> str:
         """Hash of the contents, in hex; where the archive lies is none of them."""
         contents = [
-            *(self.name, self.instance_type, self.base_image, DISK_GIB, DISK_MIBPS),
+            *(self.name, self.instance_type, self.base_image.name, DISK_GIB, DISK_MIBPS),
             self.image_tags,
             self.document("s3://scripts"),
         ]

@@ -10,8 +10,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from gpustation.catalog.locked import LOCKED
 from gpustation.catalog.ports import SSH_PORT
-from gpustation.handlers.image_choice import LOCKED
 from gpustation.plan.reading import CHOICE, Template
 from gpustation.settings.public_key import fingerprint
 

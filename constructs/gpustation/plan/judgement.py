@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gpustation.handlers.image_choice import LOCKED, Choice, require_same_settings
+from gpustation.catalog.locked import LOCKED
+from gpustation.handlers.image_choice import Choice, require_same_settings
 from gpustation.handlers.responder import RefusedError
 from gpustation.plan.assembly import SynthesizedStack
 from gpustation.plan.change_set import Change, Deployed

@@ -6,19 +6,18 @@ A new setting is one more field here, and the place that uses it; see docs/decis
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated
 
 import pydantic
 from pydantic import BeforeValidator
 
+from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.images import baked_image
-from gpustation.handlers.image_choice import LOCKED
+from gpustation.catalog.locked import LOCKED
+from gpustation.catalog.quotas import QuotaMode
 from gpustation.settings import github, values
 from gpustation.settings.public_key import fingerprint, read_public_key
 from gpustation.settings.rows import Of, Row, When
-
-Framework = Literal["mxnet", "pytorch"]
-QuotaMode = Literal["enforce", "warn", "request"]
 
 
 def _optional(read: Callable[[object], str]) -> BeforeValidator:
@@ -50,8 +49,8 @@ _disk = _number(
 _generation = _number(1, 255, "", "each generation has a subnet 10.0.<generation>.0/24 of its own")
 _timeout = _number(5, 720, "minutes", "a wait condition waits 12 hours at most; 30 is usual")
 
-_framework = BeforeValidator(lambda value: values.one_of(value, ("mxnet", "pytorch")))
-_quota = BeforeValidator(lambda value: values.one_of(value, ("enforce", "warn", "request")))
+_framework = BeforeValidator(lambda value: values.one_of(value, Framework))
+_quota = BeforeValidator(lambda value: values.one_of(value, QuotaMode))
 _boolean = BeforeValidator(values.boolean)
 
 
@@ -93,7 +92,7 @@ class Settings(pydantic.BaseModel):
             "pytorch",
         ),
         _framework,
-    ] = "mxnet"
+    ] = Framework.MXNET
     image: Annotated[
         str,
         Row(
@@ -178,7 +177,7 @@ class Settings(pydantic.BaseModel):
             "request",
         ),
         _quota,
-    ] = "enforce"
+    ] = QuotaMode.ENFORCE
     ready_timeout_minutes: Annotated[
         int,
         Row(

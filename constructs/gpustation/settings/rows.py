@@ -50,7 +50,7 @@ def written(value: object) -> str:
     """A value as a person writes it on a command line: ``true``, ``64``, ``a,b``, ``none``."""
     if isinstance(value, (tuple, list)):
         value = ",".join(value)
-    return (value or "none") if isinstance(value, str) else json.dumps(value)
+    return (str(value) or "none") if isinstance(value, str) else json.dumps(value)
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def whole_number(value: object, low: int, high: int, unit: str, reason: str) -> 
 def one_of(value: object, choices: Iterable[str]) -> str:
     """One of a few words."""
     given = text(value)
-    known = list(choices)
+    known = [str(choice) for choice in choices]
     if given not in known:
         raise ValueError(f"must be one of {', '.join(known)}{nearest(given, known)}")
     return given

@@ -35,7 +35,8 @@ def scripts_tar(folder: Path) -> bytes:
         raise ValueError(f"scripts must be a folder with a run.sh in it, got {folder}")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in _files(folder):
+        for name, path in _files(folder):
+            content = _content(path)
             member = tarfile.TarInfo(name)
             member.size, member.mode = len(content), 0o644
             tar.addfile(member, io.BytesIO(content))
@@ -52,22 +53,25 @@ def package_zip(package: Path, subpackages: Container[str] | None = None) -> byt
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in _files(package):
+        for name, path in _files(package):
             if subpackages is None or name == "__init__.py" or name.split("/")[0] in subpackages:
                 member = zipfile.ZipInfo(f"{package.name}/{name}", _FIRST_DAY)
                 member.external_attr, member.create_system = 0o644 << 16, 3  # 3: made on Unix
-                archive.writestr(member, content)
+                archive.writestr(member, _content(path))
     return buffer.getvalue()
 
 
-def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and content of what belongs into an archive, in the order of the names."""
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Files that belong into an archive, with their names in it, in the order of the names."""
     for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).as_posix()):
         if path.is_file() and not any(map(_is_left_out, path.relative_to(folder).parts)):
-            content = path.read_bytes()
-            # A NUL marks a file that is no text, as git has it
-            text = content if b"\0" in content else content.replace(b"\r\n", b"\n")
-            yield path.relative_to(folder).as_posix(), text
+            yield path.relative_to(folder).as_posix(), path
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    # A file with a NUL is not text, as git has it
+    return content if b"\0" in content else content.replace(b"\r\n", b"\n")
 
 
 def _is_left_out(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,12 @@ MEMORY_MIB = 256
 
 ANSWER_TIMEOUT = Duration.minutes(6)
 """How long CloudFormation waits for a function that died without an answer."""
+
+
+@functools.cache
+def _code() -> bytes:
+    """The code of all functions, packed once for all stacks of an app."""
+    return package_zip(Path(__file__).parents[1], _PACKAGES)
 
 
 class CustomResourceFunction(Construct):
@@ -65,8 +72,7 @@ class CustomResourceFunction(Construct):
         )
         # The attribute ends with ":*": all streams of this one group
         self.allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.attr_arn])
-        content = package_zip(Path(__file__).parents[1], _PACKAGES)
-        code = FileAsset.of_bytes(self, name="Code", suffix=".zip", content=content)
+        code = FileAsset.of_bytes(self, name="Code", suffix=".zip", content=_code())
         function = lambda_.CfnFunction(
             self,
             "Function",

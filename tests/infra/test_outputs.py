@@ -11,7 +11,7 @@ import pytest
 from awscli.shorthand import BackCompatVisitor, ShorthandParser
 from botocore.session import get_session
 
-from stacks.person_commands import PersonCommands
+from stacks.outputs import PersonCommands
 
 CLOSED = PersonCommands("i-0123456789abcdef0", "eu-west-1", inbound_rule=False)
 OPEN = PersonCommands("i-0123456789abcdef0", "eu-west-1", inbound_rule=True)

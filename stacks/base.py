@@ -1,0 +1,50 @@
+"""What all stacks share: the tag of this project, the faults of the settings, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_cdk import Annotations, CfnOutput, Stack, Tags
+from constructs import Construct
+
+from gpustation import SettingsReport
+from gpustation.catalog.names import OWNER_TAG
+from gpustation.gpu_workstation import own_scripts
+
+SCRIPTS = own_scripts()
+"""Folder with the scripts that set up a machine: ``userdata/`` of this project."""
+
+
+class SettingsStack(Stack):
+    """A stack that is made from the settings.
+
+    Faults of the settings become error annotations, which stop ``cdk deploy`` and let ``cdk
+    destroy`` work; warnings become warnings that can be acknowledged by their ids.
+
+    Args:
+        scope: The app, or a stage of it.
+        construct_id: Id of the stack.
+        report: Settings as read.
+        **kwargs: Passed on to ``Stack``, e.g. ``env``.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, report: SettingsReport, **kwargs: Any
+    ) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+        Tags.of(self).add(OWNER_TAG, self.stack_name)
+        annotations = Annotations.of(self)
+        for fault in report.faults:
+            annotations.add_error(fault)
+        for name, warning in report.warnings.items():
+            annotations.add_warning_v2(f"gpustation:{name}", warning)
+
+    def add_outputs(self, outputs: Mapping[str, tuple[str, str]]) -> None:
+        """Adds outputs in the order given.
+
+        Args:
+            outputs: Value and description of each output, by its logical id.
+        """
+        for name, (value, description) in outputs.items():
+            CfnOutput(self, name, value=value, description=description)
