@@ -2,10 +2,16 @@
 
 import sys
 
-from bench import environment, image, quota, synth
+from bench import command, environment, image, quota, synth
 from localaws.isolation import isolate
 
 if __name__ == "__main__":
     isolate()
-    within = [synth.measure(), quota.measure(), environment.measure(), image.measure()]
+    within = [
+        command.measure(),
+        synth.measure(),
+        quota.measure(),
+        environment.measure(),
+        image.measure(),
+    ]
     sys.exit(0 if all(within) else 1)
