@@ -10,6 +10,7 @@ import ast
 import io
 import re
 import tokenize
+import types
 from collections.abc import Iterator
 
 _LAYOUT = (tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
@@ -34,14 +35,15 @@ def strip_python(source: str) -> str:
         raise ValueError("only ASCII can be stripped, as columns are counted in bytes")
     lines = source.splitlines()
     tree = ast.parse(source)
-    docstrings = {number for node in _docstrings(tree) for number in _lines(node)}
+    bodies = [*_bodies(tree)]
+    starts = [body[0] for body in bodies if body and _is_docstring(body[0])]
+    docstrings = {number for node in starts for number in _lines(node)}
     # By line, first and last column; the last cut of a line first, so that columns stay right.
     for number, begin, end in sorted({*_comments(source, docstrings), *_annotations(tree)})[::-1]:
         lines[number - 1] = lines[number - 1][:begin] + lines[number - 1][end:]
-    for node in _docstrings(tree):
-        for number in _lines(node):
-            lines[number - 1] = ""
-    for body in _bodies(tree):
+    for number in docstrings:
+        lines[number - 1] = ""
+    for body in bodies:
         if len(body) == 1 and _is_docstring(body[0]):
             lines[body[0].lineno - 1] = " " * body[0].col_offset + "pass"
     kept = (line.rstrip() for line in lines)
@@ -82,9 +84,23 @@ def squeeze_python(source: str) -> str:
     for line, begin, end in reversed(cuts):
         lines[line - 1] = lines[line - 1][:begin] + lines[line - 1][end:]
     squeezed = "".join(f"{line}\n" for line in lines)
-    if ast.dump(ast.parse(squeezed)) != ast.dump(ast.parse(source)):
+    if _program(squeezed) != _program(source):
         raise ValueError("without its blanks the program would be another one")
     return squeezed
+
+
+def _program(source: str) -> object:
+    """What a program does, without where its parts stand: several times as fast as ``ast.dump``."""
+    return _instructions(compile(source, "", "exec"))
+
+
+def _instructions(code: types.CodeType) -> object:
+    constants = [
+        _instructions(constant) if isinstance(constant, types.CodeType) else constant
+        for constant in code.co_consts
+    ]
+    # Equal constants may be of different types, as 1 and True are
+    return code.co_code, repr(constants), code.co_names, code.co_varnames, code.co_freevars
 
 
 def _is_word(char: str) -> bool:
@@ -143,10 +159,6 @@ def _is_docstring(node: ast.stmt) -> bool:
         and isinstance(node.value, ast.Constant)
         and isinstance(node.value.value, str)
     )
-
-
-def _docstrings(tree: ast.Module) -> list[ast.stmt]:
-    return [body[0] for body in _bodies(tree) if body and _is_docstring(body[0])]
 
 
 def _comments(source: str, docstrings: set[int]) -> Iterator[tuple[int, int, int]]:
