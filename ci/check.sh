@@ -20,12 +20,13 @@ part() {
   printf '%4d s  %s\n' "$((SECONDS - began))" "$name"
 }
 
-part checkov "$python" -m tests.run_checkov .venv-checkov/bin/python >"$beside" 2>&1 &
+part checkov "$python" -m ci.run_checkov .venv-checkov/bin/python >"$beside" 2>&1 &
 checkov=$!
 # As modules: the first line (#!) of a script holds no path that is long or has blanks
 part 'ruff format' "$python" -m ruff format --quiet --check .
 part 'ruff check' "$python" -m ruff check --quiet .
-part mypy "$python" -m mypy app.py stacks constructs localaws bench ci userdata/bootstrap/agent.py
+part mypy "$python" -m mypy app.py stacks constructs localaws bench ci tests/support \
+  userdata/bootstrap/agent.py
 part lint-imports "$python" -c 'from importlinter.cli import lint_imports_command as lint; lint()'
 part shellcheck shellcheck --external-sources --shell=bash "$@"
 part shfmt shfmt -d -i 2 -ci "$@"

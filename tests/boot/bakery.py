@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Cdk, Run
-from tests.synthesis import ROOT, make_app
+from tests.support.cdk_cli import Cdk, Run
+from tests.support.synthesis import ROOT, make_app
 
 PARAMETER = "/gpustation/image/mxnet"
 

@@ -13,8 +13,8 @@ from localaws.boots.root import DISTRIBUTIONS, STAND_INS
 from localaws.boots.support import why_not
 from tests.boot.installed import INSTALLED, installed_disk
 from tests.boot.phase_machine import Machine, phase_machine
-from tests.e2e.bootstrap import bootstrap
-from tests.e2e.cdk_cli import CDK, STACK, Cdk, delete_stack
+from tests.support.bootstrap import bootstrap
+from tests.support.cdk_cli import CDK, STACK, Cdk, delete_stack
 
 G_QUOTA = "L-DB2E81BA"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import IO, Any, Literal
 
-from tests.package_index import index_url
+from tests.support.package_index import index_url
 
 JSON = "application/vnd.pypi.simple.v1+json"
 PASSED_ON = ("Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag")

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
-from tests.faults.templates import assemble, bootstrap
-from tests.localaws.probe_stack import G_QUOTA, Stack
-from tests.shared import made_once
+from tests.support.assembly import assemble, bootstrap
+from tests.support.made_once import made_once
+from tests.support.probe_stack import G_QUOTA, Stack
 
 INSTALLED = "ami-0123456789abcdef0"
 SETTINGS = {"notebooks": False}

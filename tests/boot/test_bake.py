@@ -15,7 +15,7 @@ import pytest
 from localaws import LocalAws
 from tests.boot.bakery import Bakery
 from tests.boot.workstation import Workstation
-from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
+from tests.support.cdk_cli import STACK, Account, Cdk, delete_stack
 
 pytestmark = pytest.mark.tier("test")
 

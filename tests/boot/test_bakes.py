@@ -13,7 +13,7 @@ import pytest
 from localaws import LocalAws
 from tests.boot.bakery import Bakery
 from tests.boot.workstation import Workstation
-from tests.e2e.cdk_cli import Account, Cdk, delete_stack
+from tests.support.cdk_cli import Account, Cdk, delete_stack
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 
 from localaws import LocalAws
 from tests.boot.workstation import Workstation
-from tests.localaws.image_stack import OUTPUTS, bash, document, image_stack, living, step
-from tests.localaws.probe_stack import G_QUOTA, UBUNTU, Stack
+from tests.support.image_stack import OUTPUTS, bash, document, image_stack, living, step
+from tests.support.probe_stack import G_QUOTA, UBUNTU, Stack
 
 PATIENCE = 600
 BUCKET = "probe-boot"

@@ -9,7 +9,7 @@ import pytest
 
 from localaws import LocalAws
 from tests.boot.workstation import SUCCESS, Deploy
-from tests.e2e.cdk_cli import Cdk
+from tests.support.cdk_cli import Cdk
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

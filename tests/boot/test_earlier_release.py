@@ -15,7 +15,7 @@ from localaws import LocalAws
 from tests.boot.conftest import launched_from
 from tests.boot.installed import installed_disk
 from tests.boot.workstation import PHASES, SUCCESS, Workstation
-from tests.e2e.cdk_cli import Cdk
+from tests.support.cdk_cli import Cdk
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures/release-0.1.0/scripts.tar.gz"
 """userdata/ of that release, without locks and notebooks, which only a first set-up needs."""

@@ -17,8 +17,8 @@ import pytest
 from localaws import LocalAws
 from tests.boot.notebooks import cells_of, execute, in_a_notebook, text_of
 from tests.boot.workstation import PHASES, SUCCESS, Workstation
-from tests.e2e.cdk_cli import Cdk, Run
-from tests.userdata.wheels import wheel
+from tests.support.cdk_cli import Cdk, Run
+from tests.support.wheels import wheel
 
 pytestmark = pytest.mark.tier("test")
 

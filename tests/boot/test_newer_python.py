@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from localaws.boots.root import machine_root
-from tests.synthesis import ROOT
+from tests.support.synthesis import ROOT
 
 PATIENCE = 900
 """Seconds, most of which go into the environment's downloads."""

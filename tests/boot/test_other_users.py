@@ -15,7 +15,7 @@ from tests.boot.conftest import launched_from
 from tests.boot.installed import installed_disk
 from tests.boot.notebooks import in_a_notebook
 from tests.boot.workstation import Workstation
-from tests.e2e.cdk_cli import Cdk
+from tests.support.cdk_cli import Cdk
 
 pytestmark = pytest.mark.tier("test")
 

@@ -15,7 +15,7 @@ import pytest
 from localaws import LocalAws
 from tests.boot.notebooks import execute, text_of
 from tests.boot.workstation import Workstation
-from tests.e2e.cdk_cli import Account, Cdk
+from tests.support.cdk_cli import Account, Cdk
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 

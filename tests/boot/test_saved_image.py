@@ -15,7 +15,7 @@ from localaws import LocalAws
 from tests.boot.conftest import G_QUOTA, launched_from
 from tests.boot.installed import installed_disk
 from tests.boot.workstation import SUCCESS, Workstation
-from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
+from tests.support.cdk_cli import STACK, Account, Cdk, delete_stack
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N me"
 HOST_KEYS = "cat /etc/ssh/ssh_host_*_key.pub | awk '{print $2}'"

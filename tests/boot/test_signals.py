@@ -9,7 +9,7 @@ from typing import Any
 
 from localaws import LocalAws
 from tests.boot.workstation import SUCCESS, Deploy
-from tests.e2e.cdk_cli import Cdk
+from tests.support.cdk_cli import Cdk
 
 
 def test_address_answers_503_twice(cloud: LocalAws, cdk: Cdk, installed: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Cdk, Run
+from tests.support.cdk_cli import Cdk, Run
 
 PHASES = (
     "access",

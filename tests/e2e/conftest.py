@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
-from tests.e2e.bootstrap import bootstrap
-from tests.e2e.cdk_cli import CDK, STACK, Account, Cdk, assert_nothing_left, delete_stack
+from tests.support.bootstrap import bootstrap
+from tests.support.cdk_cli import CDK, STACK, Account, Cdk, assert_nothing_left, delete_stack
 
 G_QUOTA = "L-DB2E81BA"
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gpustation.plan.change_set import NAME_PREFIX
 from localaws import LocalAws
-from tests.synthesis import ROOT, make_app
+from tests.support.synthesis import ROOT, make_app
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
-from tests.e2e.bootstrap import TOOLKIT, bootstrap
-from tests.e2e.cdk_cli import Cdk
+from tests.support.bootstrap import TOOLKIT, bootstrap
+from tests.support.cdk_cli import Cdk
 
 
 def made(aws: LocalAws) -> tuple[dict[str, str], dict[str, str]]:

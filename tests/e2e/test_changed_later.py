@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk, assert_nothing_left, delete_stack
 from tests.e2e.conftest import G_QUOTA
-from tests.localaws.probe_stack import Stack
-from tests.settings_table import IN_PLACE, NEW_GENERATION, NEXT_BOOT, STOP_AND_START
-from tests.synthesis import PUBLIC_KEY
+from tests.support.cdk_cli import STACK, Account, Cdk, assert_nothing_left, delete_stack
+from tests.support.probe_stack import Stack
+from tests.support.settings_table import IN_PLACE, NEW_GENERATION, NEXT_BOOT, STOP_AND_START
+from tests.support.synthesis import PUBLIC_KEY
 
 BEFORE = {"availability_zone": "us-east-1a"}
 """So that another zone is a change."""

@@ -13,10 +13,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Account, Cdk, Run, delete_stack
 from tests.e2e.conftest import G_QUOTA
 from tests.e2e.github_job import ISSUER, REPOSITORY, SUBJECT, assume, client, outputs
-from tests.synthesis import make_app
+from tests.support.cdk_cli import Account, Cdk, Run, delete_stack
+from tests.support.synthesis import make_app
 
 STACK = "Ci/GpuDeployRole"
 

@@ -22,9 +22,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Cdk, delete_stack
 from tests.e2e.github_job import REPOSITORY, assume, client, outputs
-from tests.synthesis import make_app
+from tests.support.cdk_cli import Cdk, delete_stack
+from tests.support.synthesis import make_app
 
 HERE = "123456789012"
 REGION = "us-east-1"

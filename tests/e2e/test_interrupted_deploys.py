@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk
+from tests.support.cdk_cli import STACK, Account, Cdk
 
 DEPLOY = ("--require-approval", "never", "--progress", "events")
 INSTANCE = "Generation1MachineInstance6A2E7483"

@@ -18,10 +18,10 @@ from aws_cdk import RemovalPolicies
 from gpustation.leftovers import Result, find_leftovers
 from gpustation.saved_image.make import find_workstation, save
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack, gpustation
 from tests.e2e.conftest import G_QUOTA
-from tests.shared import aws_cli
-from tests.synthesis import make_app
+from tests.support.cdk_cli import STACK, Account, Cdk, delete_stack, gpustation
+from tests.support.made_once import aws_cli
+from tests.support.synthesis import make_app
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE_STACK = "Image/GpuImage"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Account, Cdk, assert_nothing_left
 from tests.e2e.conftest import G_QUOTA
-from tests.shared import aws_cli
+from tests.support.cdk_cli import Account, Cdk, assert_nothing_left
+from tests.support.made_once import aws_cli
 
 
 def paste(command: str, aws: LocalAws) -> subprocess.CompletedProcess[str]:

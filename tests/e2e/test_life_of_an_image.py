@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Cdk, Run
+from tests.support.cdk_cli import Cdk, Run
 
 IMAGE = "Image/GpuImage"
 DEPLOY = ("--require-approval", "never", "--progress", "events")

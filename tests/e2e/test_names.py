@@ -12,8 +12,8 @@ import pytest
 
 from gpustation.leftovers.ours import Names
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Account, Cdk, delete_stack, gpustation
 from tests.e2e.test_synth import synth
+from tests.support.cdk_cli import Account, Cdk, delete_stack, gpustation
 
 ANNA = "GpuWorkstation-anna"
 

@@ -6,9 +6,9 @@ Only CloudFormation's own order shows that the old machine outlives a new one th
 import pytest
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Account, Cdk
 from tests.e2e.conftest import G_QUOTA
 from tests.e2e.test_changed_later import settings_of
+from tests.support.cdk_cli import Account, Cdk
 
 
 def test_takes_the_place_of_the_old_one_once_it_is_ready(

@@ -13,9 +13,9 @@ import pytest
 
 from gpustation.synth.archives import scripts_tar
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk
-from tests.localaws.probe_stack import Stack
-from tests.synthesis import ROOT
+from tests.support.cdk_cli import STACK, Account, Cdk
+from tests.support.probe_stack import Stack
+from tests.support.synthesis import ROOT
 
 CHECK, CHOICE = "QuotaCheckB2735ED9", "Generation1ImageChoice092B6F83"
 RELEASES = sorted((ROOT / "tests" / "fixtures").glob("release-*"))

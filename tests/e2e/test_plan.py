@@ -17,17 +17,17 @@ import pytest
 from gpustation.plan.change_set import NAME_PREFIX
 from gpustation.plan.judgement import Effect
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack
 from tests.e2e.conftest import G_QUOTA
 from tests.e2e.plan_question import Question, assert_nothing_left
-from tests.settings_table import (
+from tests.support.cdk_cli import STACK, Account, Cdk, delete_stack
+from tests.support.settings_table import (
     IN_PLACE,
     NEW_GENERATION,
     NEXT_BOOT,
     OF_OTHER_STACKS,
     SYNTH_ONLY,
 )
-from tests.synthesis import PUBLIC_KEY, ROOT
+from tests.support.synthesis import PUBLIC_KEY, ROOT
 
 ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
     ({}, Effect.NOTHING, []),

@@ -11,10 +11,10 @@ import pytest
 
 from gpustation.plan.judgement import Effect
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk
 from tests.e2e.conftest import G_QUOTA
 from tests.e2e.plan_question import Question, assert_nothing_left
-from tests.synthesis import make_app
+from tests.support.cdk_cli import STACK, Account, Cdk
+from tests.support.synthesis import make_app
 
 
 def test_a_stack_that_does_not_exist_is_new_and_is_not_begun(aws: LocalAws, tmp_path: Path) -> None:

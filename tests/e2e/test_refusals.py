@@ -1,8 +1,8 @@
 """Deploys that fail, as the CDK CLI shows them; all others: faults/test_refused_creations.py."""
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import Account, Cdk, Run
 from tests.e2e.conftest import G_QUOTA
+from tests.support.cdk_cli import Account, Cdk, Run
 
 
 def assert_refused(run: Run, account: Account, *words: str) -> None:

@@ -19,9 +19,9 @@ import pytest
 from gpustation.saved_image import make, remove
 from gpustation.saved_image.remove import SaveImageError
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, Cdk, delete_stack, gpustation
-from tests.faults.templates import assemble
-from tests.localaws.probe_stack import Stack
+from tests.support.assembly import assemble
+from tests.support.cdk_cli import STACK, Account, Cdk, delete_stack, gpustation
+from tests.support.probe_stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.cdk_cli import CDK
-from tests.synthesis import ROOT
+from tests.support.cdk_cli import CDK
+from tests.support.synthesis import ROOT
 
 CAN_UNSHARE = (
     sys.platform == "linux"

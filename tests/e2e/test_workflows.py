@@ -18,9 +18,9 @@ import pytest
 
 from gpustation.plan.judgement import Effect
 from localaws import LocalAws
-from tests.e2e.cdk_cli import STACK, Account, delete_stack
 from tests.e2e.workflow_file import JobRun, Workflow, WorkflowError, checkout, evaluate
-from tests.synthesis import PUBLIC_KEY, ROOT
+from tests.support.cdk_cli import STACK, Account, delete_stack
+from tests.support.synthesis import PUBLIC_KEY, ROOT
 
 ROLE = "cdk-hnb659fds-github"
 """Stands for the role that the workflows take; named so that it does not count as left over."""

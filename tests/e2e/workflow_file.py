@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from tests.synthesis import ROOT
+from tests.support.synthesis import ROOT
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}")
 _TOKEN = re.compile(r"\s*(?:(?P<text>'[^']*')|(?P<op>\|\||==)|(?P<name>[a-z_]+\.\w+)|(?P<num>\d+))")

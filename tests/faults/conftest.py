@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from localaws import LocalAws
-from tests.faults.templates import WORKSTATION, bootstrap, remove
-from tests.localaws.probe_stack import G_QUOTA, Stack
+from tests.support.assembly import WORKSTATION, bootstrap, remove
+from tests.support.probe_stack import G_QUOTA, Stack
 
 MakeStack = Callable[..., Stack]
 

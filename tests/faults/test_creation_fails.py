@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
-from tests import committed
+from tests.faults import committed
 from tests.faults.conftest import MakeStack
-from tests.faults.templates import (
+from tests.support.assembly import (
     IMAGE,
     ROLE,
     WAIT,

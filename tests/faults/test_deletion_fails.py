@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
-from tests import committed
+from tests.faults import committed
 from tests.faults.conftest import MakeStack
-from tests.faults.templates import (
+from tests.support.assembly import (
     WAIT,
     WORKSTATION,
     Template,
@@ -24,7 +24,7 @@ from tests.faults.templates import (
     needs,
     of_type,
 )
-from tests.localaws.probe_stack import Stack
+from tests.support.probe_stack import Stack
 
 IN_MAKE_TEST = {
     "the first that is deleted": "Generation1GpuReady21F1EAD5",

@@ -11,7 +11,7 @@ import pytest
 
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
-from tests.faults.templates import IMAGE, assemble, assert_no_machine_runs, machine
+from tests.support.assembly import IMAGE, assemble, assert_no_machine_runs, machine
 
 NAME = "ImageParameter561C41F9"
 REASON = "not today"

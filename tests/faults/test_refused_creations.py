@@ -12,13 +12,13 @@ import pytest
 
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
-from tests.faults.templates import (
+from tests.support.assembly import (
     WORKSTATION,
     assemble,
     assert_no_machine_runs,
     launches,
 )
-from tests.localaws.probe_stack import G_QUOTA, Stack
+from tests.support.probe_stack import G_QUOTA, Stack
 
 QUOTA_CHECK = "QuotaCheckB2735ED9"
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
-from tests.faults.templates import WORKSTATION, assemble, machine, remove
-from tests.localaws.probe_stack import G_QUOTA, Stack
-from tests.synthesis import PUBLIC_KEY
+from tests.support.assembly import WORKSTATION, assemble, machine, remove
+from tests.support.probe_stack import G_QUOTA, Stack
+from tests.support.synthesis import PUBLIC_KEY
 
 REASON = "not today"
 TAGS = [{"Key": "course", "Value": "d2l"}]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
-from tests.faults.templates import assemble
 from tests.faults.test_update_fails import TAGS, UPDATES
-from tests.localaws.probe_stack import G_QUOTA
+from tests.support.assembly import assemble
+from tests.support.probe_stack import G_QUOTA
 
 
 def test_every_update_of_a_living_workstation(aws: LocalAws, stack: MakeStack) -> None:

@@ -14,15 +14,15 @@ import pytest
 
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
-from tests.faults.templates import (
+from tests.support.assembly import (
     IMAGE,
     ROLE,
     WORKSTATION,
     assemble,
     assert_no_machine_runs,
 )
-from tests.localaws.probe_stack import G_QUOTA, UBUNTU, Stack
-from tests.synthesis import PUBLIC_KEY
+from tests.support.probe_stack import G_QUOTA, UBUNTU, Stack
+from tests.support.synthesis import PUBLIC_KEY
 
 BAKED_PARAMETER = "/gpustation/image/mxnet"
 OWN_IMAGE = "ami-0123456789abcdef0"

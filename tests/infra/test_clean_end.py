@@ -10,7 +10,7 @@ import pytest
 from aws_cdk.assertions import Template
 
 from gpustation.leftovers.ours import Names
-from tests.synthesis import synthesize, synthesize_image, synthesize_role
+from tests.support.synthesis import synthesize, synthesize_image, synthesize_role
 
 Resources = dict[str, dict[str, Any]]
 TEMPLATES: dict[str, Callable[[], Template]] = {

@@ -9,7 +9,7 @@ import pydantic
 import pytest
 from pydantic import Field
 
-from tests.synthesis import component_data, resource, synthesize_image
+from tests.support.synthesis import component_data, resource, synthesize_image
 
 DATA_LIMIT = 16_000
 """Characters (schema of AWS::ImageBuilder::Component)."""

@@ -13,7 +13,7 @@ from gpustation.plan.change_set import MAX_TEMPLATE_BYTES
 from gpustation.plan.judgement import plan_of_changes
 from gpustation.settings.model import Settings
 from gpustation.synth.user_data import MAX_BYTES
-from tests.settings_table import (
+from tests.support.settings_table import (
     ANOTHER_OF_EACH,
     IN_PLACE,
     NEW_GENERATION,
@@ -22,7 +22,7 @@ from tests.settings_table import (
     STOP_AND_START,
     SYNTH_ONLY,
 )
-from tests.synthesis import PUBLIC_KEY, resource, synthesize, user_data
+from tests.support.synthesis import PUBLIC_KEY, resource, synthesize, user_data
 
 GENERATION_1_IDS = {
     "Generation1DriverReadyF7E6A7B3",

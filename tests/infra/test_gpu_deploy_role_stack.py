@@ -8,7 +8,7 @@ import pytest
 
 from gpustation import DeployRole
 from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
-from tests.synthesis import make_app, resource, synthesize_role
+from tests.support.synthesis import make_app, resource, synthesize_role
 
 REPOSITORY = {"github_repository": "octo-org/octo-repo"}
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"

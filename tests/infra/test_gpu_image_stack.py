@@ -14,7 +14,7 @@ from gpustation.catalog.gpu_types import capabilities_for, types_for
 from stacks.base import SCRIPTS
 from stacks.gpu_image_stack import GpuImageStack
 from tests.infra.test_gpu_workstation_stack import actions_of
-from tests.synthesis import make_app, resource, synthesize_image
+from tests.support.synthesis import make_app, resource, synthesize_image
 
 TESTED_ON_ANOTHER = {"image_instance_type": "g5.xlarge", "image_retain": True}
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aws_cdk.assertions import Match, Template
 
-from tests.synthesis import PUBLIC_KEY, resource, synthesize
+from tests.support.synthesis import PUBLIC_KEY, resource, synthesize
 
 VARIANTS: list[dict[str, Any]] = [
     {},

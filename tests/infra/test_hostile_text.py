@@ -15,7 +15,7 @@ from aws_cdk.assertions import Annotations, Match
 from gpustation.settings.model import Settings
 from gpustation.settings.read import LATER_SETTINGS
 from gpustation.settings.values import MAX_MIRROR
-from tests.synthesis import PUBLIC_KEY, make_app, resource, synthesize
+from tests.support.synthesis import PUBLIC_KEY, make_app, resource, synthesize
 
 CLOUDFORMATION = "{{resolve:ssm:/prod/password}}"
 CDK_TEXT = "${Token[TOKEN.99999]}"

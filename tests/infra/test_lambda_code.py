@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aws_cdk.assertions import Template
 
-from tests.synthesis import make_app
+from tests.support.synthesis import make_app
 
 # As in Lambda: the zip first, then boto3; no site packages of an editable install
 PROGRAM = """

@@ -11,7 +11,7 @@ import cdk_nag
 import pytest
 
 from tests.snapshot.test_snapshots import IMAGE_VARIANTS, ROLE_VARIANTS, VARIANTS
-from tests.synthesis import make_app
+from tests.support.synthesis import make_app
 
 
 def findings(app: cdk.App, folder: Path) -> list[str]:
@@ -56,7 +56,7 @@ def test_the_built_in_validation_finds_nothing(tmp_path: Path, root: Path) -> No
     """As ``cdk synth`` runs it: all variants in one app, default rules on."""
     program = (
         "import sys, json\n"
-        "from tests.synthesis import make_app\n"
+        "from tests.support.synthesis import make_app\n"
         "from tests.infra.test_validation import ALL_VARIANTS\n"
         "for name, settings in ALL_VARIANTS.items():\n"
         "    make_app(outdir=f'{sys.argv[1]}/{name}', validate=True, **settings).synth()\n"

@@ -16,7 +16,7 @@ from constructs import IConstruct
 
 from gpustation.synth.acknowledge import acknowledge_wildcards
 from tests.infra.test_validation import ALL_VARIANTS
-from tests.synthesis import make_app
+from tests.support.synthesis import make_app
 
 FINDING = "AwsSolutions::AwsSolutions-IAM5[Resource::"
 SHORTEST_REASON = 20

@@ -13,8 +13,8 @@ from planting import Garden
 
 from gpustation.leftovers import Result, find_leftovers
 from localaws import LocalAws
-from tests.localaws.probe_stack import G_QUOTA
-from tests.shared import aws_cli
+from tests.support.made_once import aws_cli
+from tests.support.probe_stack import G_QUOTA
 
 
 @pytest.fixture(scope="session")

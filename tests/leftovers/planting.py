@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from localaws import LocalAws
-from tests.localaws.probe_stack import UBUNTU, Stack
+from tests.support.probe_stack import UBUNTU, Stack
 
 GONE = "GpuGone"
 """A stack that never was: what bears its name is left of it."""

@@ -17,7 +17,7 @@ from planting import PLAIN, TAGS, TRUST, parameter, specified
 from gpustation.leftovers import Result
 from gpustation.leftovers.ours import NOT_PROVEN
 from localaws import LocalAws
-from tests.localaws.probe_stack import Stack, role
+from tests.support.probe_stack import Stack, role
 
 Look = Callable[..., Result]
 Paste = Callable[[str], None]

@@ -19,8 +19,8 @@ from planting import Garden
 from gpustation.leftovers import Result, find_leftovers
 from gpustation.leftovers.report import LEFT, NOT_CHECKED, exit_status
 from localaws import LocalAws
-from tests.localaws.image_stack import bash, document, image_stack
-from tests.localaws.probe_stack import Stack
+from tests.support.image_stack import bash, document, image_stack
+from tests.support.probe_stack import Stack
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "leftovers.md"
 Look = Callable[..., Result]

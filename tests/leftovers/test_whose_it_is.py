@@ -16,7 +16,7 @@ from gpustation.leftovers import Result
 from gpustation.leftovers.ours import NOT_PROVEN
 from gpustation.leftovers.report import LEFT, exit_status
 from localaws import LocalAws
-from tests.localaws.probe_stack import UBUNTU, Stack, role
+from tests.support.probe_stack import UBUNTU, Stack, role
 
 Look = Callable[..., Result]
 Paste = Callable[[str], None]

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from probe_stack import G_QUOTA, Stack
 
 from localaws import LocalAws
+from tests.support.probe_stack import G_QUOTA, Stack
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from image_stack import bash, document, step
 
 from localaws.awstoe.actions import Output
 from localaws.awstoe.document import parse
 from localaws.awstoe.execution import Component, Execution, StepError
+from tests.support.image_stack import bash, document, step
 
 
 @dataclass

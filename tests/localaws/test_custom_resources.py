@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from probe_stack import Stack, role, zipped
 
 from localaws import LocalAws
+from tests.support.probe_stack import Stack, role, zipped
 
 WRITES_LOG = ["logs:CreateLogStream", "logs:PutLogEvents"]
 HANDLER = """

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from probe_stack import Stack, role, zipped
 
 from localaws import LocalAws
+from tests.support.probe_stack import Stack, role, zipped
 
 WRITES = ["logs:CreateLogStream", "logs:PutLogEvents"]
 HANDLER = "def on_event(event, context): print('a line')"

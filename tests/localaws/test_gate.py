@@ -28,13 +28,13 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
-from probe_stack import UBUNTU, Stack
 from test_machines import COUNTS_BOOTS, launch
 
 from localaws import LocalAws
 from localaws.boots import network
 from localaws.emulator.__main__ import listen
 from localaws.processes import _living
+from tests.support.probe_stack import UBUNTU, Stack
 
 SESSION = 3
 EVIL = "https://evil.example"

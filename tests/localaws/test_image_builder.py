@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from image_stack import (
+
+from localaws import LocalAws, schemas
+from tests.support.image_stack import (
     LIFECYCLE,
     MANAGED,
     OUTPUTS,
@@ -18,9 +20,7 @@ from image_stack import (
     living,
     step,
 )
-from probe_stack import G_QUOTA, Stack, role
-
-from localaws import LocalAws, schemas
+from tests.support.probe_stack import G_QUOTA, Stack, role
 
 GOOD = document(
     build=[bash("touch /opt/built")],

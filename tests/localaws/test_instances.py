@@ -7,9 +7,9 @@ import urllib.request
 from typing import Any
 
 import pytest
-from probe_stack import G_QUOTA, Stack, instance, network
 
 from localaws import LocalAws
+from tests.support.probe_stack import G_QUOTA, Stack, instance, network
 
 DISK = {
     "DeviceName": "/dev/sda1",

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from probe_stack import UBUNTU
 
 from localaws import LocalAws, LocalAwsError, server
 from localaws.processes import _living
+from tests.support.probe_stack import UBUNTU
 
 ROOT = Path(server.__file__).parent.parent
 SESSION = 3

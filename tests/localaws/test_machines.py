@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from probe_stack import G_QUOTA, UBUNTU, Stack, instance, network, role
 
 from localaws import LocalAws
+from tests.support.probe_stack import G_QUOTA, UBUNTU, Stack, instance, network, role
 
 TTL = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN = "X-aws-ec2-metadata-token"

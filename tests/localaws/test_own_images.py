@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from probe_stack import UBUNTU
 
 from localaws import LocalAws
+from tests.support.probe_stack import UBUNTU
 
 WRITES = """#!/bin/bash
 mkdir -p "$GPUSTATION_ROOT/etc"

@@ -9,9 +9,9 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from probe_stack import G_QUOTA, UBUNTU
 
 from localaws import LocalAws
+from tests.support.probe_stack import G_QUOTA, UBUNTU
 
 P_QUOTA = "L-417A185B"
 SPOT_QUOTA = "L-3819A6DF"

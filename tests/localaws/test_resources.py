@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from probe_stack import Stack, network, role, zipped
 
 from localaws import LocalAws, schemas
+from tests.support.probe_stack import Stack, network, role, zipped
 
 ACTIONS = ["ec2:DescribeInstances", "logs:CreateLogStream", "logs:PutLogEvents"]
 TAGS = [{"Key": "gpustation", "Value": "one"}]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from probe_stack import Stack, instance, network
 
 from localaws import LocalAws
+from tests.support.probe_stack import Stack, instance, network
 
 REASON = "no more of these today"
 

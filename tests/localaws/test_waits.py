@@ -9,9 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from probe_stack import Stack, instance, network
 
 from localaws import LocalAws
+from tests.support.probe_stack import Stack, instance, network
 
 SCRIPT = """#cloud-boothook
 #!/bin/bash

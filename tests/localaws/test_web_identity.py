@@ -11,9 +11,9 @@ import pytest
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from probe_stack import Stack
 
 from localaws import LocalAws
+from tests.support.probe_stack import Stack
 
 ISSUER = "https://issuer.example"
 TYPE = "AWS::IAM::OIDCProvider"

@@ -8,7 +8,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from tests.synthesis import PUBLIC_KEY, synthesize, synthesize_image, synthesize_role
+from tests.support.synthesis import PUBLIC_KEY, synthesize, synthesize_image, synthesize_role
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},

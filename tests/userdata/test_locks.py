@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from machine_bench import USERDATA
 
-from tests.package_index import index_url
+from tests.support.package_index import index_url
 
 LOCKS = USERDATA / "locks"
 PYTHONS = ("3.11", "3.12", "3.13")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from machine_bench import USERDATA
-from wheels import wheel
+
+from tests.support.wheels import wheel
 
 SCRIPT = USERDATA / "lib/personal_environment.py"
 KERNEL = USERDATA / "lib/start-kernel.sh"

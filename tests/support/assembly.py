@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from localaws import LocalAws
-from tests.e2e import cdk_cli as everywhere
-from tests.localaws.probe_stack import Stack
-from tests.synthesis import make_app
+from tests.support import cdk_cli as everywhere
+from tests.support.probe_stack import Stack
+from tests.support.synthesis import make_app
 
 WORKSTATION = "GpuWorkstation"
 IMAGE = "GpuImage"

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from localaws import LocalAws
-from tests.localaws.probe_stack import UBUNTU, network, role
+from tests.support.probe_stack import UBUNTU, network, role
 
 MANAGED = "arn:aws:iam::aws:policy/"
 LIFECYCLE = "service-role/EC2ImageBuilderLifecycleExecutionPolicy"

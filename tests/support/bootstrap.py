@@ -1,6 +1,6 @@
 """``cdk bootstrap`` without its seconds: the CLI's own template, by the plain API.
 
-The command itself is run once, in test_bootstrap.py.
+The command itself is run once, in tests/e2e/test_bootstrap.py.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
-from tests.e2e.cdk_cli import CDK
-from tests.shared import made_once
+from tests.support.cdk_cli import CDK
+from tests.support.made_once import made_once
 
 TOOLKIT = "CDKToolkit"
 PARAMETERS = {"FileAssetsBucketKmsKeyId": "AWS_MANAGED_KEY"}

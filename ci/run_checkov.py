@@ -1,4 +1,4 @@
-"""checkov over the templates of every variant: ``python -m tests.run_checkov``, in ``make check``.
+"""checkov over the templates of every variant: ``python -m ci.run_checkov``, in ``make check``.
 
 It lives in an environment of its own, whose Python is the argument, because it wants other versions
 than the project. It calls nobody: what it would fetch are texts for its findings.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.infra.test_validation import ALL_VARIANTS
-from tests.synthesis import make_app
+from tests.support.synthesis import make_app
 
 OFFLINE = "--skip-download"
 CONTROL = {"Resources": {"Open": {"Type": "AWS::S3::Bucket"}}}

@@ -15,7 +15,7 @@ from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import GpuWorkstationStack
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PUBLIC_KEY = (
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N me@example"
 )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-SNAPSHOTS = Path(__file__).parent / "snapshot" / "__snapshots__" / "test_snapshots"
+SNAPSHOTS = Path(__file__).parents[1] / "snapshot" / "__snapshots__" / "test_snapshots"
 DEFAULTS = {
     "GpuWorkstation": "test_template[default]",
     "GpuImage": "test_image_template[default]",

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from gpustation.leftovers import find_leftovers
 from localaws import LocalAws
-from tests.synthesis import ROOT, make_app
+from tests.support.synthesis import ROOT, make_app
 
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 STACK = "GpuWorkstation"
