@@ -1,7 +1,7 @@
 """checkov over the templates of every variant: ``python -m ci.run_checkov``, in ``make check``.
 
-It lives in an environment of its own, whose Python is the argument, because it wants other versions
-than the project. It calls nobody: what it would fetch are texts for its findings.
+checkov has an environment of its own, whose Python is the argument, because it needs other versions
+than the project. It makes no network calls: it would only download texts for its findings.
 """
 
 import json
@@ -12,16 +12,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.infra.test_validation import ALL_VARIANTS
 from tests.support.synthesis import make_app
+from tests.support.variants import ALL_VARIANTS
 
 OFFLINE = "--skip-download"
 CONTROL = {"Resources": {"Open": {"Type": "AWS::S3::Bucket"}}}
-"""A template that has findings, or checkov did not look."""
+"""A template with findings: without them checkov did not read the templates."""
 
 
 def main(python: Path) -> int:
-    """Exit status 0 where each finding is fixed or acknowledged beside its resource."""
+    """Exit status 0 if each finding is fixed or acknowledged beside its resource."""
     with tempfile.TemporaryDirectory() as folder:
         for variant, settings in ALL_VARIANTS.items():
             make_app(outdir=str(Path(folder, variant)), **settings).synth()
@@ -43,7 +43,7 @@ def main(python: Path) -> int:
 
 
 def scan(python: Path, folder: Path) -> dict[str, Any]:
-    """What it reports about the templates in a folder."""
+    """Checkov's report on the templates in a folder."""
     options = ["--framework", "cloudformation", "--compact", "--quiet", "--output", "json"]
     run = subprocess.run(
         [str(python), "-m", "checkov.main", "--directory", str(folder), OFFLINE, *options],

@@ -15,8 +15,7 @@ from tests.boot.installed import INSTALLED, installed_disk
 from tests.boot.phase_machine import Machine, phase_machine
 from tests.support.bootstrap import bootstrap
 from tests.support.cdk_cli import CDK, STACK, Cdk, delete_stack
-
-G_QUOTA = "L-DB2E81BA"
+from tests.support.probe_stack import G_QUOTA
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

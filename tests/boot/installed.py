@@ -1,7 +1,7 @@
-"""A disk that a machine set up once for all workers of a run.
+"""A disk with a finished set-up, made once for all workers of a run.
 
-What comes after the set-up is shown on machines that are launched from it, as from an image that a
-person saved; the set-up itself is shown on empty disks.
+Tests of what happens after the set-up launch machines from it, as from an image that a person
+saved; tests of the set-up itself use empty disks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from localaws import LocalAws
-from tests.support.assembly import assemble, bootstrap
+from tests.support.assembly import assemble, minimal_bootstrap
 from tests.support.made_once import made_once
 from tests.support.probe_stack import G_QUOTA, Stack
 
@@ -24,14 +24,14 @@ PATIENCE = 600
 
 
 def installed_disk(folders: pytest.TempPathFactory, root: str) -> Path:
-    """What a default workstation wrote over this root until it was ready."""
+    """Everything that a default workstation wrote over this root until it was ready."""
     return made_once(folders, f"installed-{root}", functools.partial(_install, root))
 
 
 def _install(root: str, target: Path) -> None:
     with LocalAws(booted=True, root=root) as aws:
         aws.control.set_quota(G_QUOTA, 8)
-        bootstrap(aws)
+        minimal_bootstrap(aws)
         assembly = assemble(**SETTINGS)
         assembly.publish(aws)
         stack = Stack(aws, "GpuWorkstation", patience=PATIENCE)
@@ -41,7 +41,7 @@ def _install(root: str, target: Path) -> None:
         machine = stack.outputs()["InstanceId"]
         image = ec2.create_image(InstanceId=machine, Name="installed")["ImageId"]
         ec2.get_waiter("image_available").wait(ImageIds=[image], WaiterConfig={"Delay": 1})
-        # Not copied: the account ends here, and its folder with it
+        # Moved, not copied: the account's folder is deleted with the account
         subprocess.run(["mv", aws.control.image_root(image), target], check=True)
-    # What its machines will be asked for is what they did themselves
+    # Machines launched from the disk shall report only what they did themselves
     shutil.rmtree(target / "var/log/gpustation")

@@ -8,8 +8,7 @@ import pytest
 from localaws import LocalAws
 from tests.support.bootstrap import bootstrap
 from tests.support.cdk_cli import CDK, STACK, Account, Cdk, assert_nothing_left, delete_stack
-
-G_QUOTA = "L-DB2E81BA"
+from tests.support.probe_stack import G_QUOTA
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,11 @@ import pytest
 
 from gpustation.synth.archives import scripts_tar
 from localaws import LocalAws
+from tests.support.assembly import bucket
 from tests.support.cdk_cli import STACK, Account, Cdk
 from tests.support.probe_stack import Stack
 from tests.support.synthesis import ROOT
+from tests.support.template_graph import TemplateGraph
 
 CHECK, CHOICE = "QuotaCheckB2735ED9", "Generation1ImageChoice092B6F83"
 RELEASES = sorted((ROOT / "tests" / "fixtures").glob("release-*"))
@@ -24,8 +26,7 @@ that it names, deflated."""
 
 
 def publish(aws: LocalAws, key: str, content: bytes) -> None:
-    bucket = f"cdk-hnb659fds-assets-{aws.account}-{aws.region}"
-    aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+    aws.client("s3").put_object(Bucket=bucket(aws), Key=key, Body=content)
 
 
 def deploy(aws: LocalAws, release: Path) -> Stack:
@@ -35,14 +36,11 @@ def deploy(aws: LocalAws, release: Path) -> Stack:
     released ones would be 700 kB here: an update of the stack never touches the machine's disk.
     """
     text = (release / f"{STACK}.template.json").read_text()
-    resources = json.loads(text)["Resources"].values()
-    (handlers,) = {
-        one["Properties"]["Code"]["S3Key"]
-        for one in resources
-        if one["Type"] == "AWS::Lambda::Function"
-    }
+    graph = TemplateGraph(json.loads(text))
+    functions = graph.of_type("AWS::Lambda::Function").values()
+    (handlers,) = {function["Properties"]["Code"]["S3Key"] for function in functions}
     publish(aws, handlers, (release / "handlers.zip").read_bytes())
-    (settings,) = (one for one in resources if one["Type"] == "AWS::SSM::Parameter")
+    (settings,) = graph.of_type("AWS::SSM::Parameter").values()
     (released,) = set(re.findall(r"\b[0-9a-f]{64}\b", json.dumps(settings)))
     scripts = scripts_tar(ROOT / "userdata")
     today = hashlib.sha256(scripts).hexdigest()

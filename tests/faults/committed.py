@@ -1,6 +1,6 @@
-"""The resources of the committed templates: what tests are made of without any synthesis.
+"""The resources of the committed templates, so that tests are collected without a synthesis.
 
-The snapshots are compared with what is synthesized (tests/snapshot), so these lists are complete.
+tests/snapshot compares the snapshots with what is synthesized, so these lists are complete.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+
+from tests.support.template_graph import TemplateGraph
 
 SNAPSHOTS = Path(__file__).parents[1] / "snapshot" / "__snapshots__" / "test_snapshots"
 DEFAULTS = {
@@ -19,14 +20,14 @@ DEFAULTS = {
     "GpuDeployRole": "test_role_template[default]",
 }
 PLACEHOLDERS = {"<digest>": "[0-9a-f]{12}", "<id>": "[0-9A-F]{8}"}
-"""What the snapshots have in place of what follows from the scripts' hash."""
+"""Placeholders in the snapshots for values that follow from the scripts' hash, with their forms."""
 
 
 @functools.cache
 def resource_types(stack: str) -> Mapping[str, str]:
-    """Types by logical id of a stack with its default settings."""
-    template: dict[str, Any] = json.loads((SNAPSHOTS / f"{DEFAULTS[stack]}.json").read_text())
-    return {name: made["Type"] for name, made in template["Resources"].items()}
+    """Types by logical id of a stack with default settings."""
+    graph = TemplateGraph(json.loads((SNAPSHOTS / f"{DEFAULTS[stack]}.json").read_text()))
+    return {name: resource["Type"] for name, resource in graph.resources.items()}
 
 
 def actual(committed: str, logical_ids: Iterable[str]) -> str:
@@ -34,5 +35,5 @@ def actual(committed: str, logical_ids: Iterable[str]) -> str:
     pattern = re.escape(committed)
     for placeholder, shape in PLACEHOLDERS.items():
         pattern = pattern.replace(re.escape(placeholder), shape)
-    (found,) = [name for name in logical_ids if re.fullmatch(pattern, name)]
-    return found
+    (logical_id,) = [name for name in logical_ids if re.fullmatch(pattern, name)]
+    return logical_id

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from localaws import LocalAws
-from tests.support.assembly import WORKSTATION, bootstrap, remove
+from tests.faults.outcome import remove
+from tests.support.assembly import WORKSTATION, minimal_bootstrap
 from tests.support.probe_stack import G_QUOTA, Stack
 
 MakeStack = Callable[..., Stack]
@@ -16,7 +17,7 @@ MakeStack = Callable[..., Stack]
 @pytest.fixture(scope="session")
 def server() -> Iterator[LocalAws]:
     with LocalAws() as aws:
-        bootstrap(aws)
+        minimal_bootstrap(aws)
         yield aws
 
 
@@ -30,7 +31,7 @@ def aws(server: LocalAws) -> LocalAws:
 
 @pytest.fixture
 def stack(aws: LocalAws) -> Iterator[MakeStack]:
-    """Makes a stack of a name; in the end, nothing of it may be left."""
+    """Makes a stack with a name; at the end of the test nothing of it may be left."""
     made: list[Stack] = []
 
     def make(name: str = WORKSTATION) -> Stack:
@@ -39,5 +40,5 @@ def stack(aws: LocalAws) -> Iterator[MakeStack]:
 
     yield make
     aws.control.reset()
-    for one in reversed(made):
-        remove(one)
+    for created in reversed(made):
+        remove(created)

@@ -13,32 +13,23 @@ import pytest
 from localaws import LocalAws
 from tests.faults import committed
 from tests.faults.conftest import MakeStack
-from tests.support.assembly import (
-    IMAGE,
-    ROLE,
-    WAIT,
-    WORKSTATION,
-    assemble,
-    assert_no_machine_runs,
-    assert_nothing_left,
-    launches,
-    machine,
-    needs,
-    of_type,
-)
+from tests.faults.outcome import assert_no_machine_runs, launches
+from tests.support.assembly import IMAGE, ROLE, WORKSTATION, assemble
+from tests.support.cdk_cli import assert_nothing_left
 
 SETTINGS = {WORKSTATION: {}, IMAGE: {}, ROLE: {"github_repository": "octo-org/octo-repo"}}
+WAIT = "AWS::CloudFormation::WaitCondition"
 REASON = "no more of these today"
 
 
 def _cases() -> Iterator[Any]:
-    """Every resource; in `make test` the first of each type, for the rollback goes by type."""
+    """Every resource; in `make test` the first of each type, as a rollback depends on the type."""
     seen: set[str] = set()
     for stack in SETTINGS:
-        for name, kind in committed.resource_types(stack).items():
-            marks = () if kind not in seen else (pytest.mark.tier("all"),)
-            seen.add(kind)
-            yield pytest.param(stack, name, marks=marks)
+        for logical_id, resource_type in committed.resource_types(stack).items():
+            marks = () if resource_type not in seen else (pytest.mark.tier("all"),)
+            seen.add(resource_type)
+            yield pytest.param(stack, logical_id, marks=marks)
 
 
 @pytest.mark.parametrize(("name", "committed_id"), [*_cases()])
@@ -46,7 +37,7 @@ def test_rolls_back_says_why_and_leaves_nothing(
     aws: LocalAws, stack: MakeStack, name: str, committed_id: str
 ) -> None:
     assembly = assemble(name, **SETTINGS[name])
-    logical_id = committed.actual(committed_id, assembly.template["Resources"])
+    logical_id = committed.actual(committed_id, assembly.graph.resources)
     assembly.publish(aws)
     aws.control.resource_fault("create", logical_id, REASON)
     before = launches(aws)
@@ -64,34 +55,34 @@ def test_rolls_back_says_why_and_leaves_nothing(
 
 
 def after_machine(name: str) -> set[str]:
-    """What can fail only when a machine has run."""
+    """Resources whose creation may start only when a machine has run."""
     if name == ROLE:
         return set()
-    template = assemble(name).template
-    first = machine(template)
-    return template["Resources"].keys() - needs(template, first) - {first}
+    assembly = assemble(name)
+    needed = assembly.graph.created_before(assembly.machine)
+    return assembly.graph.resources.keys() - needed - {assembly.machine}
 
 
 def test_only_the_waits_come_after_the_machine() -> None:
-    """So that nothing else fails while a machine runs, and costs."""
-    assert after_machine(WORKSTATION) == set(of_type(assemble().template, WAIT))
+    """So that nothing else fails while a machine runs and costs money."""
+    assert after_machine(WORKSTATION) == assemble().graph.of_type(WAIT).keys()
 
 
 def test_only_its_parameter_comes_after_the_image() -> None:
-    template = assemble(IMAGE).template
-    assert after_machine(IMAGE) == set(of_type(template, "AWS::SSM::Parameter"))
+    parameters = assemble(IMAGE).graph.of_type("AWS::SSM::Parameter")
+    assert after_machine(IMAGE) == parameters.keys()
 
 
 def test_fails_in_the_rollback_too_and_the_next_deletion_takes_the_rest(
     aws: LocalAws, stack: MakeStack
 ) -> None:
-    assemble().publish(aws)
-    template = assemble().template
-    (group,) = of_type(template, "AWS::EC2::SecurityGroup")
-    aws.control.resource_fault("create", min(of_type(template, WAIT)), REASON)
+    assembly = assemble()
+    assembly.publish(aws)
+    (group,) = assembly.graph.of_type("AWS::EC2::SecurityGroup")
+    aws.control.resource_fault("create", min(assembly.graph.of_type(WAIT)), REASON)
     aws.control.resource_fault("delete", group, "it has a dependent object", times=1)
     made = stack()
-    assert made.deploy("create_stack", template) == "ROLLBACK_FAILED"
+    assert made.deploy("create_stack", assembly.template) == "ROLLBACK_FAILED"
     assert group in made.describe()["StackStatusReason"]
     assert_no_machine_runs(aws)
     assert made.delete() == "DELETE_COMPLETE"

@@ -1,6 +1,6 @@
-"""The deletion of a workstation fails at each of its resources in turn: the next one ends it.
+"""The deletion of a workstation fails at each of its resources in turn: the next one completes it.
 
-Only CloudFormation's deletion shows what it passes over the second time.
+Only CloudFormation's deletion shows what it skips the second time.
 """
 
 from __future__ import annotations
@@ -13,17 +13,9 @@ import pytest
 from localaws import LocalAws
 from tests.faults import committed
 from tests.faults.conftest import MakeStack
-from tests.support.assembly import (
-    WAIT,
-    WORKSTATION,
-    Template,
-    assemble,
-    assert_no_machine_runs,
-    assert_nothing_left,
-    machine,
-    needs,
-    of_type,
-)
+from tests.faults.outcome import assert_no_machine_runs
+from tests.support.assembly import WORKSTATION, assemble
+from tests.support.cdk_cli import assert_nothing_left
 from tests.support.probe_stack import Stack
 
 IN_MAKE_TEST = {
@@ -32,27 +24,29 @@ IN_MAKE_TEST = {
     "what the machine needs": "Generation1SubnetBFD40E3C",
     "the last that is deleted": "NetworkVpcFAC8F4A5",
 }
-"""What is left of the others follows from the same graph (`needs`)."""
+"""For the others the same graph of references says what is left."""
 REASON = "it has a dependent object"
 
 
-def create(stack: Stack, template: Template, logical_id: str) -> None:
-    """The stack; where no wait is asked about, without them, which take most of the time."""
-    waits = of_type(template, WAIT)
-    assemble().publish(stack.aws)
+def create(stack: Stack, logical_id: str) -> None:
+    """Create the stack; without its wait conditions, unless the resource is one, to save time."""
+    assembly = assemble()
+    waits = assembly.graph.of_type("AWS::CloudFormation::WaitCondition")
+    assembly.publish(stack.aws)
     if logical_id in waits:
-        assert stack.deploy("create_stack", template) == "CREATE_COMPLETE"
+        assert stack.deploy("create_stack", assembly.template) == "CREATE_COMPLETE"
         return
-    stack.aws.control.machine_silent(True)  # nobody waits for what it does
+    stack.aws.control.machine_silent(True)  # no wait condition needs its reports
     stack.aws.control.resource_fault("create", min(waits), "left out", times=1)
-    assert stack.deploy("create_stack", template, DisableRollback=True) == "CREATE_FAILED"
-    assert set(states(stack)) == template["Resources"].keys() - set(waits)
+    status = stack.deploy("create_stack", assembly.template, DisableRollback=True)
+    assert status == "CREATE_FAILED"
+    assert states(stack).keys() == assembly.graph.resources.keys() - waits.keys()
 
 
 def states(stack: Stack) -> dict[str, str]:
     """The status of every resource that the stack has."""
     shown = stack.aws.client("cloudformation").describe_stack_resources(StackName=stack.name)
-    return {one["LogicalResourceId"]: one["ResourceStatus"] for one in shown["StackResources"]}
+    return {row["LogicalResourceId"]: row["ResourceStatus"] for row in shown["StackResources"]}
 
 
 def _cases() -> Iterator[Any]:
@@ -65,15 +59,15 @@ def _cases() -> Iterator[Any]:
 def test_keeps_no_machine_but_one_that_it_could_not_end(
     aws: LocalAws, stack: MakeStack, logical_id: str
 ) -> None:
-    template = assemble().template
+    assembly = assemble()
     made = stack()
-    create(made, template, logical_id)
+    create(made, logical_id)
     aws.control.resource_fault("delete", logical_id, REASON, times=1)
     assert made.delete() == "DELETE_FAILED"
     assert f"[{logical_id}]" in made.describe()["StackStatusReason"]
     assert REASON in made.reason(logical_id)
-    assert set(states(made)) == needs(template, logical_id) | {logical_id}
-    if machine(template) not in states(made):
+    assert states(made).keys() == assembly.graph.created_before(logical_id) | {logical_id}
+    if assembly.machine not in states(made):
         assert_no_machine_runs(aws)
     assert made.delete() == "DELETE_COMPLETE"
     assert_nothing_left(aws)

@@ -1,6 +1,6 @@
-"""Another version of the image fails: the old image and its name stay, and nothing else does.
+"""Another version of the image fails: only the old image and its parameter are left.
 
-Only an update that is rolled back shows which image the parameter names then.
+Only an update that is rolled back shows which image the parameter names afterwards.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import pytest
 
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
-from tests.support.assembly import IMAGE, assemble, assert_no_machine_runs, machine
+from tests.faults.outcome import assert_no_machine_runs
+from tests.support.assembly import IMAGE, assemble
 
 NAME = "ImageParameter561C41F9"
 REASON = "not today"
@@ -33,11 +34,11 @@ def fail_at_build(aws: LocalAws) -> None:
 
 
 def fail_at_image(aws: LocalAws) -> None:
-    aws.control.resource_fault("update", machine(assemble(IMAGE).template), REASON, times=1)
+    aws.control.resource_fault("update", assemble(IMAGE).machine, REASON, times=1)
 
 
 def fail_at_name(aws: LocalAws) -> None:
-    """When the new image is built and tested already."""
+    """After the new image is built and tested."""
     aws.control.resource_fault("update", NAME, REASON, times=1)
 
 

@@ -1,7 +1,7 @@
-"""Deploys that are refused, or go on with a word: what the person reads, and what is left.
+"""Refused deploys and deploys with a warning: what the person reads, and what is left.
 
-By the plain API, which shows the same reasons as the CDK CLI and takes a fraction of its time; the
-CLI's own rendering is in tests/e2e/test_refusals.py.
+Through the plain API, which shows the same reasons as the CDK CLI in a fraction of the time; the
+CLI's own rendering is tested in tests/e2e/test_refusals.py.
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ import pytest
 
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
-from tests.support.assembly import (
-    WORKSTATION,
-    assemble,
-    assert_no_machine_runs,
-    launches,
-)
+from tests.faults.outcome import assert_no_machine_runs, launches
+from tests.support.assembly import WORKSTATION, assemble
 from tests.support.probe_stack import G_QUOTA, Stack
 
 QUOTA_CHECK = "QuotaCheckB2735ED9"
 
 
 def create(aws: LocalAws, stack: MakeStack, **settings: Any) -> tuple[Stack, str]:
-    """A stack with these settings, and what became of it."""
+    """A stack with these settings, and its final status."""
     assembly = assemble(**settings)
     assembly.publish(aws)
     made = stack()
@@ -96,27 +92,27 @@ def test_warn_only_says_so(aws: LocalAws, stack: MakeStack) -> None:
 
 def test_no_zone_offers_the_type(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.set_offerings("g6.xlarge", [])
-    said = refusal(aws, stack, instance_type="g6.xlarge")
-    assert "instance_type=g6.xlarge: no zone of us-east-1 offers it" in said
+    reason = refusal(aws, stack, instance_type="g6.xlarge")
+    assert "instance_type=g6.xlarge: no zone of us-east-1 offers it" in reason
 
 
 @pytest.mark.tier("all")
 def test_the_zone_does_not_offer_the_type(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.set_offerings("g6.xlarge", ["us-east-1b", "us-east-1d"])
-    said = refusal(aws, stack, instance_type="g6.xlarge", availability_zone="us-east-1a")
-    assert "offered in us-east-1b, us-east-1d only" in said
+    reason = refusal(aws, stack, instance_type="g6.xlarge", availability_zone="us-east-1a")
+    assert "offered in us-east-1b, us-east-1d only" in reason
 
 
 def test_the_image_needs_a_larger_disk_by_a_single_gib(aws: LocalAws, stack: MakeStack) -> None:
-    said = refusal(aws, stack, image="dlami", disk_gib=74)
-    assert "disk_gib=74" in said
-    assert "set disk_gib=75" in said
+    reason = refusal(aws, stack, image="dlami", disk_gib=74)
+    assert "disk_gib=74" in reason
+    assert "set disk_gib=75" in reason
 
 
 @pytest.mark.tier("all")
 def test_nothing_was_baked(aws: LocalAws, stack: MakeStack) -> None:
-    said = refusal(aws, stack, image="baked")
-    assert "/gpustation/image/mxnet does not exist in us-east-1" in said
+    reason = refusal(aws, stack, image="baked")
+    assert "/gpustation/image/mxnet does not exist in us-east-1" in reason
 
 
 def test_the_environment_cannot_be_built(aws: LocalAws, stack: MakeStack) -> None:
@@ -124,16 +120,16 @@ def test_the_environment_cannot_be_built(aws: LocalAws, stack: MakeStack) -> Non
     fault = {"exit": 9, "stderr": "uv: this line tells why", "when": "pip install"}
     aws.control.machine_fault({"uv": fault})
     before = launches(aws)
-    said = refusal(aws, stack)
+    reason = refusal(aws, stack)
     assert launches(aws) == before + 1
-    assert "WaitCondition received failed message:" in said
-    assert "phase environment failed" in said
-    assert "exited 9" in said
-    assert "uv: this line tells why" in said
+    assert "WaitCondition received failed message:" in reason
+    assert "phase environment failed" in reason
+    assert "exited 9" in reason
+    assert "uv: this line tells why" in reason
 
 
 def test_the_machine_never_reports(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.machine_silent(True)
     aws.control.wait_scale(0.01)  # 5 minutes pass in 3 seconds
-    said = refusal(aws, stack, ready_timeout_minutes=5)
-    assert "WaitCondition timed out. Received 0 conditions" in said
+    reason = refusal(aws, stack, ready_timeout_minutes=5)
+    assert "WaitCondition timed out. Received 0 conditions" in reason

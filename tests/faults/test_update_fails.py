@@ -1,6 +1,6 @@
-"""An update fails at each resource that it changes or makes: all is as it was before.
+"""An update fails at each resource that it changes or creates: the stack is as it was before.
 
-Only CloudFormation's rollback shows whether a machine was stopped, or made and lost, on the way.
+Only CloudFormation's rollback shows whether a machine was stopped or replaced on the way.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
-from tests.support.assembly import WORKSTATION, assemble, machine, remove
+from tests.faults.outcome import remove
+from tests.support.assembly import WORKSTATION, assemble
 from tests.support.probe_stack import G_QUOTA, Stack
 from tests.support.synthesis import PUBLIC_KEY
 
@@ -42,9 +43,9 @@ TOUCHED = {
         *("NetworkInternetGateway", "NetworkSecurityGroup", "Subnet", "SubnetRouteTable"),
     ],
 }
-"""What each update changes or makes, without generation and hash in the names."""
+"""What each update changes or creates, without generation and hash in the names."""
 IN_MAKE_TEST = 4
-"""Of each update: what refuses, the machine, and what comes before and after it."""
+"""Number of resources of each update: the checks, the machine, and those before and after it."""
 
 
 def plain(logical_id: str) -> str:
@@ -52,18 +53,18 @@ def plain(logical_id: str) -> str:
 
 
 def touched(update: str) -> dict[str, str]:
-    """Logical ids of what an update changes or makes, by the names of `TOUCHED`."""
-    old = assemble().template["Resources"]
-    new = assemble(**UPDATES[update]).template["Resources"]
+    """Logical ids of the resources that an update changes or creates, by the names of `TOUCHED`."""
+    old = assemble().graph.resources
+    new = assemble(**UPDATES[update]).graph.resources
     if update == "tags":
-        found = [name for name, made in new.items() if "Tags" in made.get("Properties", {})]
+        names = [name for name, made in new.items() if "Tags" in made.get("Properties", {})]
     else:
-        found = [
+        names = [
             name
             for name, made in new.items()
             if name not in old or made.get("Properties") != old[name].get("Properties")
         ]
-    return {plain(name): name for name in found}
+    return {plain(name): name for name in names}
 
 
 @pytest.mark.parametrize("update", UPDATES)
@@ -92,23 +93,23 @@ def created(server: LocalAws) -> Iterator[Stack]:
 
 
 def state(stack: Stack) -> dict[str, Any]:
-    """All that a person would notice a change of."""
+    """Everything of which a person would notice a change."""
     aws = stack.aws
     shown = aws.client("cloudformation").describe_stack_resources(StackName=stack.name)
     ids = {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in shown["StackResources"]}
     ec2 = aws.client("ec2")
-    own = ids[machine(assemble().template)]
-    found = ec2.describe_instances(InstanceIds=[own])["Reservations"][0]["Instances"][0]
+    machine_id = ids[assemble().machine]
+    machine = ec2.describe_instances(InstanceIds=[machine_id])["Reservations"][0]["Instances"][0]
     kept = ("InstanceId", "InstanceType", "State", "BlockDeviceMappings", "Tags", "SecurityGroups")
     ssm = aws.client("ssm")
-    names = [one["Name"] for one in ssm.describe_parameters()["Parameters"]]
+    names = [row["Name"] for row in ssm.describe_parameters()["Parameters"]]
     described = stack.describe()
     return {
         "ids": ids,
         "left": sorted((row.kind, row.id) for row in aws.leftovers()),
-        "machine": {key: found[key] for key in kept},
+        "machine": {key: machine[key] for key in kept},
         "groups": [g["IpPermissions"] for g in ec2.describe_security_groups()["SecurityGroups"]],
-        "values": [one["Value"] for one in ssm.get_parameters(Names=names)["Parameters"]],
+        "values": [row["Value"] for row in ssm.get_parameters(Names=names)["Parameters"]],
         "outputs": stack.outputs(),
         "tags": described["Tags"],
         "template": aws.client("cloudformation").get_template(StackName=stack.name)["TemplateBody"],
@@ -120,7 +121,7 @@ def test_goes_back_to_what_it_was(aws: LocalAws, created: Stack, update: str, na
     before, logical_id = state(created), touched(update)[name]
     wanted = assemble(**UPDATES[update])
     wanted.publish(aws)
-    operation = "update" if logical_id in assemble().template["Resources"] else "create"
+    operation = "update" if logical_id in assemble().graph.resources else "create"
     aws.control.resource_fault(operation, logical_id, REASON, times=1)
     tags = {"Tags": TAGS} if update == "tags" else {}
     status = created.deploy("update_stack", wanted.template, **tags)

@@ -1,8 +1,8 @@
-"""Every variant of the stacks: created, changed and destroyed, and failing where it can.
+"""Every variant of the stacks is created, changed and destroyed, and fails where it can.
 
-The default one is in the files beside this, and with the CDK CLI in tests/e2e.
+The default variant is tested in the other files of this folder, and with the CDK CLI in tests/e2e.
 
-Each walks CloudFormation's whole way, which a template alone does not show.
+Each test runs CloudFormation's whole operation, which a template alone does not show.
 """
 
 from __future__ import annotations
@@ -14,13 +14,8 @@ import pytest
 
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
-from tests.support.assembly import (
-    IMAGE,
-    ROLE,
-    WORKSTATION,
-    assemble,
-    assert_no_machine_runs,
-)
+from tests.faults.outcome import assert_no_machine_runs
+from tests.support.assembly import IMAGE, ROLE, WORKSTATION, assemble
 from tests.support.probe_stack import G_QUOTA, UBUNTU, Stack
 from tests.support.synthesis import PUBLIC_KEY
 
@@ -55,7 +50,7 @@ BEFORE_A_MACHINE: dict[str, tuple[Break, str]] = {
     ),
 }
 BREAKS: dict[str, dict[str, tuple[Break, str]]] = {
-    # how the account is broken, and what the person reads of it
+    # how the account is broken, and what the person reads
     WORKSTATION: {
         **BEFORE_A_MACHINE,
         "driver": (
@@ -70,12 +65,18 @@ BREAKS: dict[str, dict[str, tuple[Break, str]]] = {
             "phase build, step",
         ),
     },
-    ROLE: {},  # nothing in it asks or waits; its resources fail one by one in the file beside this
+    ROLE: {},  # no checks and no waits; test_creation_fails.py fails its resources in turn
 }
 LIVED_IN_MAKE_TEST = ("baked", "pytorch", "image", "role")
-"""One of each kind; the rest differs by a value that the unit tests of the handlers walk."""
+"""One of each kind; the others differ by a value that the unit tests of the handlers cover."""
 BROKEN_IN_MAKE_TEST = ("own-key", "image")
-"""What breaks does not depend on the variant: one of each stack."""
+"""One of each stack, as the faults do not depend on the variant."""
+
+
+def _lives() -> Iterator[Any]:
+    for variant in VARIANTS:
+        marks = () if variant in LIVED_IN_MAKE_TEST else (pytest.mark.tier("all"),)
+        yield pytest.param(variant, marks=marks)
 
 
 def _faults() -> Iterator[Any]:
@@ -87,16 +88,16 @@ def _faults() -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def account(aws: LocalAws, stack: MakeStack) -> Iterator[None]:
-    """An image of somebody else's, which is the baked one too; its parameter goes first."""
+    """Another owner's image, also used as the baked one; its parameter is deleted first."""
     aws.control.add_image(OWN_IMAGE)
     yield
     ssm = aws.client("ssm")
-    if BAKED_PARAMETER in [one["Name"] for one in ssm.describe_parameters()["Parameters"]]:
+    if BAKED_PARAMETER in [row["Name"] for row in ssm.describe_parameters()["Parameters"]]:
         ssm.delete_parameter(Name=BAKED_PARAMETER)
 
 
 def prepare(aws: LocalAws, stack: MakeStack, variant: str, **more: Any) -> tuple[Stack, Any]:
-    """The stack, and the template, whose files are published."""
+    """The stack and its template, with the assets uploaded."""
     name, settings = VARIANTS[variant]
     assembly = assemble(name, **settings, **more)
     assembly.publish(aws)
@@ -108,17 +109,11 @@ def prepare(aws: LocalAws, stack: MakeStack, variant: str, **more: Any) -> tuple
 
 
 def rest(aws: LocalAws) -> list[str]:
-    """What is left but the parameter of a baked image, which is another stack's."""
+    """What is left, without the parameter of a baked image, which belongs to another stack."""
     return [row.id for row in aws.leftovers() if row.id != BAKED_PARAMETER]
 
 
-@pytest.mark.parametrize(
-    "variant",
-    [
-        pytest.param(one, marks=() if one in LIVED_IN_MAKE_TEST else pytest.mark.tier("all"))
-        for one in VARIANTS
-    ],
-)
+@pytest.mark.parametrize("variant", [*_lives()])
 def test_is_created_changed_and_destroyed(aws: LocalAws, stack: MakeStack, variant: str) -> None:
     made, template = prepare(aws, stack, variant)
     assert made.deploy("create_stack", template) == "CREATE_COMPLETE", made.events()
@@ -132,12 +127,12 @@ def test_is_created_changed_and_destroyed(aws: LocalAws, stack: MakeStack, varia
 @pytest.mark.parametrize(("variant", "kind"), [*_faults()])
 def test_fails_and_leaves_nothing(aws: LocalAws, stack: MakeStack, variant: str, kind: str) -> None:
     made, template = prepare(aws, stack, variant)
-    break_it, said = BREAKS[made.name][kind]
+    break_it, message = BREAKS[made.name][kind]
     break_it(aws)
     assert made.deploy("create_stack", template) == "ROLLBACK_COMPLETE"
     reasons = [reason for _, status, reason in made.events() if status == "CREATE_FAILED"]
-    assert said in reasons[0]
-    aws.control.reset()  # the calls that failed are needed to look
+    assert message in reasons[0]
+    aws.control.reset()  # the calls that failed are needed for the inventory
     assert_no_machine_runs(aws)
     assert rest(aws) == [made.name], "the stack's record alone is left"
     assert made.delete() == "DELETE_COMPLETE"

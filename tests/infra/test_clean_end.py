@@ -1,18 +1,18 @@
-"""`cdk destroy` leaves nothing that costs, and nothing that comes back."""
+"""`cdk destroy` leaves nothing that costs money, and nothing that is created again."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from aws_cdk.assertions import Template
 
 from gpustation.leftovers.ours import Names
-from tests.support.synthesis import synthesize, synthesize_image, synthesize_role
+from tests.support.synthesis import resource, synthesize, synthesize_image, synthesize_role
+from tests.support.template_graph import TemplateGraph, actions, statements
 
-Resources = dict[str, dict[str, Any]]
 TEMPLATES: dict[str, Callable[[], Template]] = {
     "GpuWorkstation": synthesize,
     "GpuWorkstation, second generation": lambda: synthesize(generation=2, quota="request"),
@@ -20,17 +20,18 @@ TEMPLATES: dict[str, Callable[[], Template]] = {
     "GpuDeployRole": lambda: synthesize_role(github_repository="octo-org/octo-repo"),
 }
 CREATES = "logs:CreateLogGroup"
+RECIPE = "AWS::ImageBuilder::ImageRecipe"
 NOTHING_STAYS = {
-    "AWS::CloudFormation::WaitCondition": "is nothing but a wait",
-    "AWS::CloudFormation::WaitConditionHandle": "is an address",
-    "AWS::EC2::Instance": "terminated; its only disk goes with it (test below)",
+    "AWS::CloudFormation::WaitCondition": "only a wait",
+    "AWS::CloudFormation::WaitConditionHandle": "only an address",
+    "AWS::EC2::Instance": "terminated; its only disk is deleted with it (test below)",
     "AWS::EC2::InternetGateway": "",
     "AWS::EC2::Route": "",
     "AWS::EC2::RouteTable": "",
     "AWS::EC2::SecurityGroup": "",
     "AWS::EC2::Subnet": "",
     "AWS::EC2::SubnetRouteTableAssociation": "",
-    "AWS::EC2::VPC": "with the default group, ACL and route table that AWS made in it",
+    "AWS::EC2::VPC": "with the default group, ACL and route table that AWS created in it",
     "AWS::EC2::VPCGatewayAttachment": "",
     "AWS::IAM::InstanceProfile": "",
     "AWS::IAM::OIDCProvider": "",
@@ -43,149 +44,116 @@ NOTHING_STAYS = {
     "AWS::Lambda::Function": "its log group is the stack's own (test below)",
     "AWS::Logs::LogGroup": "",
     "AWS::SSM::Parameter": "",
-    "Custom::ImageChoice": "is an answer, not a thing",
-    "Custom::QuotaCheck": "is an answer, not a thing",
+    "Custom::ImageChoice": "only an answer",
+    "Custom::QuotaCheck": "only an answer",
 }
-"""Every type that was thought about: what becomes of it, where that is not plain."""
+"""Every type that was considered, with what happens to it where that is not obvious."""
 
 
 @pytest.fixture(params=TEMPLATES)
-def resources(request: pytest.FixtureRequest) -> Resources:
-    found: Resources = TEMPLATES[request.param]().to_json()["Resources"]
-    return found
+def graph(request: pytest.FixtureRequest) -> TemplateGraph:
+    return TemplateGraph(TEMPLATES[request.param]().to_json())
 
 
-def of_type(resources: Resources, kind: str) -> Resources:
-    return {name: one for name, one in resources.items() if one["Type"] == kind}
+def test_every_type_was_thought_about(graph: TemplateGraph) -> None:
+    types = {row["Type"] for row in graph.resources.values()}
+    assert types <= NOTHING_STAYS.keys()
 
 
-def references(value: Any) -> Iterator[str]:
-    """Every logical id that a value names."""
-    if isinstance(value, dict):
-        if isinstance(value.get("Ref"), str):
-            yield value["Ref"]
-        if "Fn::GetAtt" in value:
-            yield value["Fn::GetAtt"][0]
-        for each in value.values():
-            yield from references(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from references(each)
-
-
-def outlives(resources: Resources, name: str) -> set[str]:
-    """What is created before a resource, and so deleted after it."""
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        one = resources[waiting.pop()]
-        needs = {*references(one.get("Properties", {})), *one.get("DependsOn", [])}
-        fresh = (needs & resources.keys()) - found
-        found |= fresh
-        waiting += fresh
-    return found
-
-
-def test_every_type_was_thought_about(resources: Resources) -> None:
-    assert {one["Type"] for one in resources.values()} <= NOTHING_STAYS.keys()
-
-
-def test_nothing_is_retained(resources: Resources) -> None:
+def test_nothing_is_retained(graph: TemplateGraph) -> None:
     policies = {
-        one.get(name)
-        for one in resources.values()
+        row.get(name)
+        for row in graph.resources.values()
         for name in ("DeletionPolicy", "UpdateReplacePolicy")
     }
     assert policies <= {None, "Delete"}
 
 
-def test_disks_go_with_their_machine(resources: Resources) -> None:
-    for instance in of_type(resources, "AWS::EC2::Instance").values():
+def test_disks_go_with_their_machine(graph: TemplateGraph) -> None:
+    for instance in graph.of_type("AWS::EC2::Instance").values():
         for disk in instance["Properties"]["BlockDeviceMappings"]:
             assert disk["Ebs"]["DeleteOnTermination"] is True
-    for recipe in of_type(resources, "AWS::ImageBuilder::ImageRecipe").values():
+    for recipe in graph.of_type(RECIPE).values():
         for disk in recipe["Properties"]["BlockDeviceMappings"]:
             assert disk["Ebs"]["DeleteOnTermination"] is True
-    for place in of_type(resources, "AWS::ImageBuilder::InfrastructureConfiguration").values():
+    for place in graph.of_type("AWS::ImageBuilder::InfrastructureConfiguration").values():
         assert place["Properties"]["TerminateInstanceOnFailure"] is True
 
 
-def test_images_go_with_their_stack_and_their_role_goes_after_them(resources: Resources) -> None:
-    for name, image in of_type(resources, "AWS::ImageBuilder::Image").items():
-        (role,) = references(image["Properties"]["DeletionSettings"])
-        kept = outlives(resources, name)
-        assert role in kept
-        policies = of_type(resources, "AWS::IAM::Policy").items()
-        assert {n for n, one in policies if role in references(one["Properties"])} <= kept
+def test_images_go_with_their_stack_and_their_role_goes_after_them(graph: TemplateGraph) -> None:
+    for name, image in graph.of_type("AWS::ImageBuilder::Image").items():
+        (role,) = graph.references(image["Properties"]["DeletionSettings"])
+        deleted_later = graph.created_before(name)
+        assert role in deleted_later
+        policies = graph.of_type("AWS::IAM::Policy").keys()
+        assert graph.dependents(role) & policies <= deleted_later
 
 
-def test_log_groups_end_with_the_stack_and_forget_before(resources: Resources) -> None:
-    groups = of_type(resources, "AWS::Logs::LogGroup")
-    assert bool(groups) == bool(of_type(resources, "AWS::Lambda::Function"))
+def test_log_groups_end_with_the_stack_and_forget_before(graph: TemplateGraph) -> None:
+    groups = graph.of_type("AWS::Logs::LogGroup")
+    assert bool(groups) == bool(graph.of_type("AWS::Lambda::Function"))
     for group in groups.values():
         assert group["Properties"]["RetentionInDays"] <= 30
         assert group["DeletionPolicy"] == group["UpdateReplacePolicy"] == "Delete"
 
 
-def test_no_role_may_make_a_log_group_that_outlives_it(resources: Resources) -> None:
-    """A line that AWS delivers after the group is gone finds nobody who may make it anew.
+def test_no_role_may_make_a_log_group_that_outlives_it(graph: TemplateGraph) -> None:
+    """No role may create the group again for a line that AWS delivers after its deletion.
 
-    Only Image Builder's machines may make a group: theirs, which is there before their policy and
-    gone after it.
+    Only Image Builder's machines may create a group: their own, which is created before their
+    policy and deleted after it.
     """
-    roles, policies = of_type(resources, "AWS::IAM::Role"), of_type(resources, "AWS::IAM::Policy")
+    roles, policies = graph.of_type("AWS::IAM::Role"), graph.of_type("AWS::IAM::Policy")
     for role in roles.values():
-        assert not role["Properties"].get("ManagedPolicyArns"), "AWS's own policies may"
+        assert not role["Properties"].get("ManagedPolicyArns"), "AWS's own policies allow it"
         for policy in role["Properties"].get("Policies", []):
             assert not making_groups(policy)
-    groups = of_type(resources, "AWS::Logs::LogGroup").keys()
+    groups = graph.of_type("AWS::Logs::LogGroup").keys()
     for name, policy in policies.items():
         for statement in making_groups(policy["Properties"]):
-            (group,) = references(statement["Resource"])
-            assert group in groups & outlives(resources, name)
-            assert "LogGroupName" in resources[group]["Properties"]
-            (role,) = references(policy["Properties"]["Roles"])
+            (group,) = graph.references(statement["Resource"])
+            assert group in groups & graph.created_before(name)
+            assert "LogGroupName" in graph.resources[group]["Properties"]
+            (role,) = graph.references(policy["Properties"]["Roles"])
             assert role.startswith("ImageRole")
 
 
 def making_groups(policy: dict[str, Any]) -> list[dict[str, Any]]:
-    """The statements of a policy that allow to make log groups."""
-    found = []
-    for statement in policy["PolicyDocument"]["Statement"]:
-        actions = statement["Action"]
-        for action in [actions] if isinstance(actions, str) else actions:
-            if fnmatch.fnmatch(CREATES.lower(), action.lower()):
-                found.append(statement)
-    return found
+    """The statements of a policy that allow to create log groups."""
+    return [
+        statement
+        for statement in statements(policy)
+        if any(fnmatch.fnmatch(CREATES.lower(), action.lower()) for action in actions(statement))
+    ]
 
 
-def test_what_writes_a_log_is_gone_before_the_log(resources: Resources) -> None:
-    groups = of_type(resources, "AWS::Logs::LogGroup").keys()
+def test_what_writes_a_log_is_gone_before_the_log(graph: TemplateGraph) -> None:
+    groups = graph.of_type("AWS::Logs::LogGroup").keys()
     written = set()
-    for name, function in of_type(resources, "AWS::Lambda::Function").items():
-        (group,) = references(function["Properties"]["LoggingConfig"]["LogGroup"])
-        assert group in outlives(resources, name) & groups
+    for name, function in graph.of_type("AWS::Lambda::Function").items():
+        (group,) = graph.references(function["Properties"]["LoggingConfig"]["LogGroup"])
+        assert group in graph.created_before(name) & groups
         written.add(group)
-    for name, one in resources.items():
-        if one["Type"].startswith("Custom::"):
-            (function,) = references(one["Properties"]["ServiceToken"])
-            assert function in outlives(resources, name), "its Delete runs the function"
-            assert outlives(resources, function) & groups <= outlives(resources, name)
-    for name in of_type(resources, "AWS::ImageBuilder::Image"):
-        written |= outlives(resources, name) & groups
-    assert written == groups, "a group that nothing waits for may go before its last line"
+    for name, row in graph.resources.items():
+        if row["Type"].startswith("Custom::"):
+            (function,) = graph.references(row["Properties"]["ServiceToken"])
+            assert function in graph.created_before(name), "its Delete runs the function"
+            assert graph.created_before(function) & groups <= graph.created_before(name)
+    for name in graph.of_type("AWS::ImageBuilder::Image"):
+        written |= graph.created_before(name) & groups
+    assert written == groups, "a group without dependents may be deleted before its last line"
 
 
-def test_names_that_cloudformation_makes_of_ours_are_known(resources: Resources) -> None:
-    """Where a thing may have no tags, and the person tells the stack's name."""
+def test_names_that_cloudformation_makes_of_ours_are_known(graph: TemplateGraph) -> None:
+    """For resources that may have no tags, where the person gives the stack's name."""
     named = {
         *("AWS::Lambda::Function", "AWS::Logs::LogGroup", "AWS::IAM::Role"),
         "AWS::IAM::InstanceProfile",
     }
-    for name, one in resources.items():
-        fixed = one["Type"] == "AWS::SSM::Parameter" and "Name" in one["Properties"]
-        if one["Type"] in named or (one["Type"] == "AWS::SSM::Parameter" and not fixed):
-            start = "CFN" if one["Type"] == "AWS::SSM::Parameter" else "alice"
+    for name, row in graph.resources.items():
+        parameter = row["Type"] == "AWS::SSM::Parameter"
+        if row["Type"] in named or (parameter and "Name" not in row["Properties"]):
+            start = "CFN" if parameter else "alice"
             assert Names(("alice",)).generated(f"{start}-{name}-AbCdEfGhIj12"), name
     assert not Names(("alice",)).generated("alice-Function9D5A8239-AbCdEfGhIj12")
 
@@ -193,8 +161,7 @@ def test_names_that_cloudformation_makes_of_ours_are_known(resources: Resources)
 def test_image_that_is_to_stay_is_not_built_anew() -> None:
     def recipe(**settings: Any) -> dict[str, Any]:
         template = synthesize_image(**settings)
-        (found,) = template.find_resources("AWS::ImageBuilder::ImageRecipe").values()
-        properties: dict[str, Any] = found["Properties"]
+        properties: dict[str, Any] = resource(template, RECIPE)["Properties"]
         return properties
 
     assert recipe() == recipe(image_retain=True), "a recipe of the same version cannot change"

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import venv
 import zipfile
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk.assertions import Template
 
 from gpustation import GpuWorkstation
+from tests.support.template_graph import TemplateGraph
 
 ROOT = Path(__file__).parents[2]
 MACHINES = {"workstation": 1, "own_network": 2, "quota_check": 1}
@@ -26,10 +26,9 @@ BUILT = ("constructs", "userdata", "pyproject.toml", "setup.py", "README.md", "L
 
 
 def machines_in(assembly: Path) -> int:
-    """How many instances its one template has."""
+    """Number of instances in the assembly's only template."""
     (template,) = assembly.glob("*.template.json")
-    resources = json.loads(template.read_text())["Resources"].values()
-    return Counter(one["Type"] for one in resources)["AWS::EC2::Instance"]
+    return len(TemplateGraph(json.loads(template.read_text())).of_type("AWS::EC2::Instance"))
 
 
 @pytest.mark.tier("test")

@@ -13,16 +13,16 @@ from gpustation import read_settings
 from gpustation.catalog.gpu_types import capabilities_for, types_for
 from stacks.base import SCRIPTS
 from stacks.gpu_image_stack import GpuImageStack
-from tests.infra.test_gpu_workstation_stack import actions_of
-from tests.support.synthesis import make_app, resource, synthesize_image
+from tests.support.synthesis import actions_of, make_app, resource, synthesize_image
+from tests.support.template_graph import TemplateGraph, statements
 
 TESTED_ON_ANOTHER = {"image_instance_type": "g5.xlarge", "image_retain": True}
 
 
 def properties(kind: str, template: Template | None = None) -> dict[str, Any]:
     whole = resource(template or synthesize_image(), f"AWS::ImageBuilder::{kind}")
-    found: dict[str, Any] = whole["Properties"]
-    return found
+    properties: dict[str, Any] = whole["Properties"]
+    return properties
 
 
 def version(template: Template) -> str:
@@ -67,7 +67,9 @@ def test_nothing_may_come_in_and_there_is_no_key() -> None:
     synthesize_image().resource_count_is("AWS::EC2::KeyPair", 0)
     infrastructure = properties("InfrastructureConfiguration")
     assert "KeyPair" not in infrastructure
-    assert infrastructure["SecurityGroupIds"][0]["Fn::GetAtt"][0].startswith("NetworkSecurityGroup")
+    graph = TemplateGraph(synthesize_image().to_json())
+    (group,) = graph.references(infrastructure["SecurityGroupIds"])
+    assert group.startswith("NetworkSecurityGroup")
 
 
 def test_a_failed_build_leaves_no_machine() -> None:
@@ -91,14 +93,13 @@ def test_the_image_is_tested() -> None:
 
 
 def test_image_and_snapshots_go_with_their_successor_or_the_stack() -> None:
-    role = properties("Image")["DeletionSettings"]["ExecutionRole"]["Fn::GetAtt"][0]
+    graph = TemplateGraph(synthesize_image().to_json())
+    (role,) = graph.references(properties("Image")["DeletionSettings"])
     assert role.startswith("ImageDeletionRole")
-    trust = synthesize_image().to_json()["Resources"][role]["Properties"][
-        "AssumeRolePolicyDocument"
-    ]
-    assert trust["Statement"][0]["Principal"] == {"Service": "imagebuilder.amazonaws.com"}
+    (trust,) = statements(graph.resources[role])
+    assert trust["Principal"] == {"Service": "imagebuilder.amazonaws.com"}
     own = {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
-    assert trust["Statement"][0]["Condition"] == {"StringEquals": own}
+    assert trust["Condition"] == {"StringEquals": own}
 
 
 def test_deletion_reaches_only_what_image_builder_made() -> None:
@@ -113,22 +114,19 @@ def test_deletion_reaches_only_what_image_builder_made() -> None:
     }
     assert ":image/gpuimage-mxnet/*" in json.dumps(actions["imagebuilder:DeleteImage"])
     (policy,) = (
-        found
-        for name, found in synthesize_image().find_resources("AWS::IAM::Policy").items()
+        policy
+        for name, policy in synthesize_image().find_resources("AWS::IAM::Policy").items()
         if name.startswith("ImageDeletionRole")
     )
-    statements = {
-        statement["Sid"]: statement
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
-    }
+    by_sid = {statement["Sid"]: statement for statement in statements(policy)}
     builder = {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}
     for sid in ("DeleteImages", "ReadImages"):
-        assert statements[sid]["Condition"] == {
+        assert by_sid[sid]["Condition"] == {
             "StringEquals": builder | {"aws:ResourceTag/gpustation": "GpuImage"},
             "Null": {"aws:ResourceTag/gpustation:framework": "false"},
         }
     # Image Builder puts the recipe's tags on images alone
-    assert statements["DeleteSnapshots"]["Condition"] == {"StringEquals": builder}
+    assert by_sid["DeleteSnapshots"]["Condition"] == {"StringEquals": builder}
 
 
 def test_images_bear_the_tags_by_which_their_role_deletes_them() -> None:

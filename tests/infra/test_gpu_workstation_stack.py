@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from aws_cdk.assertions import Match, Template
 
-from tests.support.synthesis import PUBLIC_KEY, resource, synthesize
+from tests.support.synthesis import PUBLIC_KEY, actions_of, resource, synthesize
+from tests.support.template_graph import statements
 
 VARIANTS: list[dict[str, Any]] = [
     {},
@@ -89,20 +90,6 @@ def test_volumes_carry_it_too() -> None:
     assert instance()["Properties"]["PropagateTagsToVolumeOnCreation"] is True
 
 
-def actions_of(template: Template, policy_prefix: str) -> dict[str, Any]:
-    """Resource of each action in the policies whose logical id begins so."""
-    found: dict[str, Any] = {}
-    for logical_id, policy in template.find_resources("AWS::IAM::Policy").items():
-        if not logical_id.startswith(policy_prefix):
-            continue
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
-            assert statement["Effect"] == "Allow"
-            actions = statement["Action"]
-            for action in actions if isinstance(actions, list) else [actions]:
-                found[action] = statement["Resource"]
-    return found
-
-
 def test_the_machine_may_open_sessions_and_read_its_two_things() -> None:
     actions = actions_of(synthesize(), "Generation1Machine")
     assert set(actions) == {
@@ -156,11 +143,10 @@ def test_only_request_may_request_and_only_this_quota() -> None:
 
 
 def test_request_may_create_the_role_of_service_quotas_and_no_other() -> None:
-    """An account's first request creates it, with the permissions of who requests."""
+    """An account's first request creates it, with the permissions of the caller."""
     (created,) = (
         statement
-        for policy in synthesize(quota="request").find_resources("AWS::IAM::Policy").values()
-        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        for statement in statements(synthesize(quota="request").to_json())
         if "CreateServiceLinkedRole" in json.dumps(statement)
     )
     assert created["Action"] == "iam:CreateServiceLinkedRole"

@@ -10,31 +10,24 @@ import aws_cdk as cdk
 import cdk_nag
 import pytest
 
-from tests.snapshot.test_snapshots import IMAGE_VARIANTS, ROLE_VARIANTS, VARIANTS
 from tests.support.synthesis import make_app
+from tests.support.variants import ALL_VARIANTS, IMAGE_VARIANTS, ROLE_VARIANTS, VARIANTS
 
 
 def findings(app: cdk.App, folder: Path) -> list[str]:
-    """What the validations find and nobody has acknowledged, but for our own annotations."""
+    """Violations that are not acknowledged, without our own annotations."""
     report = folder / "validation-report.json"
     with contextlib.suppress(RuntimeError):  # raised after the report is written
         app.synth()
-    found = []
+    unacknowledged = []
     for plugin in json.loads(report.read_text()).get("pluginReports", []):
         name = plugin.get("pluginName") or plugin["summary"]["pluginName"]
-        found += [
+        unacknowledged += [
             f"{name}: {violation['ruleName']}: {violation.get('description', '')}"
             for violation in plugin.get("violations", [])
             if "Annotation" not in name
         ]
-    return found
-
-
-ALL_VARIANTS = (
-    {name: {**known, "with_stages": False} for name, known in VARIANTS.items()}
-    | {f"image-{name}": known for name, known in IMAGE_VARIANTS.items()}
-    | {f"role-{name}": known for name, known in ROLE_VARIANTS.items()}
-)
+    return unacknowledged
 
 
 @pytest.mark.parametrize("variant", ALL_VARIANTS)
@@ -57,7 +50,7 @@ def test_the_built_in_validation_finds_nothing(tmp_path: Path, root: Path) -> No
     program = (
         "import sys, json\n"
         "from tests.support.synthesis import make_app\n"
-        "from tests.infra.test_validation import ALL_VARIANTS\n"
+        "from tests.support.variants import ALL_VARIANTS\n"
         "for name, settings in ALL_VARIANTS.items():\n"
         "    make_app(outdir=f'{sys.argv[1]}/{name}', validate=True, **settings).synth()\n"
     )

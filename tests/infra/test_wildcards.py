@@ -1,8 +1,8 @@
-"""Every statement that allows something on a wildcard says why, beside the resource that it is in.
+"""Every statement that allows actions on a wildcard is explained beside its resource.
 
-cdk-nag makes sure that each such resource is acknowledged (test_validation.py); it does so once
-for a role, however many statements name it. Here each statement must be named by its Sid in the
-reason, so that another one in the same role is red until somebody explains it too.
+cdk-nag demands one acknowledgement for each role with a wildcard (test_validation.py), however many
+statements have one. Here the reason must name each statement by its Sid, so that another statement
+in the same role fails until it is explained too.
 """
 
 import re
@@ -15,30 +15,22 @@ from aws_cdk import aws_iam as iam
 from constructs import IConstruct
 
 from gpustation.synth.acknowledge import acknowledge_wildcards
-from tests.infra.test_validation import ALL_VARIANTS
 from tests.support.synthesis import make_app
+from tests.support.template_graph import statements
+from tests.support.variants import ALL_VARIANTS
 
 FINDING = "AwsSolutions::AwsSolutions-IAM5[Resource::"
 SHORTEST_REASON = 20
 
 
-def statements(value: Any) -> Iterator[dict[str, Any]]:
-    """Every policy statement at any depth, of whatever resource type and property."""
-    if isinstance(value, dict):
-        if value.get("Effect") == "Allow":
-            yield value
-        for inner in value.values():
-            yield from statements(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from statements(inner)
-
-
 def wildcards(statement: dict[str, Any]) -> list[str]:
-    """What a statement allows things on, where that holds a wildcard; ``NotResource`` is one."""
+    """Resources with a wildcard that a statement allows actions on; ``NotResource`` is one."""
+    if statement["Effect"] == "Deny":
+        return []
     named = statement.get("Resource", [])
-    found = [str(one) for one in (named if isinstance(named, list) else [named]) if "*" in str(one)]
-    return found + ["NotResource"] * ("NotResource" in statement)
+    resources = [str(name) for name in (named if isinstance(named, list) else [named])]
+    open_ended = [name for name in resources if "*" in name]
+    return open_ended + ["NotResource"] * ("NotResource" in statement)
 
 
 def reasons(construct: IConstruct) -> list[str]:
@@ -54,7 +46,7 @@ def reasons(construct: IConstruct) -> list[str]:
 
 
 def resources(app: cdk.App) -> Iterator[tuple[cdk.CfnResource, dict[str, Any]]]:
-    """Each resource of all synthesized templates: construct and what the template says."""
+    """Each resource of all synthesized templates: its construct, and its part of the template."""
     templates = {
         artifact.stack_name: artifact.template for artifact in app.synth().stacks_recursively
     }
@@ -66,13 +58,14 @@ def resources(app: cdk.App) -> Iterator[tuple[cdk.CfnResource, dict[str, Any]]]:
 
 
 def unexplained(app: cdk.App) -> list[str]:
-    found = []
+    """Statements with a wildcard that no reason of an acknowledgement names."""
+    rows = []
     for construct, rendered in resources(app):
         for statement in statements(rendered):
             sid, on = statement.get("Sid", ""), wildcards(statement)
             if on and not any(names(reason, sid) for reason in reasons(construct)):
-                found.append(f"{construct.node.path}: {sid or statement} on {on}")
-    return found
+                rows.append(f"{construct.node.path}: {sid or statement} on {on}")
+    return rows
 
 
 def names(reason: str, sid: str) -> bool:
@@ -100,8 +93,8 @@ def test_fails_when_a_wildcard_is_not_explained(resource: str) -> None:
     assert len(unexplained(app_with(statement))) == 1
     other = app_with(statement, resource=resource, reason="Write: the names differ by region")
     assert len(unexplained(other)) == 1
-    told = app_with(statement, resource=resource, reason="Read: the names differ by region")
-    assert unexplained(told) == []
+    explained = app_with(statement, resource=resource, reason="Read: the names differ by region")
+    assert unexplained(explained) == []
 
 
 def test_fails_when_a_statement_has_no_sid_to_be_named_by() -> None:

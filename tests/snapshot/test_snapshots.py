@@ -8,51 +8,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from tests.support.synthesis import PUBLIC_KEY, synthesize, synthesize_image, synthesize_role
+from tests.support.synthesis import synthesize, synthesize_image, synthesize_role
+from tests.support.variants import IMAGE_VARIANTS, ROLE_VARIANTS, VARIANTS
 
-VARIANTS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "ssh": {"ssh_cidr": "203.0.113.7/32,198.51.100.0/24", "public_key": PUBLIC_KEY},
-    "world": {"ssh_cidr": "0.0.0.0/0", "allow_world_ssh": True},
-    "pytorch-dlami": {
-        "framework": "pytorch",
-        "image": "dlami",
-        "instance_type": "p5.48xlarge",
-        "disk_gib": 200,
-    },
-    "baked-second-generation": {"image": "baked", "generation": 2, "quota": "request"},
-    "own-image": {
-        "image": "ami-0123456789abcdef0",
-        "availability_zone": "eu-west-1a",
-        "ready_timeout_minutes": 60,
-        "notebooks": False,
-        "cuda_toolkit": True,
-        "quota": "warn",
-    },
-}
-IMAGE_VARIANTS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "pytorch-retained": {
-        "framework": "pytorch",
-        "instance_type": "g6.xlarge",
-        "image_instance_type": "p5.48xlarge",
-        "image_retain": True,
-        "notebooks": False,
-        "cuda_toolkit": True,
-        "quota": "request",
-    },
-}
-ROLE_VARIANTS: dict[str, dict[str, Any]] = {
-    "nobody": {},
-    "default": {"github_repository": "octo-org/octo-repo"},
-    "known-provider": {
-        "github_repository": "octo-org@123456/octo-repo@456789",
-        "github_environment": "staging",
-        "github_oidc_provider_arn": (
-            "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-        ),
-    },
-}
 VERSIONS = (
     # Whatever follows from the scripts' hash: a changed script is no change of the template
     (re.compile(r"Version[0-9a-f]{12}(\w*?)[0-9A-F]{8}\b"), r"Version<digest>\1<id>"),

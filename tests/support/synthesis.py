@@ -1,4 +1,4 @@
-"""Templates of the real stack, synthesized once per variant in this process."""
+"""Templates of the real stacks, synthesized once per process and set of settings."""
 
 import functools
 import json
@@ -14,6 +14,7 @@ from stacks.base import SCRIPTS
 from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import GpuWorkstationStack
+from tests.support.template_graph import TemplateGraph, actions, statements
 
 ROOT = Path(__file__).parents[2]
 PUBLIC_KEY = (
@@ -97,7 +98,7 @@ def synthesize_role(**settings: Any) -> Template:
 
 
 def component_data(template: Template) -> str:
-    """The component's document as Image Builder gets it, every reference in place of its value."""
+    """The component's document, with references in place of their values."""
     data = resource(template, "AWS::ImageBuilder::Component")["Properties"]["Data"]
     return "".join(
         part if isinstance(part, str) else next(iter(part.values())) for part in data["Fn::Join"][1]
@@ -105,14 +106,24 @@ def component_data(template: Template) -> str:
 
 
 def resource(template: Template, resource_type: str) -> dict[str, Any]:
-    """The one resource of this type, whole."""
-    (found,) = template.find_resources(resource_type).values()
-    whole: dict[str, Any] = found
-    return whole
+    """The only resource of this type."""
+    (only,) = template.find_resources(resource_type).values()
+    return dict(only)
+
+
+def actions_of(template: Template, policy_prefix: str) -> dict[str, Any]:
+    """Resources of each action that the policies allow whose logical ids have this prefix."""
+    allowed: dict[str, Any] = {}
+    for logical_id, policy in TemplateGraph(template.to_json()).of_type("AWS::IAM::Policy").items():
+        if logical_id.startswith(policy_prefix):
+            for statement in statements(policy):
+                assert statement["Effect"] == "Allow"
+                allowed |= dict.fromkeys(actions(statement), statement["Resource"])
+    return allowed
 
 
 def user_data(template: Template) -> str:
-    """The user data as bash, every reference in place of its value."""
+    """The user data as bash, with references in place of their values."""
     encoded = resource(template, "AWS::EC2::Instance")["Properties"]["UserData"]["Fn::Base64"]
     parts = encoded["Fn::Join"][1]
     return "".join(part if isinstance(part, str) else f"<{part['Ref']}>" for part in parts)
