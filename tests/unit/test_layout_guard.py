@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 
@@ -23,3 +24,9 @@ def test_fails_when_constructs_becomes_a_package(root: Path, tmp_path: Path) -> 
 
 def test_git_ignores_the_file_that_breaks_everything(root: Path) -> None:
     assert "/constructs/__init__.py" in (root / ".gitignore").read_text().splitlines()
+
+
+def test_modules_of_tests_have_names_of_their_own(root: Path) -> None:
+    """pytest imports them without their folders, so that of two with one name the second fails."""
+    names = Counter(path.name for path in (root / "tests").glob("*/test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
