@@ -31,7 +31,7 @@ def resource_types(stack: str) -> Mapping[str, str]:
 
 
 def actual(committed: str, logical_ids: Iterable[str]) -> str:
-    """The logical id of a template that a committed one stands for."""
+    """The logical id in a template of today for one of a snapshot."""
     pattern = re.escape(committed)
     for placeholder, shape in PLACEHOLDERS.items():
         pattern = pattern.replace(re.escape(placeholder), shape)

@@ -23,7 +23,7 @@ def server() -> Iterator[LocalAws]:
 
 @pytest.fixture
 def aws(server: LocalAws) -> LocalAws:
-    """The account with every knob as in a new one, but with room for two machines."""
+    """The account with every setting as in a new one, and quota for two machines."""
     server.control.reset()
     server.control.set_quota(G_QUOTA, 8)
     return server

@@ -39,8 +39,8 @@ def refusal(aws: LocalAws, stack: MakeStack, **settings: Any) -> str:
 def test_others_use_the_quota_up(aws: LocalAws, stack: MakeStack) -> None:
     ec2 = aws.client("ec2")
     image = next(i["ImageId"] for i in ec2.describe_images()["Images"])
-    asked = {"ImageId": image, "InstanceType": "g5.xlarge", "MinCount": 1, "MaxCount": 1}
-    (other,) = ec2.run_instances(**asked)["Instances"]
+    request = {"ImageId": image, "InstanceType": "g5.xlarge", "MinCount": 1, "MaxCount": 1}
+    (other,) = ec2.run_instances(**request)["Instances"]
     aws.control.set_quota(G_QUOTA, 7)
     made, status = create(aws, stack)
     ec2.terminate_instances(InstanceIds=[other["InstanceId"]])

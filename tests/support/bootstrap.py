@@ -1,4 +1,4 @@
-"""``cdk bootstrap`` without its seconds: the CLI's own template, by the plain API.
+"""``cdk bootstrap`` in less time: the CLI's own template, deployed by the plain API.
 
 The command itself is run once, in tests/e2e/test_bootstrap.py.
 """
@@ -18,11 +18,11 @@ from tests.support.made_once import made_once
 
 TOOLKIT = "CDKToolkit"
 PARAMETERS = {"FileAssetsBucketKmsKeyId": "AWS_MANAGED_KEY"}
-"""What the CLI passes, where it is not the template's own default."""
+"""Parameters that the CLI passes and that differ from the template's defaults."""
 
 
 def bootstrap(aws: LocalAws, folders: pytest.TempPathFactory) -> None:
-    """Make the stack that deploys need."""
+    """Create the stack that deploys need."""
     cloudformation = aws.client("cloudformation")
     cloudformation.create_stack(
         StackName=TOOLKIT,
@@ -38,7 +38,7 @@ def bootstrap(aws: LocalAws, folders: pytest.TempPathFactory) -> None:
 
 
 def template(folders: pytest.TempPathFactory) -> str:
-    """The bootstrap template of the CLI; asked for once per run of the tests."""
+    """The CLI's bootstrap template, written once per run of the tests."""
     return made_once(folders, "bootstrap.yaml", _write_template).read_text()
 
 

@@ -28,7 +28,7 @@ SHORT_WAITS = Path(__file__).with_name("short_waits.js")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a command left behind."""
+    """Result of a command: exit status, output, and the stack's outputs."""
 
     status: int
     output: str
@@ -42,8 +42,8 @@ class Cdk:
         aws: The embedded AWS.
         folder: Where assemblies and output files go.
         session: Variables of another caller's credentials. Default: the account's root.
-        own_pace: Leave the CLI the pace at which it looks after a stack, which was made for AWS
-            and costs five seconds a command. Default: it looks four times a second.
+        own_pace: Keep the CLI's own polling intervals, which suit AWS and cost five seconds per
+            command. Default: False, four times a second.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Cdk:
         self._count = 0
 
     def deploy(self, *, scripts: Path | None = None, **settings: Any) -> Run:
-        """Deploys with these settings; synthesizes in this process, which saves seconds.
+        """Deploys with these settings; synthesizes in this process to save time.
 
         Args:
             scripts: Other scripts for the machine than those of ``userdata/``.
@@ -100,18 +100,18 @@ class Cdk:
             "--outputs-file",
             str(outputs),
         )
-        found = json.loads(outputs.read_text()).get(STACK, {}) if outputs.exists() else {}
-        return dataclasses.replace(run, outputs=found)
+        written = json.loads(outputs.read_text()).get(STACK, {}) if outputs.exists() else {}
+        return dataclasses.replace(run, outputs=written)
 
     def destroy(self) -> Run:
-        """Destroys the workstation; any of its assemblies will do, they name the same stack."""
+        """Destroys the workstation, by its first assembly: all of them name the same stack."""
         assembly = self._folder / "assembly-1"
         if not assembly.exists():
             make_app(outdir=str(assembly), with_stages=False).synth()
         return self.run("destroy", "--force", "--app", str(assembly))
 
     def destroy_app(self, *arguments: str) -> Run:
-        """Destroys as ``cdk destroy`` does, with these arguments and without its question."""
+        """Destroys as ``cdk destroy`` does, with these arguments and without confirmation."""
         return self.run("destroy", "--force", *arguments)
 
     def run(self, *arguments: str) -> Run:
@@ -122,7 +122,7 @@ class Cdk:
         return Run(command.returncode, output, {})
 
     def interrupt(self, how: signal.Signals, when: Callable[[], bool], *arguments: str) -> None:
-        """Starts a command and ends it with all its processes, as soon as something is so."""
+        """Starts a command, and ends it with all its processes as soon as a condition holds."""
         with self._start(*arguments) as command:
             deadline = time.monotonic() + COMMAND_SECONDS
             while not when():
@@ -134,7 +134,7 @@ class Cdk:
         print(f"$ cdk {' '.join(arguments)}\n{output}\n{how.name}")
 
     def _start(self, *arguments: str) -> subprocess.Popen[str]:
-        """A command in a session of its own, for the CLI runs under a wrapper of Node.js."""
+        """A command in its own session, because the CLI runs under a wrapper of Node.js."""
         environment = self.aws.environment | {"CDK_VALIDATION": "false", **self._pace}
         environment |= self._session
         path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
@@ -152,7 +152,7 @@ class Cdk:
 
 
 def gpustation(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
-    """The command, as a person with credentials runs it."""
+    """Run ``gpustation`` as a person with credentials does."""
     return subprocess.run(
         [sys.executable, "-m", "gpustation", *words],
         cwd=ROOT,
@@ -166,9 +166,9 @@ def gpustation(aws: LocalAws, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def delete_stack(aws: LocalAws, name: str) -> None:
-    """Delete a stack if there is one, by the plain API: the CLI's `destroy` takes seconds more.
+    """Delete a stack, if it exists, by the plain API: the CLI's `destroy` takes seconds more.
 
-    What `cdk destroy` does is shown where a test says so by itself.
+    Tests of `cdk destroy` run it themselves.
     """
     cloudformation = aws.client("cloudformation")
     deadline = time.monotonic() + COMMAND_SECONDS
@@ -180,7 +180,7 @@ def delete_stack(aws: LocalAws, name: str) -> None:
 
 
 def stack_status(aws: LocalAws, name: str) -> str | None:
-    """The status of a stack; None where there is no such stack."""
+    """The status of a stack; None if there is no such stack."""
     try:
         stacks = aws.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
@@ -193,7 +193,7 @@ def stack_status(aws: LocalAws, name: str) -> str | None:
 
 @functools.cache
 def _session(key: str) -> boto3.session.Session:
-    """One for every look at an account: reading the services' models takes most of it."""
+    """One session per account, as most of the time is spent reading the services' models."""
     return boto3.session.Session()
 
 
@@ -203,12 +203,12 @@ def assert_nothing_left(aws: LocalAws) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws.exports.items():
             patch.setenv(name, value)
-        found = find_leftovers(_session(aws.exports["AWS_ACCESS_KEY_ID"]))
-    assert (found.left, found.not_checked) == ((), ())
+        report = find_leftovers(_session(aws.exports["AWS_ACCESS_KEY_ID"]))
+    assert (report.left, report.not_checked) == ((), ())
 
 
 class Account:
-    """What the tests look at in the embedded AWS."""
+    """The embedded AWS as the tests inspect it."""
 
     def __init__(self, aws: LocalAws) -> None:
         self.aws = aws
@@ -224,7 +224,7 @@ class Account:
         ]
 
     def instance(self) -> dict[str, Any]:
-        """The one instance."""
+        """The only instance."""
         (instance,) = self.instances()
         return instance
 
@@ -233,11 +233,11 @@ class Account:
         return str(self.instance()["BlockDeviceMappings"][0]["Ebs"]["VolumeId"])
 
     def events(self, instance_id: str) -> list[str]:
-        """What happened to an instance."""
+        """The events of an instance."""
         return [event.event for event in self.aws.control.history(instance_id)]
 
     def stack_status(self) -> str:
-        """Status of the workstation's stack; `none` where there is no such stack."""
+        """Status of the workstation's stack; `none` if there is no such stack."""
         return stack_status(self.aws, STACK) or "none"
 
     def machine_file(self, instance_id: str, path: str) -> Path:

@@ -1,4 +1,4 @@
-"""What costs seconds and does not change, made once for all workers of a run."""
+"""Files that take seconds to make and do not change, made once for all workers of a run."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ WORKER = "PYTEST_XDIST_WORKER"
 
 
 def run_folder(folders: pytest.TempPathFactory) -> Path:
-    """A folder of this run alone, the same one for all of its workers."""
+    """The folder of this run, shared by its workers."""
     own = folders.getbasetemp()
     return own.parent if WORKER in os.environ else own
 
 
 def made_once(folders: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """A file or folder of that name, which whoever comes first makes while the others wait.
+    """A file or folder of the run; the first worker makes it while the others wait.
 
     Args:
         folders: Where the run keeps its files.
         name: The name in the run's folder.
-        make: Makes it at the path that it is given. What fails is tried again by the next.
+        make: Makes the file or folder at the given path. If it fails, the next worker tries again.
     """
     path = run_folder(folders) / name
     with path.with_name(f".{name}.lock").open("w") as lock:
@@ -44,8 +44,8 @@ def made_once(folders: pytest.TempPathFactory, name: str, make: Callable[[Path],
 def aws_cli() -> str:
     """A folder for PATH with the AWS CLI of the tests' own environment.
 
-    pip writes the interpreter's path into the first line of the CLI's script, which no system runs
-    where there is a blank in it.
+    pip writes the interpreter's path into the first line of the CLI's script, and no system runs
+    such a script if the path holds a blank.
     """
     folder = tempfile.TemporaryDirectory(prefix="aws-cli-")
     atexit.register(folder.cleanup)

@@ -1,4 +1,4 @@
-"""Where Python packages come from on this computer: no file of the project names a registry."""
+"""The package index of this computer: no file of the project names a registry."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import sys
 
 @functools.cache
 def index_url() -> str:
-    """The index that pip asks, of its configuration or its own default; no slash at the end.
+    """pip's index URL, from its configuration or its default, without a slash at the end.
 
-    pip's help shows the value in force, with stars for a password, so that such an index cannot be
-    asked by the tests.
+    pip's help shows the value in force. It hides a password behind stars, so the tests cannot use
+    an index that needs one.
     """
     done = subprocess.run(
         [sys.executable, "-m", "pip", "install", "--help"],
@@ -23,6 +23,6 @@ def index_url() -> str:
         text=True,
         check=True,
     )
-    found = re.search(r"--index-url <url> .*\(default (http[^)]+)\)", done.stdout)
-    assert found is not None, "pip's help does not name the index"
-    return found[1].rstrip("/")
+    match = re.search(r"--index-url <url> .*\(default (http[^)]+)\)", done.stdout)
+    assert match is not None, "pip's help does not name the index"
+    return match[1].rstrip("/")

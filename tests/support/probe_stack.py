@@ -1,4 +1,4 @@
-"""Stacks made from small templates, and the parts to write them with."""
+"""Stacks by the plain CloudFormation API, and resources to write small templates with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ PATIENCE = 600
 
 @dataclass
 class Stack:
-    """A stack made from a template, by the plain CloudFormation API."""
+    """A stack that is deployed by the plain CloudFormation API.
+
+    Attributes:
+        patience: Seconds that an operation may take.
+    """
 
     aws: LocalAws
     name: str
@@ -34,7 +38,7 @@ class Stack:
         return self.deploy("update_stack", {"Resources": resources, "Outputs": outputs or {}})
 
     def deploy(self, call: str, template: dict[str, Any], **more: Any) -> str:
-        """Create or update with a whole template; the status in which that ends."""
+        """Create or update with a whole template; returns the final status."""
         answer = getattr(self._cloudformation, call)(
             StackName=self.name,
             TemplateBody=json.dumps(template),
@@ -45,7 +49,7 @@ class Stack:
         return self.settled()
 
     def restore(self, template: dict[str, Any]) -> str:
-        """Back to a template that it had before, if it has another now."""
+        """Update to an earlier template, unless the stack has it already."""
         try:
             return self.deploy("update_stack", template)
         except ClientError as error:
@@ -65,10 +69,8 @@ class Stack:
         return str(status)
 
     def describe(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._cloudformation.describe_stacks(StackName=self.stack_id)[
-            "Stacks"
-        ][0]
-        return found
+        response = self._cloudformation.describe_stacks(StackName=self.stack_id)
+        return dict(response["Stacks"][0])
 
     def outputs(self) -> dict[str, str]:
         return {o["OutputKey"]: o["OutputValue"] for o in self.describe().get("Outputs", [])}
@@ -135,7 +137,7 @@ def zipped(**files: str) -> bytes:
 
 
 def role(service: str = "lambda", **allowed: Any) -> dict[str, Any]:
-    """A role that may do what is named: `Action` and `Resource` of one statement."""
+    """A role of a service with one statement, of these `Action` and `Resource`."""
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole"}
     trust["Principal"] = {"Service": f"{service}.amazonaws.com"}  # type: ignore[assignment]
     properties: dict[str, Any] = {"AssumeRolePolicyDocument": {"Statement": [trust]}}

@@ -1,4 +1,4 @@
-"""Another valid value of every setting, by when a change of it takes effect: read from its row."""
+"""Another valid value of every setting from its row, grouped by when a change takes effect."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ IN_PLACE = _another(When.IN_PLACE)
 NEXT_BOOT = _another(When.NEXT_BOOT)
 NEW_GENERATION = _another(When.NEW_GENERATION)
 OF_OTHER_STACKS = _another(When.IN_PLACE, When.NEXT_IMAGE, of=(Of.OTHERS,))
-"""They leave the workstation's template as it is."""
+"""Settings that do not change the workstation's template."""
 SYNTH_ONLY = [name for name, row in rows().items() if row.of is Of.NONE]
-"""No template tells them."""
+"""Settings that are in no template."""
 ANOTHER_OF_EACH = STOP_AND_START | IN_PLACE | NEXT_BOOT | NEW_GENERATION | OF_OTHER_STACKS
-"""All but ``generation``, which renames what belongs to the machine, and ``name``, whose other
-value means other stacks."""
+"""All settings but ``generation``, which renames the machine's resources, and ``name``, which
+selects other stacks."""
