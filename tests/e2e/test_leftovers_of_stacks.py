@@ -80,7 +80,7 @@ def test_living_stacks_own_all_that_they_made(
     shown = run(aws)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "CDKToolkit" in shown.stdout
-    assert shown.stdout.endswith("Nothing is left but what stays on purpose.\n")
+    assert shown.stdout.endswith("Nothing is left except what is kept on purpose.\n")
 
 
 def letting_go(folder: Path, **settings: Any) -> str:
@@ -185,6 +185,8 @@ def test_image_that_was_to_be_retained_stays_after_its_stack(
     found = find_leftovers(session)
     assert found.left == ()
     kept = [row for row in found.staying if row.kind in ("image", "snapshot")]
-    assert [row.stays for row in kept] == ["the stack GpuImage was told image_retain=true"] * 2
+    assert [row.stays for row in kept] == [
+        "the stack GpuImage was deployed with image_retain=true"
+    ] * 2
     paste(aws, *(row.removal for row in kept))
     assert only_bootstrap(find_leftovers(session))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.leftovers.ours import Names
+from gpustation.leftovers.ownership import Names
 from localaws import LocalAws
 from tests.e2e.test_synth import synth
 from tests.support.cdk_cli import Account, Cdk, delete_stack, gpustation

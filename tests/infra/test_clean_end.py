@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aws_cdk.assertions import Template
 
-from gpustation.leftovers.ours import Names
+from gpustation.leftovers.ownership import Names
 from tests.support.synthesis import resource, synthesize, synthesize_image, synthesize_role
 from tests.support.template_graph import TemplateGraph, actions, statements
 

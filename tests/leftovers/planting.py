@@ -68,8 +68,13 @@ class Garden:
 
     def plant(self, kind: str) -> list[Planted]:
         """A leftover of this kind, and what cannot but be left with it, in removal's order."""
-        made = getattr(self, f"_{kind.replace(' ', '_').lower()}")()
+        made = getattr(self, self.method(kind))()
         return made if isinstance(made, list) else [made]
+
+    @staticmethod
+    def method(kind: str) -> str:
+        """The method that plants a kind."""
+        return f"_{kind.replace(' ', '_').lower()}"
 
     def clear(self) -> None:
         """Take the places away again."""

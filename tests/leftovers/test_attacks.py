@@ -15,7 +15,7 @@ import pytest
 from planting import PLAIN, TAGS, TRUST, parameter, specified
 
 from gpustation.leftovers import Result
-from gpustation.leftovers.ours import NOT_PROVEN
+from gpustation.leftovers.ownership import NOT_PROVEN
 from localaws import LocalAws
 from tests.support.probe_stack import Stack, role
 

@@ -11,19 +11,24 @@ import pytest
 from planting import Garden
 
 from gpustation.leftovers import Result
-from gpustation.leftovers.result import KINDS
+from gpustation.leftovers.table import KINDS
 
 Look = Callable[..., Result]
 Paste = Callable[[str], None]
 BY_STACKS_ONLY = {"built image"}
-"""What no plain call makes in an instant: test_stacks_and_leftovers.py."""
+"""What no plain call makes in an instant: tests/e2e/test_leftovers_of_stacks.py."""
+
+
+def test_every_kind_is_planted() -> None:
+    planted = {kind.name for kind in KINDS if hasattr(Garden, Garden.method(kind.name))}
+    assert {kind.name for kind in KINDS} - planted == BY_STACKS_ONLY
 
 
 @pytest.mark.parametrize(
     "kind",
     [
         pytest.param(kind, marks=() if number % 3 == 0 else pytest.mark.tier("all"))
-        for number, kind in enumerate(sorted(set(KINDS) - set(BY_STACKS_ONLY)))
+        for number, kind in enumerate(sorted({kind.name for kind in KINDS} - BY_STACKS_ONLY))
     ],
 )
 def test_one_of_each(kind: str, garden: Garden, look: Look, paste: Paste) -> None:

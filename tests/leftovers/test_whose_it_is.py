@@ -13,7 +13,7 @@ import pytest
 from planting import GONE, TAGS, TRUST, Garden, parameter, specified
 
 from gpustation.leftovers import Result
-from gpustation.leftovers.ours import NOT_PROVEN
+from gpustation.leftovers.ownership import NOT_PROVEN
 from gpustation.leftovers.report import LEFT, exit_status
 from localaws import LocalAws
 from tests.support.probe_stack import UBUNTU, Stack, role
@@ -97,7 +97,7 @@ def test_what_an_update_could_not_remove_is_left_though_its_stack_lives(
     assert stack.update({"P": parameter()}) == "UPDATE_COMPLETE"
     (row,) = look().rows
     assert (row.kind, row.id) == ("log group", "/probe/kept")
-    assert "the stack GpuWorkstation lives and does not own it" in row.ours
+    assert "the stack GpuWorkstation is live and does not own it" in row.ours
     assert not row.doubt
     paste(row.removal)
     assert look().rows == ()
@@ -147,7 +147,7 @@ def test_stack_at_work_is_not_settled(aws: LocalAws, look: Look) -> None:
     assert found.rows == ()
     (one,) = found.not_checked
     assert one.action == f"stack {GONE}"
-    assert "CREATE_IN_PROGRESS: ask again" in one.reason
+    assert "CREATE_IN_PROGRESS: run this again" in one.reason
     cloudformation.delete_stack(StackName=GONE)
     cloudformation.get_waiter("stack_delete_complete").wait(
         StackName=GONE, WaiterConfig={"Delay": 1}
@@ -220,8 +220,8 @@ def test_disk_in_the_machine_of_another_is_told_and_not_taken(
     ec2.attach_volume(VolumeId=volume, InstanceId=other, Device="/dev/sdf")
     found = look()
     (row,) = found.rows
-    assert row.doubt == f"attached to {other}, which is not ours"
-    assert row.removal.startswith(f"# attached to {other}, which is not ours: aws ec2 detach")
+    assert row.doubt == f"attached to {other}, which is not left"
+    assert row.removal.startswith(f"# attached to {other}, which is not left: aws ec2 detach")
     assert found.usd_per_month == 0
     assert exit_status(found) == LEFT
     ec2.detach_volume(VolumeId=volume)
@@ -335,9 +335,9 @@ def test_role_policy_and_provider_that_others_use_are_not_offered(
     iam.detach_role_policy(RoleName="deploys", PolicyArn=policy.id)
     iam.delete_role(RoleName="deploys")
     assert doubts == {
-        "role": "in the instance profile another, not left",
-        "policy": "attached to the role deploys, not left",
-        "OIDC provider": "trusted by the role deploys, not left",
+        "role": "in the instance profile another, which is not left",
+        "policy": "attached to the role deploys, which is not left",
+        "OIDC provider": "trusted by the role deploys, which is not left",
     }
     rows = look().left
     assert {row.doubt for row in rows} == {""}

@@ -9,10 +9,11 @@ from typing import Any
 import boto3
 
 from gpustation.leftovers.account import Account, tags_of
-from gpustation.leftovers.ours import Names
-from gpustation.leftovers.result import NotChecked
+from gpustation.leftovers.ownership import Names
+from gpustation.leftovers.result import Leftover, NotChecked
 from gpustation.leftovers.search import Search
 from gpustation.leftovers.stacks import Stacks
+from gpustation.leftovers.table import KINDS
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
@@ -57,4 +58,8 @@ def listed(physical_id: str | None, status: str = "CREATE_COMPLETE", logical_id:
 
 def search(account: Account, *named: str) -> Search:
     names = Names(named)
-    return Search(account, names, Stacks(account, names))
+    return Search(account, names, Stacks(account, names), KINDS)
+
+
+def leftovers(search: Search, *kinds: str) -> list[Leftover]:
+    return [row for kind in kinds for row in search.leftovers(kind)]

@@ -18,8 +18,9 @@ from botocore.stub import Stubber
 from leftovers_account import WrittenAccount
 
 from gpustation.leftovers import find
-from gpustation.leftovers.account import Account, moment, tags_of
+from gpustation.leftovers.account import Account, Call, moment, tags_of
 from gpustation.leftovers.result import NotChecked
+from gpustation.leftovers.table import KINDS
 
 LIBRARY = Path(__file__).resolve().parents[2] / "constructs" / "gpustation" / "leftovers"
 NAMED = {
@@ -38,18 +39,10 @@ NAMED = {
 """Arguments of the calls that need some."""
 
 
-def calls() -> list[tuple[str, str, str]]:
-    """Service, operation and member of every call in the library's text."""
-    found = set()
-    text = "\n".join(path.read_text() for path in sorted(LIBRARY.glob("*.py")))
-    for operation in re.findall(r'"((?:list|describe)_[a-z_]+)"', text):
-        for service in SERVICES:
-            if hasattr(known(service), operation):
-                member = re.search(rf'"{operation}",[^"]*("[a-z]+VersionArn", )?"(\w+)"', text)
-                assert member is not None, operation
-                found.add((service, operation, member[2]))
-                break
-    return sorted(found)
+def calls() -> list[Call]:
+    """Service, operation and member of every call that returns a list."""
+    made = {call for kind in KINDS for call in kind.calls}
+    return sorted(call for call in made if call.operation.startswith(("list_", "describe_")))
 
 
 SERVICES = ("ec2", "iam", "cloudformation", "imagebuilder", "lambda", "logs", "ssm", "s3")
@@ -147,7 +140,7 @@ def test_list_that_ends_early_is_no_short_list(
     (told,) = account.not_checked
     assert (told.action, told.reason) == (
         "iam:ListRolePolicies",
-        "the list ends early: no mark for its next page",
+        "the list is cut off: no marker for its next page",
     )
 
 
@@ -158,7 +151,7 @@ def test_answer_without_its_list_is_no_empty_list(
     member = {"describe_vpcs": "Vpcs", "describe_addresses": "Addresses"}[operation]
     stubbed["ec2"].add_response(operation, {})
     assert account.ask("ec2", operation, member) is None
-    assert account.not_checked[0].reason == f"the answer has no {member}"
+    assert account.not_checked[0].reason == f"the response has no {member}"
 
 
 def test_thing_without_tags_is_none_that_could_not_be_asked(
@@ -194,7 +187,7 @@ def test_row_that_lacks_a_key_ends_its_kinds_and_nothing_looks_clean(
     found = find.find_leftovers(boto3.session.Session(), region="us-east-1")
     assert [row.id for row in found.rows] == ["eipalloc-1", "vpc-1"]
     (told,) = found.not_checked
-    assert (told.action, "AllocationId" in told.reason) == ("the rest of the machines", True)
+    assert (told.action, "AllocationId" in told.reason) == ("the rest of kind address", True)
 
 
 def test_failing_second_page_is_no_short_list(

@@ -6,9 +6,8 @@ from typing import Any
 
 import botocore.session
 import pytest
-from leftovers_account import OURS, Row, WrittenAccount, search
+from leftovers_account import OURS, Row, WrittenAccount, leftovers, search
 
-from gpustation.leftovers.images import leftovers
 from gpustation.leftovers.result import Leftover
 
 SAVED = [*OURS, {"Key": "gpustation:saved-from", "Value": "i-1"}]
@@ -31,7 +30,8 @@ def snapshot(**more: Any) -> Row:
 
 def rows(images: list[Row], *snapshots: Row) -> dict[str, Leftover]:
     answers = {"describe_images": images, "describe_snapshots": [*snapshots]}
-    return {row.id: row for row in leftovers(search(WrittenAccount(answers)))}
+    found = leftovers(search(WrittenAccount(answers)), "image", "snapshot")
+    return {row.id: row for row in found}
 
 
 @pytest.mark.parametrize("state", states("ImageState"))
@@ -45,8 +45,8 @@ def test_only_a_whole_image_stays_on_purpose(state: str) -> None:
     whole = state in ("available", "disabled")
     assert bool(ami.stays) == bool(snap.stays) == whole
     being_made = state in ("pending", "transient")
-    assert ("still being made" in ami.doubt) == being_made
-    assert ami.removal.startswith("# still being made" if being_made else "aws ec2 deregister")
+    assert ("still being created" in ami.doubt) == being_made
+    assert ami.removal.startswith("# still being created" if being_made else "aws ec2 deregister")
     assert (f"its state is {state}" in ami.ours) == (not whole and not being_made)
 
 
@@ -54,7 +54,7 @@ def test_only_a_whole_image_stays_on_purpose(state: str) -> None:
 def test_only_a_whole_snapshot_stays_on_purpose(state: str) -> None:
     snap = rows([image(Tags=SAVED)], snapshot(State=state, Tags=SAVED))["snap-1"]
     assert bool(snap.stays) == (state == "completed")
-    assert ("still being made" in snap.doubt) == (state == "pending")
+    assert ("still being created" in snap.doubt) == (state == "pending")
     assert (f"its state is {state}" in snap.ours) == (state not in ("completed", "pending"))
 
 

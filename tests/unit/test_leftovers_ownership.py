@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gpustation.leftovers.ours import (
+from gpustation.leftovers.ownership import (
     BUILDER_TAG,
     NOT_PROVEN,
     PATHS,

@@ -21,9 +21,10 @@ from gpustation.catalog.prices import machine, parameter, snapshot, volume
 from gpustation.cli.app import main
 from gpustation.leftovers import Leftover, NotChecked, Result, find
 from gpustation.leftovers import report as reporting
-from gpustation.leftovers.ours import Ownership
+from gpustation.leftovers.commands import REFUSED, chain, command
+from gpustation.leftovers.ownership import Ownership
 from gpustation.leftovers.report import conclusion, exit_status, report, visible
-from gpustation.leftovers.result import REFUSED, chain, command, leftover
+from gpustation.leftovers.result import leftover
 
 MADE = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=3, hours=1)
 DISK = Leftover(
@@ -64,11 +65,19 @@ def shown(found: Result) -> str:
     ("found", "status", "says"),
     [
         (result(), 0, "Nothing is left."),
-        (result(SAVED), 0, "Nothing is left but what stays on purpose."),
+        (result(SAVED), 0, "Nothing is left except what is kept on purpose."),
         (result(DISK), 1, "1 left, 5.12 USD per month (USD, us-east-1, machines as of 2026-07-20"),
-        (result(DISK, not_checked=(DENIED,)), 1, "Not everything was looked at: see above."),
-        (result(not_checked=(DENIED,)), 3, "Could not be checked: nothing was found, and not"),
-        (result(SAVED, not_checked=(DENIED,)), 3, "Could not be checked: nothing was found"),
+        (result(DISK, not_checked=(DENIED,)), 1, "Not everything could be checked: see above."),
+        (
+            result(not_checked=(DENIED,)),
+            3,
+            "Nothing was found, but not everything could be checked",
+        ),
+        (
+            result(SAVED, not_checked=(DENIED,)),
+            3,
+            "Nothing was found, but not everything could be checked",
+        ),
     ],
 )
 def test_status_and_conclusion(found: Result, status: int, says: str) -> None:
@@ -92,7 +101,7 @@ def test_stacks_go_first_and_take_theirs_along() -> None:
     stack = dataclasses.replace(DISK, kind="stack", id="alice", removal="aws delete-stack")
     lines = shown(result(stack, DISK)).splitlines()
     first = lines.index(stack.removal)
-    assert lines[first + 1].startswith("# what belongs to a stack goes with it")
+    assert lines[first + 1].startswith("# this also deletes the stack's resources")
     assert lines[first + 2] == DISK.removal
     assert not [line for line in shown(result(DISK)).splitlines() if line.startswith("#")]
 
@@ -180,7 +189,7 @@ def test_what_is_in_doubt_is_a_comment_and_comes_before_what_is_not() -> None:
     assert "1 left, 5.12 USD per month" in conclusion(found)
     assert "1 more may be: look at each." in conclusion(found)
     lines = shown(found).splitlines()
-    start = lines.index("To remove it, in this order:")
+    start = lines.index("To remove everything, in this order:")
     assert lines.index(doubtful.removal) < start
     assert [line for line in lines if line.startswith("aws ")] == [DISK.removal]
     assert not [line for line in shown(result(doubtful)).splitlines() if line.startswith("aws ")]
@@ -219,7 +228,7 @@ def test_wrong_usage_and_missing_region(
 
 def test_the_table_names_its_columns() -> None:
     head = shown(result(DISK))
-    for name in ("what", "id", "age", "USD/month", "what costs, and why it is here"):
+    for name in ("kind", "id", "age", "USD/month", "what costs, and why it is listed"):
         assert f" {name} " in head
 
 

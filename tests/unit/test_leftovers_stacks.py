@@ -6,9 +6,9 @@ from typing import Any
 
 import botocore.session
 import pytest
-from leftovers_account import DAY, NOW, OURS, Row, WrittenAccount, listed, search, stack
+from leftovers_account import DAY, NOW, OURS, Row, WrittenAccount, leftovers, listed, search, stack
 
-from gpustation.leftovers.ours import NOT_PROVEN, STACK_ID_TAG
+from gpustation.leftovers.ownership import NOT_PROVEN, STACK_ID_TAG
 from gpustation.leftovers.stacks import DEAD, SETTLED, UNFINISHED
 
 NAME = "GpuWorkstation-QuotaCheckHandlerRole3BFCEED4-AbCdEfGhIj12"
@@ -68,7 +68,7 @@ def test_unfinished_update_may_need_what_it_replaced(status: str) -> None:
 def test_living_stack_does_not_own_what_it_has_let_go_of(status: str) -> None:
     found = search(account("UPDATE_COMPLETE", listed("vol-1", status)))
     assert found.left(TAGS, "vol-1") is not None
-    claimed = listed("vol-2", status) | {"StackId": found.stacks._all[0]["StackId"]}
+    claimed = listed("vol-2", status) | {"StackId": found.stacks.all[0]["StackId"]}
     found = search(account("UPDATE_COMPLETE", describe_stack_resources=[claimed]))
     assert found.left(TAGS, "vol-2") is not None
 
@@ -133,7 +133,9 @@ def test_thing_of_an_earlier_stack_of_the_same_name_is_left() -> None:
     found = search(WrittenAccount({"describe_stacks": [living]}))
     why = found.left(earlier, "vol-1")
     assert why is not None and why.doubt == ""
-    assert "its stack GpuWorkstation is gone; the one of that name now does not own" in why.reason
+    assert (
+        "its stack GpuWorkstation is deleted; today's stack of that name does not own" in why.reason
+    )
     assert found.left({**earlier, STACK_ID_TAG: living["StackId"]}, "vol-1") is None
 
 
@@ -171,12 +173,13 @@ def test_template_of_another_is_read_without_a_fault(resources: Row) -> None:
 def test_dead_stack_with_nothing_but_our_name_is_not_offered(status: str) -> None:
     other = stack("GpuImage", status)
     asked = WrittenAccount({"describe_stacks": [other]})
-    (row,) = search(asked).stacks.leftovers()
+    (row,) = leftovers(search(asked), "stack", "change set")
     assert (row.doubt, row.removal[:2]) == (NOT_PROVEN, "# ")
     asked.answers |= {"get_template": OUR_TEMPLATE, "list_change_sets": [{"ChangeSetName": "c"}]}
-    (row,) = search(asked).stacks.leftovers()
+    (row,) = leftovers(search(asked), "stack", "change set")
     assert (row.doubt, row.removal.count(other["StackId"])) == ("", 2)
-    (row,) = search(WrittenAccount({"describe_stacks": [other]}), "GpuImage").stacks.leftovers()
+    asked = WrittenAccount({"describe_stacks": [other]})
+    (row,) = leftovers(search(asked, "GpuImage"), "stack", "change set")
     assert row.doubt == ""
 
 
@@ -186,5 +189,5 @@ def test_change_set_of_a_stack_with_nothing_but_our_name_is_not_offered() -> Non
         "describe_stacks": [stack("GpuImage", "UPDATE_COMPLETE")],
         "list_change_sets": [made],
     }
-    (row,) = search(WrittenAccount(answers)).stacks.leftovers()
+    (row,) = leftovers(search(WrittenAccount(answers)), "stack", "change set")
     assert (row.kind, row.doubt, row.removal[:2]) == ("change set", NOT_PROVEN, "# ")

@@ -1,4 +1,4 @@
-"""``gpustation leftovers``: what is left of stacks that are gone."""
+"""``gpustation leftovers``: what is left of deleted stacks."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def leftovers(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"Also a stack of ours, beside {', '.join(STACK_NAMES)} and those of the setting "
-            "name; may be repeated.",
+            help=f"A further stack of yours, beside {', '.join(STACK_NAMES)} and those with the "
+            "setting name; may be repeated.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what is left of workstations and images whose stacks are gone. Changes nothing.
+    """List what is left of workstations and images whose stacks are deleted. Changes nothing.
 
-    With its cost, and the command that removes it.
+    With the cost of each resource, and the command that removes it.
     """
 
     def work() -> int:
@@ -49,20 +49,20 @@ def leftovers(
         from gpustation.leftovers.report import conclusion, document, exit_status, visible
 
         try:
-            found = find_leftovers(region=region, stacks=stack or ())
+            result = find_leftovers(region=region, stacks=stack or ())
         except ValueError as error:
             raise CommandError(visible(str(error)), NO_ACCESS) from error
         if as_json:
-            say_json({**document(found), "conclusion": conclusion(found)})
+            say_json({**document(result), "conclusion": conclusion(result)})
         else:
-            _show(found)
-        return exit_status(found)
+            _show(result)
+        return exit_status(result)
 
     run("leftovers", work)
 
 
-def _show(found: Result) -> None:
-    """In one piece, and lost where nobody reads it: the exit status is the answer then too."""
+def _show(result: Result) -> None:
+    """Print everything at once; a closed pipe loses the text and keeps the exit status."""
     from rich.console import Console
 
     from gpustation.leftovers.report import report
@@ -70,5 +70,5 @@ def _show(found: Result) -> None:
     encoding = sys.stdout.encoding or "ascii"
     written = io.BytesIO()
     text = io.TextIOWrapper(written, encoding=encoding, errors="replace", write_through=True)
-    report(found, Console(file=text, highlight=False, force_terminal=sys.stdout.isatty()))
+    report(result, Console(file=text, highlight=False, force_terminal=sys.stdout.isatty()))
     say(written.getvalue().decode(encoding).rstrip("\n"))

@@ -1,15 +1,11 @@
-"""What is left in an account of stacks that are gone: asked for, priced, and how to remove it.
+"""Finds what is left in an account of deleted stacks, with its cost and how to remove it.
 
-``gpustation leftovers`` after ``cdk destroy`` is the proof that nothing costs any more.
-docs/leftovers.md says what is looked at and which permissions that needs.
+``gpustation leftovers`` after ``cdk destroy`` proves that nothing costs any more.
+docs/leftovers.md lists the kinds of resources and the permissions.
 
-It asks the plain List and Describe calls of each service, and not the Resource Groups Tagging API:
-that one knows no IAM roles, nothing that was never tagged (a log group that a late line brought
-back), goes on to show what is gone for a while, and is not said to be complete at any moment. The
-price is one call per role, policy, function, log group and parameter of the account, to read their
-tags; eight go at a time.
-
-Whatever could not be asked is part of the result: a missing permission is no clean account.
+The search uses the List and Describe calls of each service. The Resource Groups Tagging API would
+need fewer calls, but it omits IAM roles and resources that never had a tag (a log group that was
+created again), still returns deleted resources for a while, and promises no complete list.
 """
 
 from gpustation.leftovers.find import find_leftovers

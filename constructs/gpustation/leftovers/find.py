@@ -1,18 +1,18 @@
-"""Looks for everything that is left, kind by kind."""
+"""Finds all leftovers in a region."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import boto3
 
 from gpustation.aws.session import make_session
-from gpustation.leftovers import data, identities, images, machines, network
 from gpustation.leftovers.account import Account
-from gpustation.leftovers.ours import Names
-from gpustation.leftovers.result import KINDS, Leftover, NotChecked, Result
+from gpustation.leftovers.ownership import Names
+from gpustation.leftovers.result import Leftover, Result
 from gpustation.leftovers.search import Search
 from gpustation.leftovers.stacks import Stacks
+from gpustation.leftovers.table import KINDS
 
 
 def find_leftovers(
@@ -21,17 +21,17 @@ def find_leftovers(
     region: str = "",
     stacks: Iterable[str] = (),
 ) -> Result:
-    """Everything of ours in an account and region that no living stack owns.
+    """Everything of ours in an account and region that no live stack owns. Changes nothing.
 
-    Nothing is changed. A call that fails makes the result incomplete and never shorter in
-    silence; without the list of stacks no row is given at all, because a living machine would
-    look like one that is left.
+    A call that fails makes the result incomplete. If the stacks cannot be read there are no rows
+    at all, because the resources of a live stack would look like leftovers.
 
     Args:
         session: Credentials. Default: those of the environment, as the CDK CLI finds them.
         region: Region. Default: the session's.
-        stacks: Names of more stacks of ours than ``GpuWorkstation``, ``GpuImage``, both with
-            ``-<name>``, and ``GpuDeployRole``; needed only for what bears no tag. Default: none.
+        stacks: Names of further stacks of ours, beside ``GpuWorkstation``, ``GpuImage``, both with
+            ``-<name>``, and ``GpuDeployRole``; only needed for resources without our tag.
+            Default: none.
 
     Raises:
         ValueError: There is no region.
@@ -43,22 +43,11 @@ def find_leftovers(
     account = Account(session, region)
     number = account.ask("sts", "get_caller_identity", "Account")
     names = Names(tuple(stacks))
-    living = Stacks(account, names)
+    here = Stacks(account, names)
     rows: list[Leftover] = []
-    if living.known:
-        search = Search(account, names, living)
-        rows += _whole(account, "stacks", living.leftovers())
-        for kinds in (machines, images, network, identities, data):
-            rows += _whole(account, kinds.__name__.rpartition(".")[2], kinds.leftovers(search))
-        living.note_work()
-    rows.sort(key=lambda row: (KINDS.index(row.kind), row.id))
+    if here.known:
+        search = Search(account, names, here, KINDS)
+        for kind in KINDS:
+            rows += sorted(search.leftovers(kind.name), key=lambda row: row.id)
+        here.note_work()
     return Result(number or "", region, tuple(rows), tuple(account.not_checked))
-
-
-def _whole(account: Account, about: str, rows: Iterator[Leftover]) -> Iterator[Leftover]:
-    """The rows; an answer that cannot be read ends them and makes the result incomplete."""
-    try:
-        yield from rows
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        reason = f"an answer of AWS could not be read: {error!r}"
-        account.note(NotChecked(f"the rest of the {about}", account.region, reason))

@@ -1,179 +1,191 @@
-"""EC2 instances and what hangs on them: addresses, volumes, keys, launch templates."""
+"""Instances and what they use: addresses, volumes, images, snapshots."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+import functools
+from collections.abc import Iterator
+from typing import ClassVar
 
 from gpustation.catalog import prices
-from gpustation.leftovers.account import tags_of
-from gpustation.leftovers.ours import BUILDER_TAG, NOT_PROVEN, Ownership
-from gpustation.leftovers.result import Leftover, chain, command, leftover
+from gpustation.catalog.names import OWNER_TAG, SAVED_TAG
+from gpustation.leftovers.account import moment, tags_of
+from gpustation.leftovers.kind import Kind, Resource, Row
+from gpustation.leftovers.ownership import BUILDER_TAG, NOT_PROVEN, Ownership
 from gpustation.leftovers.search import Search
 
-_ENDED = ("shutting-down", "terminated")
-Found = Mapping[str, Any]
-Left = Mapping[str, Ownership]
-"""Ids of instances that are left, and why."""
+_ENDING = ("shutting-down", "terminated")
+BEING_CREATED = frozenset({"pending", "transient"})
+"""States of an image or snapshot that becomes usable by itself."""
+USABLE = frozenset({"available", "disabled", "completed"})
+"""States in which it may be kept on purpose; in any other it is of no use."""
 
 
-def leftovers(search: Search) -> Iterator[Leftover]:
-    """Everything of these kinds that is left."""
-    addresses = search.account.list("ec2", "describe_addresses", "Addresses")
-    # An instance with an Elastic IP has given its own address back
-    elastic = {address.get(name) for address in addresses for name in ("PublicIp", "InstanceId")}
-    left = {}
-    for instance in instances(search):
-        why = instance_left(search, instance)
-        if why:
-            left[instance["InstanceId"]] = why
-            yield _instance(search, instance, why, elastic)
-    yield from _addresses(search, addresses, left)
-    yield from _volumes(search, left)
-    yield from _key_pairs(search)
-    yield from _launch_templates(search)
+class Instance(Resource):
+    """Has to be terminated before its volumes and network can be deleted."""
+
+    price = "its type's price per hour, times 730; a type with unknown price is not counted"
+
+    @classmethod
+    def rows(cls, search: Search, kind: Kind) -> Iterator[Row]:
+        """The instances of all reservations."""
+        for reservation in search.account.list(*kind.lists):
+            for row in reservation["Instances"]:
+                if row["State"]["Name"] not in _ENDING:
+                    yield row
+
+    def _cost(self) -> prices.Cost:
+        # An Elastic IP replaces the instance's own address, and is a resource of its own
+        addresses, public = self.search.listed("address"), self.row.get("PublicIpAddress")
+        elastic = {
+            address.get(name) for address in addresses for name in ("PublicIp", "InstanceId")
+        }
+        own = bool(public) and elastic.isdisjoint((public, self.id))
+        return prices.machine(self.row["InstanceType"], self.row["State"]["Name"], with_address=own)
+
+    def _commands(self) -> list[str]:
+        return [self.deletion, self.command("ec2 wait instance-terminated", instance_ids=self.id)]
 
 
-def instances(search: Search) -> list[Found]:
-    """Every instance of the region, in whatever state."""
-    reservations = search.account.list("ec2", "describe_instances", "Reservations")
-    return [one for each in reservations for one in each["Instances"]]
+class Address(Resource):
+    """An address in use is disassociated first."""
+
+    price = f"{prices.ADDRESS_PER_HOUR} per hour, in use or not"
+
+    def _cost(self) -> prices.Cost:
+        return prices.address()
+
+    def _doubts(self) -> Iterator[str]:
+        if self.row.get("AssociationId"):
+            user = self.row.get("InstanceId") or self.row.get("NetworkInterfaceId", "another's")
+            yield from self.in_use("in use by", "instance", [user])
+
+    def _commands(self) -> list[str]:
+        association = self.row.get("AssociationId")
+        if not association:
+            return [self.deletion]
+        words = "ec2 disassociate-address"
+        return [self.command(words, association_id=association), self.deletion]
 
 
-def is_ended(instance: Found) -> bool:
-    """Whether an instance is gone or going."""
-    return instance["State"]["Name"] in _ENDED
+class Volume(Resource):
+    """Is deleted with its instance or after it; from another's it is detached first."""
 
+    price = "{gp3} per GiB of gp3, {gp2:.2f} of gp2, attached or not".format_map(
+        prices.VOLUME_PER_GIB
+    )
 
-def instance_left(search: Search, instance: Found) -> Ownership | None:
-    """Why an instance is a leftover; ``None`` when it is not."""
-    if is_ended(instance):
+    def _cost(self) -> prices.Cost:
+        return prices.volume(self.row["VolumeType"], self.row["Size"])
+
+    @property
+    def _attachments(self) -> list[Row]:
+        return [row for row in self.row.get("Attachments", []) if row.get("InstanceId")]
+
+    def _within(self) -> list[str]:
+        return [attachment["InstanceId"] for attachment in self._attachments]
+
+    def _part_of(self) -> Ownership | None:
+        # A disk that is not deleted with its instance may hold a person's data, attached by hand
+        instances = self.search.by_id("instance")
+        for attachment in self._attachments:
+            if instance := instances.get(attachment["InstanceId"]):
+                kept = "" if attachment.get("DeleteOnTermination") else NOT_PROVEN
+                return Ownership(f"disk of {instance.id}", instance.doubt or kept)
         return None
-    tags = tags_of(instance.get("Tags"))
-    return search.left(tags, instance["InstanceId"], within=[tags.get(BUILDER_TAG, "")])
+
+    def _doubts(self) -> Iterator[str]:
+        return self.in_use("attached to", "instance", self._within())
+
+    def _commands(self) -> list[str]:
+        """One that is deleted with its instance needs no command of its own."""
+        if not self._attachments:
+            return [self.deletion]
+        attachment = self._attachments[0]
+        wait = self.command("ec2 wait volume-available", volume_ids=self.id)
+        if attachment["InstanceId"] not in self.search.by_id("instance"):
+            return [self.command("ec2 detach-volume", volume_id=self.id), wait, self.deletion]
+        if attachment.get("DeleteOnTermination"):
+            return [self.command("ec2 wait volume-deleted", volume_ids=self.id)]
+        return [wait, self.deletion]
 
 
-def _instance(search: Search, instance: Found, why: Ownership, elastic: set[Any]) -> Leftover:
-    instance_id = instance["InstanceId"]
-    address = instance.get("PublicIpAddress")
-    own = bool(address) and elastic.isdisjoint((address, instance_id))
-    removal = chain(
-        command("ec2 terminate-instances", search.region, instance_ids=instance_id),
-        command("ec2 wait instance-terminated", search.region, instance_ids=instance_id),
-    )
-    return leftover(
-        "instance",
-        instance_id,
-        search.region,
-        why,
-        removal,
-        created=instance.get("LaunchTime"),
-        cost=prices.machine(instance["InstanceType"], instance["State"]["Name"], with_address=own),
-    )
+class Image(Resource):
+    """May be wanted while it is being created; one that failed is of no use."""
+
+    arguments: ClassVar = {"Owners": ["self"], "IncludeDisabled": True}
+    price = "see snapshot"
+
+    def _cost(self) -> prices.Cost:
+        return 0.0, "its snapshots cost"
+
+    def _ownership(self) -> Ownership | None:
+        why, state = super()._ownership(), self.row.get("State", "unknown")
+        if why is None or state in USABLE | BEING_CREATED:
+            return why
+        return Ownership(f"{why.reason}; it is of no use, its state is {state}", why.doubt)
+
+    def _doubts(self) -> Iterator[str]:
+        if self.row.get("State") in BEING_CREATED:
+            yield "still being created, look again when it is done"
+
+    def _stays(self) -> str:
+        return _kept(self.search, self.row)
 
 
-def _addresses(search: Search, addresses: list[Found], left: Left) -> Iterator[Leftover]:
-    for address in addresses:
-        allocation, ip = address["AllocationId"], address["PublicIp"]
-        # CloudFormation knows an address by its number, EC2 by its allocation
-        why = search.left(tags_of(address.get("Tags")), ip, allocation)
-        if why is None:
-            continue
-        removal = command("ec2 release-address", search.region, allocation_id=allocation)
-        if association := address.get("AssociationId"):
-            user = address.get("InstanceId") or address.get("NetworkInterfaceId", "another's")
-            if user not in _certain(left):
-                why = _in_use(why, f"in use by {user}, which is not left")
-            freed = command("ec2 disassociate-address", search.region, association_id=association)
-            removal = chain(freed, removal)
-        cost = prices.address()
-        yield leftover("address", allocation, search.region, why, removal, cost=cost)
+class Snapshot(Image):
+    """Belongs to the images that consist of it."""
+
+    arguments: ClassVar = {"OwnerIds": ["self"]}
+    price = f"at most {prices.SNAPSHOT_PER_GIB['standard']} per GiB"
+
+    def _cost(self) -> prices.Cost:
+        tier, size = self.row.get("StorageTier", "standard"), self.row["VolumeSize"]
+        return prices.snapshot(tier, size, self.row.get("FullSnapshotSizeInBytes", 0))
+
+    @property
+    def _images(self) -> list[Row]:
+        return _images_by_snapshot(self.search).get(self.id, [])
+
+    def _within(self) -> list[str]:
+        builds = [tags_of(image.get("Tags")).get(BUILDER_TAG, "") for image in self._images]
+        return [*(image["ImageId"] for image in self._images), *builds]
+
+    def _part_of(self) -> Ownership | None:
+        left = self.search.by_id("image")
+        rows = [left[image["ImageId"]] for image in self._images if image["ImageId"] in left]
+        return Ownership(f"snapshot of {rows[0].id}", rows[0].doubt) if rows else None
+
+    def _doubts(self) -> Iterator[str]:
+        left = self.search.by_id("image")
+        images = [image["ImageId"] for image in self._images if image["ImageId"] not in left]
+        yield from self.in_use("needed by the image", "image", images)
+        yield from super()._doubts()
+
+    def _stays(self) -> str:
+        if self.row.get("State") not in USABLE:
+            return ""
+        kept = [_kept(self.search, image) for image in self._images]
+        return next((reason for reason in kept if reason), "")
 
 
-def _volumes(search: Search, left: Left) -> Iterator[Leftover]:
-    for volume in search.account.list("ec2", "describe_volumes", "Volumes"):
-        if volume["State"] == "deleting":
-            continue
-        attached = [one for one in volume.get("Attachments", []) if one.get("InstanceId")]
-        machines = [one["InstanceId"] for one in attached]
-        tags = tags_of(volume.get("Tags"))
-        within = [tags.get(BUILDER_TAG, ""), *machines]
-        part_of = _disk(attached, left)
-        why = search.left(tags, volume["VolumeId"], within=within, part_of=part_of)
-        if why is None:
-            continue
-        strangers = [one for one in machines if one not in _certain(left)]
-        if strangers:
-            why = _in_use(why, f"attached to {', '.join(strangers)}, which is not ours")
-        yield leftover(
-            "volume",
-            volume["VolumeId"],
-            search.region,
-            why,
-            _volume_removal(search.region, volume, left),
-            created=volume.get("CreateTime"),
-            cost=prices.volume(volume["VolumeType"], volume["Size"]),
-        )
+@functools.lru_cache(maxsize=1)
+def _images_by_snapshot(search: Search) -> dict[str, list[Row]]:
+    images: dict[str, list[Row]] = {}
+    for image in search.listed("image"):
+        for disk in image.get("BlockDeviceMappings", []):
+            images.setdefault(disk.get("Ebs", {}).get("SnapshotId", ""), []).append(image)
+    return images
 
 
-def _disk(attached: list[Found], left: Left) -> Ownership | None:
-    """Why a volume without a tag is ours: it goes with a machine that is left.
-
-    One that does not go with its machine may hold a person's data, attached by hand.
-    """
-    for one in attached:
-        if one["InstanceId"] in left:
-            goes = bool(one.get("DeleteOnTermination"))
-            doubt = left[one["InstanceId"]].doubt or ("" if goes else NOT_PROVEN)
-            return Ownership(f"disk of {one['InstanceId']}", doubt)
-    return None
-
-
-def _certain(left: Left) -> set[str]:
-    return {instance for instance, why in left.items() if not why.doubt}
-
-
-def _in_use(why: Ownership, use: str) -> Ownership:
-    return replace(why, doubt=why.doubt or use)
-
-
-def _volume_removal(region: str, volume: Found, left: Left) -> str:
-    """A volume goes with its machine, or once that is gone; in another's it must be let go."""
-    named = {"volume_ids": volume["VolumeId"]}
-    attached = [one for one in volume.get("Attachments", []) if one.get("InstanceId")]
-    delete = command("ec2 delete-volume", region, volume_id=volume["VolumeId"])
-    if not attached:
-        return delete
-    wait = command("ec2 wait volume-available", region, **named)
-    if attached[0]["InstanceId"] not in left:
-        detach = command("ec2 detach-volume", region, volume_id=volume["VolumeId"])
-        return chain(detach, wait, delete)
-    if attached[0].get("DeleteOnTermination"):
-        return command("ec2 wait volume-deleted", region, **named)
-    return chain(wait, delete)
-
-
-def _key_pairs(search: Search) -> Iterator[Leftover]:
-    for pair in search.account.list("ec2", "describe_key_pairs", "KeyPairs"):
-        name, pair_id = pair["KeyName"], pair["KeyPairId"]
-        why = search.left(tags_of(pair.get("Tags")), name, pair_id, name=name)
-        if why:
-            # By its id: EC2 takes any text for the name
-            removal = command("ec2 delete-key-pair", search.region, key_pair_id=pair_id)
-            created = pair.get("CreateTime")
-            yield leftover("key pair", name, search.region, why, removal, created=created)
-
-
-def _launch_templates(search: Search) -> Iterator[Leftover]:
-    for one in search.account.list("ec2", "describe_launch_templates", "LaunchTemplates"):
-        template, name = one["LaunchTemplateId"], one["LaunchTemplateName"]
-        why = search.left(tags_of(one.get("Tags")), template, name=name)
-        if why:
-            removal = command(
-                "ec2 delete-launch-template", search.region, launch_template_id=template
-            )
-            created = one.get("CreateTime")
-            yield leftover(
-                "launch template", template, search.region, why, removal, created=created
-            )
+def _kept(search: Search, image: Row) -> str:
+    """Why an image is kept on purpose; empty if it is not."""
+    tags = tags_of(image.get("Tags"))
+    if image.get("State") not in USABLE:
+        return ""
+    if SAVED_TAG in tags:
+        undo = f"gpustation image undo {image['ImageId']}"
+        return f"a person saved it from {tags[SAVED_TAG]}; {undo} removes image and snapshots"
+    stack, created = tags.get(OWNER_TAG, ""), moment(image.get("CreationDate"))
+    if BUILDER_TAG in tags and search.stacks.retain_images(stack, created):
+        return f"the stack {stack} was deployed with image_retain=true"
+    return ""

@@ -1,4 +1,4 @@
-"""Shows a result to a person: tables, then commands that can be pasted."""
+"""Prints a result: tables, then commands ready to paste."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from gpustation.leftovers.result import Leftover, Result
 NOTHING_LEFT, LEFT, NOT_CHECKED = 0, 1, 3
 """Exit statuses; 2 is a wrong command line."""
 PIPE_WIDTH = 200
-"""Columns where no terminal tells."""
+"""Columns if the output is not a terminal."""
 ID_WIDTH = 22
-"""EC2's ids are no longer, but for a few that fold."""
+"""Columns of an EC2 id; longer ids are folded."""
 
 
 def exit_status(result: Result) -> int:
-    """0 nothing is left, 1 something is or may be, 3 not everything was looked at."""
+    """0: nothing is left, 1: something is or may be, 3: not everything could be checked."""
     if result.left:
         return LEFT
     return NOTHING_LEFT if result.complete else NOT_CHECKED
 
 
 def visible(text: str) -> str:
-    r"""Text of others in the characters that a terminal neither obeys nor hides nor mixes up.
+    r"""Untrusted text in printable ASCII.
 
-    Everything else comes as ``\x1b`` or ``\u202e``: control characters, line ends, marks of
-    direction and of width zero, letters that look like another. So does a backslash, so that none
-    of these can be imitated.
+    Other characters are escaped, e.g. as ``\x1b`` or ``\u202e``: control characters, line ends,
+    invisible characters and direction marks, letters that look like another. So are backslashes,
+    which prevents imitations.
     """
-    return "".join(one if " " <= one <= "~" and one != "\\" else ascii(one)[1:-1] for one in text)
+    return "".join(c if " " <= c <= "~" and c != "\\" else ascii(c)[1:-1] for c in text)
 
 
 def document(result: Result) -> dict[str, Any]:
-    """A result as JSON has it; its texts of others are as AWS told them, which JSON escapes."""
+    """A result as JSON data. Untrusted texts are unchanged, as JSON escapes them."""
     return {
         "account": result.account,
         "region": result.region,
@@ -49,7 +49,7 @@ def document(result: Result) -> dict[str, Any]:
         "prices_as_of": PRICES_AS_OF,
         "left": [asdict(row) for row in result.left],
         "staying": [asdict(row) for row in result.staying],
-        "not_checked": [asdict(one) for one in result.not_checked],
+        "not_checked": [asdict(failure) for failure in result.not_checked],
     }
 
 
@@ -57,53 +57,55 @@ def report(result: Result, console: Console | None = None) -> None:
     """Print a result.
 
     Args:
-        result: What was found.
-        console: Where to. Default: standard output.
+        result: The result.
+        console: Where to print. Default: standard output.
     """
     console = console or Console(highlight=False)
     if not console.is_terminal:
         console = Console(file=console.file, highlight=False, width=PIPE_WIDTH)
     account = visible(result.account) or "unknown"
-    place = escape(visible(result.region))
-    console.print(f"Account {account}, region {place}, and IAM, which has no region.")
+    console.print(
+        f"Account {account}, region {_cell(result.region)}, and IAM, which has no region."
+    )
     certain = [row for row in result.left if not row.doubt]
     if certain:
-        console.print(_table("Left, and of no use", certain))
+        console.print(_table("Left and unused", certain))
     if result.doubtful:
         console.print(_table("May be left: look at each before you remove it", result.doubtful))
-        _print(console, "If you are sure of one, its command is what follows the colon:")
+        _print(console, "If you are sure, use the command after the colon:")
         _print(console, *(row.removal for row in result.doubtful))
     if certain:
-        _commands(console, certain)
+        _print(console, "To remove everything, in this order:", *_commands(certain))
     if result.staying:
-        console.print(_table("Stays on purpose", result.staying))
+        console.print(_table("Kept on purpose", result.staying))
     if result.not_checked:
-        console.print(_unchecked(result))
+        table = Table("not checked", "region", "why", title="Not checked", title_justify="left")
+        for failure in result.not_checked:
+            table.add_row(*map(_cell, (failure.action, failure.region, failure.reason)))
+        console.print(table)
     console.print(conclusion(result), soft_wrap=True)
 
 
 def conclusion(result: Result) -> str:
-    """The result in one sentence or two."""
-    missing = "" if result.complete else " Not everything was looked at: see above."
+    """The result in one or two sentences."""
     if result.left:
         certain = len(result.left) - len(result.doubtful)
         more = f" {len(result.doubtful)} more may be: look at each." if result.doubtful else ""
-        return (
-            f"{certain} left, {result.usd_per_month:.2f} USD per month ({PRICES_AS_OF})."
-            f"{more}{missing}"
-        )
+        missing = "" if result.complete else " Not everything could be checked: see above."
+        cost = f"{result.usd_per_month:.2f} USD per month ({PRICES_AS_OF})"
+        return f"{certain} left, {cost}.{more}{missing}"
     if not result.complete:
-        return "Could not be checked: nothing was found, and not everything was looked at."
-    return "Nothing is left" + (" but what stays on purpose." if result.staying else ".")
+        return "Nothing was found, but not everything could be checked: see above."
+    return "Nothing is left" + (" except what is kept on purpose." if result.staying else ".")
 
 
 def _table(title: str, rows: Iterable[Leftover]) -> Table:
     table = Table(title=title, title_justify="left")
-    table.add_column("what")
+    table.add_column("kind")
     table.add_column("id", overflow="fold", min_width=ID_WIDTH)
     table.add_column("age", no_wrap=True)
     table.add_column("USD/month", justify="right")
-    table.add_column("what costs, and why it is here", overflow="fold")
+    table.add_column("what costs, and why it is listed", overflow="fold")
     for row in rows:
         about = "; ".join(part for part in (row.cost, row.stays or row.ours, row.doubt) if part)
         usd = f"{row.usd_per_month:.2f}"
@@ -111,26 +113,19 @@ def _table(title: str, rows: Iterable[Leftover]) -> Table:
     return table
 
 
-def _commands(console: Console, rows: Iterable[Leftover]) -> None:
-    _print(console, "To remove it, in this order:")
-    rows = list(rows)
+def _commands(rows: list[Leftover]) -> list[str]:
     stacks = [row.removal for row in rows if row.kind == "stack"]
     others = [row.removal for row in rows if row.kind != "stack"]
-    hint = ["# what belongs to a stack goes with it: look again before going on"]
-    _print(console, *stacks, *(hint if stacks and others else []), *others)
+    hint = (
+        "# this also deletes the stack's resources: run gpustation leftovers again before you go on"
+    )
+    return [*stacks, *([hint] if stacks and others else []), *others]
 
 
 def _print(console: Console, *lines: str) -> None:
-    """One line each, never wrapped: they are for pasting."""
+    """Unwrapped lines, for pasting."""
     for line in lines:
         print(visible(line), file=console.file)
-
-
-def _unchecked(result: Result) -> Table:
-    table = Table("not checked", "region", "why", title="Not checked", title_justify="left")
-    for one in result.not_checked:
-        table.add_row(*(_cell(part) for part in (one.action, one.region, one.reason)))
-    return table
 
 
 def _cell(text: str) -> str:

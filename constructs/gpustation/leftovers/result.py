@@ -1,58 +1,36 @@
-"""What a search for leftovers brings: typed rows, and what could not be looked at."""
+"""The result of a search: leftovers, and what could not be read."""
 
 from __future__ import annotations
 
-import re
-import shlex
 from dataclasses import dataclass
 from datetime import datetime
 
 from gpustation.catalog.prices import FREE, Cost
-from gpustation.leftovers.ours import Ownership
+from gpustation.leftovers.ownership import Ownership
 
 GLOBAL = "global"
-"""Region of what belongs to none: IAM."""
-
-KINDS = (
-    *("stack", "change set"),
-    *("instance", "address", "volume", "built image", "image", "snapshot"),
-    *("image recipe", "component", "infrastructure configuration", "distribution configuration"),
-    *("key pair", "launch template", "network interface", "internet gateway", "route table"),
-    *("subnet", "security group", "vpc"),
-    *("function", "instance profile", "role", "policy", "OIDC provider"),
-    *("log group", "parameter", "bucket"),
-)
-"""Every kind, in AWS's words and in the order in which they can be removed."""
-
-SAFE = re.compile(r"(?!.*://)[A-Za-z0-9_./:@+][A-Za-z0-9_./:@+-]*")
-"""Values that mean themselves to a shell and to the AWS CLI: no option, no address of a file to
-read (``file://``, ``http://``), no shorthand syntax."""
-REFUSED = (
-    "# no command: a shell or the AWS CLI would read something else in the name of this; "
-    "remove it in the console"
-)
-"""Stands for the command of what cannot be named safely."""
+"""The region of IAM's resources."""
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """One thing that is ours, or may be, and that no living stack owns.
+    """A resource that is or may be ours and that no live stack owns.
 
     Attributes:
-        kind: One of ``KINDS``.
-        id: What AWS calls it: its id, name or ARN. Text of others: escape it before it is shown.
+        kind: Name of its kind (``gpustation.leftovers.table.KINDS``).
+        id: Its id, name or ARN. Untrusted text: escape it before it is displayed.
         region: Its region, or ``global``.
-        created: When it was made, where AWS tells.
-        usd_per_month: What it costs, in USD per month of 730 hours at us-east-1's prices; 0.0
-            where it costs nothing or nothing that can be told.
-        cost: The same in words: what the sum is made of, or why it is 0.
-        ours: Why it is considered ours. Text of others, as ``id``.
-        removal: The AWS CLI command that removes it, to be pasted into a shell with credentials.
-            A comment where there is a doubt, or no safe command. Rows come in an order in which
-            these work one after another, but for what belongs to a stack that is itself a row:
-            that goes with it.
-        stays: Why it stays on purpose; empty for what is left by mistake.
-        doubt: Why a person should look before it is removed; empty where nothing is in doubt.
+        created: When it was created, if AWS reports that.
+        usd_per_month: Its cost in USD per month of 730 hours at us-east-1's prices; 0.0 if it is
+            free or the price is unknown.
+        cost: What the cost consists of, or why it is 0.
+        ours: Why it is considered ours. Untrusted text, as ``id``.
+        removal: The AWS CLI command that removes it, ready to paste into a shell; a comment if
+            there is a doubt, or no safe command. In the order of a result's rows these commands
+            succeed one after another; a resource of a stack that is itself a row is deleted with
+            that stack.
+        stays: Why it is kept on purpose; empty for a leftover.
+        doubt: Why to look at it before removing it; empty if there is no doubt.
     """
 
     kind: str
@@ -69,13 +47,13 @@ class Leftover:
 
 @dataclass(frozen=True)
 class NotChecked:
-    """Something that could not be asked, so that nothing is known of it.
+    """Something that could not be read, so that the result is incomplete.
 
     Attributes:
-        action: The IAM action that is missing, or the call that failed, e.g. ``ec2:DescribeVpcs``;
-            of a stack that is not settled its name.
-        region: Where it was asked.
-        reason: What AWS answered.
+        action: The IAM action that is missing or the call that failed, e.g. ``ec2:DescribeVpcs``;
+            or the name of a stack with an operation in progress.
+        region: Region of the call.
+        reason: The error that AWS returned.
     """
 
     action: str
@@ -85,13 +63,13 @@ class NotChecked:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything that was found, and what was not looked at.
+    """Everything a search found, and what it could not read.
 
     Attributes:
-        account: Id of the account; empty when that could not be asked.
+        account: Id of the account; empty if it could not be read.
         region: The region that was searched.
-        rows: What is ours, or may be, and no living stack owns, also what stays on purpose.
-        not_checked: What could not be asked.
+        rows: Leftovers, and resources that are kept on purpose, in the order of removal.
+        not_checked: What could not be read.
     """
 
     account: str
@@ -101,27 +79,27 @@ class Result:
 
     @property
     def left(self) -> tuple[Leftover, ...]:
-        """What is left by mistake, or may be."""
+        """Leftovers, proven or not."""
         return tuple(row for row in self.rows if not row.stays)
 
     @property
     def doubtful(self) -> tuple[Leftover, ...]:
-        """The part of ``left`` that a person should look at before removing it."""
+        """The leftovers to look at before removing them."""
         return tuple(row for row in self.left if row.doubt)
 
     @property
     def staying(self) -> tuple[Leftover, ...]:
-        """What stays on purpose."""
+        """Resources that are kept on purpose."""
         return tuple(row for row in self.rows if row.stays)
 
     @property
     def complete(self) -> bool:
-        """Whether everything was looked at; only then does "nothing left" mean it."""
+        """Whether everything was read; only then does an empty result mean "nothing is left"."""
         return not self.not_checked
 
     @property
     def usd_per_month(self) -> float:
-        """What is left by mistake costs this much; what is in doubt is not counted."""
+        """Cost of the proven leftovers, in USD per month."""
         return sum(row.usd_per_month for row in self.left if not row.doubt)
 
 
@@ -136,30 +114,7 @@ def leftover(
     cost: Cost = (0.0, FREE),
     stays: str = "",
 ) -> Leftover:
-    """A row, whose command is a comment where there is a doubt."""
+    """A row, whose command is a comment if there is a doubt."""
     if why.doubt and not removal.startswith("#"):
         removal = f"# {why.doubt}: {removal}"
     return Leftover(kind, name, region, created, *cost, why.reason, removal, stays, why.doubt)
-
-
-def command(words: str, region: str = "", **options: str) -> str:
-    """A command of the AWS CLI, ready to paste; ``REFUSED`` where a value is not ``SAFE``.
-
-    Args:
-        words: Service and operation, e.g. ``ec2 delete-volume``.
-        region: Its region; none for IAM.
-        **options: Options by their names with underscores.
-    """
-    values = {**({"region": region} if region else {}), **options}
-    if not all(SAFE.fullmatch(value) for value in values.values()):
-        return REFUSED
-    named = (f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in values.items())
-    return " ".join([f"aws {words}", *named])
-
-
-def chain(*commands: str) -> str:
-    """Commands that follow one another as long as they succeed; empty ones are left out.
-
-    Part of a chain is worse than none of it, so one that is refused stands for all.
-    """
-    return REFUSED if REFUSED in commands else " && ".join(one for one in commands if one)
