@@ -32,7 +32,7 @@ class WrittenAccount(Account):
         super().__init__(boto3.session.Session(), "us-east-1")
         self.answers = dict(answers)
 
-    def ask(
+    def read(
         self, service: str, operation: str, member: str, *, region: str = "", **arguments: Any
     ) -> Any:
         key = f"{operation} {next(iter(arguments.values()), '')}".strip()
@@ -42,7 +42,7 @@ class WrittenAccount(Account):
         return found
 
     def tags(self, service: str, operation: str, member: str, **arguments: Any) -> dict[str, str]:
-        return tags_of(self.ask(service, operation, member, **arguments))
+        return tags_of(self.read(service, operation, member, **arguments))
 
 
 def stack(name: str, status: str, number: int = 1, **more: Any) -> Row:

@@ -136,7 +136,7 @@ def test_list_that_ends_early_is_no_short_list(
 ) -> None:
     """It says that there is more, and not where."""
     stubbed["iam"].add_response("list_role_policies", {"PolicyNames": ["a"], "IsTruncated": True})
-    assert account.ask("iam", "list_role_policies", "PolicyNames", RoleName="role") is None
+    assert account.read("iam", "list_role_policies", "PolicyNames", RoleName="role") is None
     (told,) = account.not_checked
     assert (told.action, told.reason) == (
         "iam:ListRolePolicies",
@@ -150,7 +150,7 @@ def test_answer_without_its_list_is_no_empty_list(
 ) -> None:
     member = {"describe_vpcs": "Vpcs", "describe_addresses": "Addresses"}[operation]
     stubbed["ec2"].add_response(operation, {})
-    assert account.ask("ec2", operation, member) is None
+    assert account.read("ec2", operation, member) is None
     assert account.not_checked[0].reason == f"the response has no {member}"
 
 
@@ -168,10 +168,10 @@ def test_physical_id_that_no_stack_has_is_no_failure(
     call = ("cloudformation", "describe_stack_resources", "StackResources")
     stub = stubbed["cloudformation"]
     stub.add_client_error(call[1], "ValidationError", "Stack for vol-1 does not exist")
-    assert account.ask(*call, PhysicalResourceId="vol-1") == []
+    assert account.read(*call, PhysicalResourceId="vol-1") == []
     stub.add_client_error("list_stack_resources", "ValidationError", "Stack x does not exist")
     named = ("cloudformation", "list_stack_resources", "StackResourceSummaries")
-    assert account.ask(*named, StackName="x") is None, "then what it owns is not known"
+    assert account.read(*named, StackName="x") is None, "then what it owns is not known"
 
 
 def test_row_that_lacks_a_key_ends_its_kinds_and_nothing_looks_clean(
@@ -195,7 +195,7 @@ def test_failing_second_page_is_no_short_list(
 ) -> None:
     stubbed["ec2"].add_response("describe_vpcs", {"Vpcs": [{}], "NextToken": "more"})
     stubbed["ec2"].add_client_error("describe_vpcs", "UnauthorizedOperation", "no", 403)
-    assert account.ask("ec2", "describe_vpcs", "Vpcs") is None
+    assert account.read("ec2", "describe_vpcs", "Vpcs") is None
     told = NotChecked("ec2:DescribeVpcs", "us-east-1", "UnauthorizedOperation: no")
     assert account.not_checked == [told]
 
@@ -204,7 +204,7 @@ def test_thing_that_went_meanwhile_is_no_failure(
     account: Account, stubbed: dict[str, Stubber]
 ) -> None:
     stubbed["iam"].add_client_error("list_role_tags", "NoSuchEntity")
-    assert account.ask("iam", "list_role_tags", "Tags", RoleName="gone") == []
+    assert account.read("iam", "list_role_tags", "Tags", RoleName="gone") == []
     assert account.not_checked == []
 
 

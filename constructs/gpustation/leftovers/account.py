@@ -62,7 +62,7 @@ class Account:
                 self._clients[key] = make(service, region_name=key[1], config=RETRIES)
             return self._clients[key]
 
-    def ask(
+    def read(
         self, service: str, operation: str, member: str, *, region: str = "", **arguments: Any
     ) -> Any:
         """One member of a response, with the items of all pages in one list.
@@ -81,8 +81,8 @@ class Account:
         return self._cached(Call(service, operation, member), region, arguments)
 
     def list(self, service: str, operation: str, member: str, **arguments: Any) -> list[Any]:
-        """As ``ask``, with an empty list if the call failed."""
-        return self.ask(service, operation, member, **arguments) or []
+        """As ``read``, with an empty list if the call failed."""
+        return self.read(service, operation, member, **arguments) or []
 
     def tags(self, service: str, operation: str, member: str, **arguments: Any) -> dict[str, str]:
         """The tags of one resource; some services omit the member if there are none."""

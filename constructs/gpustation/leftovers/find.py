@@ -41,7 +41,7 @@ def find_leftovers(
     if not region:
         raise ValueError("no region: set AWS_REGION or pass --region, e.g. us-east-1")
     account = Account(session, region)
-    number = account.ask("sts", "get_caller_identity", "Account")
+    number = account.read("sts", "get_caller_identity", "Account")
     names = Names(tuple(stacks))
     here = Stacks(account, names)
     rows: list[Leftover] = []

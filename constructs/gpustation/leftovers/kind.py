@@ -1,7 +1,7 @@
 """The kinds of resources, and one resource of a kind.
 
-Most kinds differ only in names: a row of the table says them. What else is special is a subclass of
-``Resource``.
+Most kinds differ only in the names that are in their row of ``kinds.csv``. A kind with special
+behaviour has a subclass of ``Resource``.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Resource:
         return ()
 
     def _part_of(self) -> Ownership | None:
-        """Why it is ours if neither tag nor name says so."""
+        """Why it is ours if neither tag nor name prove it."""
         return None
 
     def _doubts(self) -> Iterable[str]:

@@ -106,7 +106,7 @@ class Names:
         proof = self.generated(name) or ("" if tagged else listed())
         if proof:
             return Ownership(proof)
-        # Whatever carries our stack's tag carries our tag as well; this one belongs to another's
+        # Whatever carries our stack's tag carries our tag as well; without our tag it is another's
         others = tags.get(STACK_NAME_TAG, WORKSTATION) not in self.stacks
         return None if others else Ownership(hint, NOT_PROVEN)
 

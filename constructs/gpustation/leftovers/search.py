@@ -78,7 +78,7 @@ class Search:
             *ids: Every id under which a stack may list it.
             within: Ids of what contains it.
             name: Its name, if CloudFormation or a service may have chosen it.
-            part_of: Why it is ours if neither tag nor name says so.
+            part_of: Why it is ours if neither tag nor name prove it.
             made: When it was created, if its name may have been reused since.
             everywhere: Whether a stack of another region may own it.
         """
@@ -103,7 +103,7 @@ class Search:
     @cached_property
     def _elsewhere(self) -> list[Stacks] | None:
         """The stacks of all other enabled regions; ``None`` if the regions are unknown."""
-        rows = self.account.ask(*REGIONS)
+        rows = self.account.read(*REGIONS)
         if rows is None:
             return None
         regions = sorted({row["RegionName"] for row in rows} - {self.region})
@@ -111,10 +111,10 @@ class Search:
         return [stacks for _, stacks in made]
 
     def details(
-        self, detail: Detail, rows: Iterable[Row], ask: Callable[..., Any]
+        self, detail: Detail, rows: Iterable[Row], read: Callable[..., Any]
     ) -> Iterator[tuple[Row, Any]]:
         """Every row with the result of a call for it, made by a method of the account."""
-        return self.account.each(rows, lambda row: ask(*detail.call, **detail.arguments_for(row)))
+        return self.account.each(rows, lambda row: read(*detail.call, **detail.arguments_for(row)))
 
     def _resources(self, kind: Kind) -> Iterator[Resource]:
         rows = self.listed(kind.name)

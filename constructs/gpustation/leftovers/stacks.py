@@ -63,7 +63,7 @@ class Stacks:
         self._account = account
         self._names = names
         self._region = region or account.region
-        stacks = account.ask(*STACKS, region=self._region)
+        stacks = account.read(*STACKS, region=self._region)
         self.known = stacks is not None
         """Whether the stacks could be read; without them no resource can be called a leftover."""
         self.all: list[Row] = stacks or []
@@ -188,7 +188,7 @@ class Stacks:
         return self._list(CHANGE_SETS, StackName=stack["StackName"]) or []
 
     def _list(self, call: Call, **arguments: str) -> list[Row] | None:
-        rows: list[Row] | None = self._account.ask(*call, region=self._region, **arguments)
+        rows: list[Row] | None = self._account.read(*call, region=self._region, **arguments)
         return rows
 
     def _may_be_ours(self, stack: Row, tags: Mapping[str, str]) -> bool:
