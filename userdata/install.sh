@@ -49,7 +49,7 @@ place_settings() {
 
 place_unit() {
   mkdir -p "$root/etc/systemd/system"
-  sed "s|@OPT@|$opt|g" "$here/lib/$unit" >"$root/etc/systemd/system/$unit"
+  sed "s|@OPT@|$opt|g" "$here/install/$unit" >"$root/etc/systemd/system/$unit"
   systemctl daemon-reload
   systemctl enable --quiet "$unit"
 }
@@ -92,10 +92,10 @@ conclude() {
   systemctl is-active --quiet "$unit" ||
     refuse "the set-up stopped without a word; see journalctl -u $unit"
   if [[ $1 == *'"for_image": true'* ]]; then
-    echo "install.sh: all but the GPU's verification is done: $(python3 -I "$here/lib/describe_step.py" environment)"
+    echo "install.sh: all but the GPU's verification is done: $(python3 -I "$here/runner/describe_step.py" environment)"
     return
   fi
-  echo "install.sh: $(python3 -I "$here/lib/describe_step.py" gpu)"
+  echo "install.sh: $(python3 -I "$here/runner/describe_step.py" gpu)"
   # cat keeps the tunnel open until Ctrl-C
   echo "install.sh: Jupyter, from your own computer, until Ctrl-C:" \
     "ssh -L 8889:localhost:$port THIS-MACHINE 'gpustation-jupyter-url; cat'"
@@ -106,7 +106,7 @@ main() {
   # Help is for everyone.
   for word in "$@"; do
     if [[ $word == -h || $word == --help ]]; then
-      python3 -I "$here/lib/standalone.py" "$@"
+      python3 -I "$here/install/standalone.py" "$@"
       exit
     fi
   done
@@ -114,7 +114,7 @@ main() {
   for word in apt-get systemctl python3; do
     command -v "$word" >/dev/null || refuse "there is no $word; this is for Ubuntu 22.04 and 24.04"
   done
-  settings=$(python3 -I "$here/lib/standalone.py" "$@")
+  settings=$(python3 -I "$here/install/standalone.py" "$@")
   # First the settings: older scripts pass over what they do not know.
   place_settings "$settings"
   place_scripts

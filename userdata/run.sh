@@ -4,39 +4,61 @@
 # Started at every boot. A phase that finished with today's settings is not run again, one that
 # was interrupted is: each is safe to repeat.
 # shellcheck source-path=SCRIPTDIR
-. "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/runner/record.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/runner/settings.sh"
 
 logs="$root/var/log/gpustation"
 record="$state/failed-command"
 tries_file="$root/run/gpustation/tries"
 
-# Each phase: the step that it reports to, its file, its revision, and the settings that it depends
+# Each phase: the step that it reports to, its folder, its revision, and the settings that it depends
 # on. Newer scripts alone repeat nothing; a higher revision repeats a phase on machines that exist.
 # It is raised for phases of seconds, never for driver or environment.
 phase_rows=(
-  'warm          driver       04-warm-files.sh         1  every-boot'
-  'access        driver       05-authorize-key.sh      1  every-boot'
-  'identity      driver       07-keep-identity.sh      1  every-boot'
-  'system        driver       10-prepare-system.sh     3  framework'
-  'metadata      driver       12-limit-metadata.sh     1  every-boot'
-  'driver        driver       20-install-driver.sh     1  machine driver_kind driver_branch fabric_manager'
-  'driver-check  driver       25-check-driver.sh       1  every-boot'
-  'environment   environment  30-build-environment.sh  1  framework cuda_toolkit'
-  'notebooks     environment  40-fetch-notebooks.sh    1  framework notebooks'
-  'person        environment  45-give-environment.sh   1  every-boot'
-  'jupyter       environment  50-start-jupyter.sh      3  framework machine jupyter_port proxy no_proxy package_index'
-  'verify        gpu          60-verify-gpu.sh         1  framework machine instance_type gpus'
-  'jupyter-check gpu          70-check-jupyter.sh      2  framework machine jupyter_port'
+  'warm          driver       04-warm-files         1  every-boot'
+  'access        driver       05-authorize-key      1  every-boot'
+  'identity      driver       07-keep-identity      1  every-boot'
+  'system        driver       10-prepare-system     3  framework'
+  'metadata      driver       12-limit-metadata     1  every-boot'
+  'driver        driver       20-install-driver     1  machine driver_kind driver_branch fabric_manager'
+  'driver-check  driver       25-check-driver       1  every-boot'
+  'environment   environment  30-build-environment  1  framework cuda_toolkit'
+  'notebooks     environment  40-fetch-notebooks    1  framework notebooks'
+  'person        environment  45-give-environment   1  every-boot'
+  'jupyter       environment  50-start-jupyter      4  framework machine jupyter_port proxy no_proxy package_index'
+  'verify        gpu          60-verify-gpu         1  framework machine instance_type gpus'
+  'jupyter-check gpu          70-check-jupyter      2  framework machine jupyter_port'
 )
+
+# forward_earlier_paths: keep scripts/lib/ working on a machine whose units or notebook kernel still
+# name it, as earlier versions did. The phases identity, metadata and jupyter write the paths of
+# today; until they have run, which another phase's failure can delay, these files forward.
+forward_earlier_paths() {
+  local script draft="$scripts/lib.new"
+  if [[ -d $scripts/lib ]] || ! grep -qs 'gpustation/scripts/lib/' \
+    "$root"/etc/systemd/system/gpustation-{identity,metadata}.service \
+    "$env"/share/jupyter/kernels/*/kernel.json; then
+    return
+  fi
+  rm -rf "$draft"
+  mkdir "$draft" || return
+  for script in identity/become-new-machine.sh phases/12-limit-metadata/limit-metadata.sh \
+    phases/50-start-jupyter/start-kernel.sh; do
+    printf 'exec bash "%s" "$@"\n' "$scripts/$script" >"$draft/${script##*/}" || return
+  done
+  # Without sync, a power cut after the rename could leave empty files.
+  sync
+  mv "$draft" "$scripts/lib"
+}
 
 # is_done PHASE DIGEST
 is_done() {
   [[ -e "$state/done/$1" && $(<"$state/done/$1") == "$2" ]]
 }
 
-# run_phase PHASE STEP FILE DIGEST
+# run_phase PHASE STEP FOLDER DIGEST
 run_phase() {
-  local phase=$1 step=$2 file=$3 digest=$4 status=0 begun=$SECONDS seconds=0
+  local phase=$1 step=$2 folder=$3 digest=$4 status=0 begun=$SECONDS seconds=0
   local journal="$logs/$phase.log"
   if [[ -e "$state/done/$phase" ]]; then
     rm -f "$state/done/$phase" "$state/seconds/$phase"
@@ -44,7 +66,7 @@ run_phase() {
   rm -f "$record" "$state/warnings/$phase"
   {
     log "phase $phase started at $(date -u +%Y-%m-%dT%H:%M:%SZ)"
-    GPUSTATION_PHASE=$phase GPUSTATION_RECORD=$record bash "$scripts/phases/$file" 9>&-
+    GPUSTATION_PHASE=$phase GPUSTATION_RECORD=$record bash "$scripts/phases/$folder/phase.sh" 9>&-
   } 2>&1 | tee -a "$journal" || status=${PIPESTATUS[0]}
   # A phase that was killed could not give it up.
   ((status == 0)) || rm -f "$ballast"
@@ -100,7 +122,7 @@ fail_phase() {
     tee -a "$logs/$phase.log"
   # The line just written says nothing that the report does not say better.
   head -n -1 "$logs/$phase.log" >"$state/failed-log"
-  python3 -I "$scripts/lib/write_failure.py" "$state/failure.json" \
+  python3 -I "$scripts/runner/write_failure.py" "$state/failure.json" \
     "$phase" "$step" "$status" "$seconds" "$record" "$state/failed-log"
   end_try "$status"
 }
@@ -142,7 +164,7 @@ end_try() {
 signal_step() {
   local step=$1 phase=$2 data
   [[ ! -e "$state/signaled/$step" ]] || return 0
-  data=$(python3 -I "$scripts/lib/describe_step.py" "$step")
+  data=$(python3 -I "$scripts/runner/describe_step.py" "$step")
   if ! of_a_stack; then
     log "step $step: $data" | tee -a "$logs/report.log"
     return
@@ -162,9 +184,9 @@ read_settings() {
     read -r _ _ _ revision keys <<<"$row"
     lists+=("$revision ${keys/every-boot/}")
   done
-  GPUSTATION_SETTINGS=$(python3 -I "$scripts/lib/settings.py" list)
+  GPUSTATION_SETTINGS=$(python3 -I "$scripts/runner/settings.py" list)
   export GPUSTATION_SETTINGS
-  lines=$(python3 -I "$scripts/lib/settings.py" digest "${lists[@]}")
+  lines=$(python3 -I "$scripts/runner/settings.py" digest "${lists[@]}")
   mapfile -t digests <<<"$lines"
   if ! of_a_stack; then
     GPUSTATION_USER=$(setting user) GPUSTATION_HOME=$(setting home) left_out=$(setting left_out)
@@ -174,7 +196,7 @@ read_settings() {
 }
 
 main() {
-  local row phase step file keys digest index=0
+  local row phase step folder keys digest index=0
   local undelivered=0 left_out=
   local -a digests
   mkdir -p "$logs" "$state"/{done,facts,seconds,warnings,rebooted-for}
@@ -185,17 +207,18 @@ main() {
     log 'another run is under way; waiting for it to end'
     flock 9
   }
+  forward_earlier_paths || log 'warning: the paths of the earlier release do not work until the set-up is complete'
   begin_try
   # Without it too the set-up may succeed.
   head -c 1M /dev/zero >"$ballast" || log "warning: $ballast could not be written"
   rm -f "$state/failure.json" "$state/undelivered" "$state/reboot-reason"
   read_settings
   for row in "${phase_rows[@]}"; do
-    read -r phase step file _ keys <<<"$row"
+    read -r phase step folder _ keys <<<"$row"
     digest=${digests[index++]}
     [[ $phase != "$left_out" ]] || continue
     if [[ $keys == every-boot ]] || ! is_done "$phase" "$digest"; then
-      run_phase "$phase" "$step" "$file" "$digest"
+      run_phase "$phase" "$step" "$folder" "$digest"
     fi
     case $phase in
       driver | jupyter | jupyter-check) signal_step "$step" "$phase" ;;

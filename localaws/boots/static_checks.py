@@ -37,15 +37,15 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 SYSTEMD_LOG_LEVEL=warning
 cd /root/files
 SYSTEMD_OFFLINE=1 bash user-data >bootstrap.log 2>&1 || { cat bootstrap.log; exit 1; }
 units=/etc/systemd/system
-mkdir -p /opt/gpustation/scripts/lib /opt/gpustation/env/bin check
-cp userdata/lib/gpustation-{identity,metadata}.service "$units"
+mkdir -p /opt/gpustation/scripts /opt/gpustation/env/bin check
+cp userdata/phases/{07-keep-identity/gpustation-identity,12-limit-metadata/gpustation-metadata}.service "$units"
 touch /opt/gpustation/scripts/run.sh /opt/gpustation/env/bin/jupyter
 chmod +x /opt/gpustation/env/bin/jupyter
 useradd --create-home ubuntu
 blanks='s|@OPT@|/opt/gpustation|g;s|@HOME@|/home/ubuntu|g;s|@USER@|ubuntu|g;s|@FRAMEWORK@|mxnet|g;s|@PORT@|8888|g;s|@STATE@|/var/lib/gpustation|g;s|@ROOT@||g'
-sed "$blanks" userdata/lib/gpustation-jupyter.service >"$units/gpustation-jupyter.service"
+sed "$blanks" userdata/phases/50-start-jupyter/gpustation-jupyter.service >"$units/gpustation-jupyter.service"
 # install.sh's unit has the name of the bootstrap's, and takes its place
-sed "$blanks" userdata/lib/gpustation.service >check/gpustation.service
+sed "$blanks" userdata/install/gpustation.service >check/gpustation.service
 said=$(systemd-analyze verify --man=no gpustation.service gpustation-failure.service \
   gpustation-{jupyter,identity,metadata}.service ./check/gpustation.service 2>&1) ||
   { echo "$said"; exit 1; }

@@ -26,7 +26,7 @@ from typing import Any
 from tests.book import data, faults
 
 PROGRAMS = Path(__file__).parent
-CONVERT = PROGRAMS.parents[1] / "userdata/lib/convert_book.py"
+CONVERT = PROGRAMS.parents[1] / "userdata/phases/40-fetch-notebooks/convert_book.py"
 RUNS, TEXT, ELSEWHERE = "runs", "text only", "another framework's"
 DOWNLOAD, GPUS, PACKAGES = "needs a download", "needs GPUs", "needs packages"
 SLOW, BOOK, OURS = "slower than the limit", "the book's own fault", "OURS"

@@ -54,13 +54,13 @@ class Machine:
         return f"{done.stdout}{done.stderr}".strip()
 
     def phase(
-        self, name: str, file: str, status: int = 0, variables: dict[str, str] | None = None
+        self, name: str, folder: str, status: int = 0, variables: dict[str, str] | None = None
     ) -> str:
         """Run a phase, as a service as the runner is one; returns what it printed.
 
         Args:
             name: Of the phase.
-            file: Of its script.
+            folder: Of its script, below ``phases/``.
             status: What it must exit with.
             variables: More of the environment.
         """
@@ -68,7 +68,7 @@ class Machine:
         told = " ".join(f"-E {name}={value}" for name, value in known.items())
         return self.sh(
             f"cd /root && rm -f {RECORD} && systemd-run -q --wait --pipe --collect -d {told} "
-            f'-E GPUSTATION_SETTINGS="$(<settings)" bash userdata/phases/{file}',
+            f'-E GPUSTATION_SETTINGS="$(<settings)" bash userdata/phases/{folder}/phase.sh',
             status,
         )
 

@@ -27,7 +27,12 @@ def bakery(cloud: LocalAws, nothing_left: None, cdk: Cdk, tmp_path: Path) -> Ite
     ("file", "old", "new", "said"),
     [
         ("image.sh", "check() {", "check() {\n  die 'this image is not good'", "not good"),
-        ("verify.py", "def main() -> int:\n", "def main() -> int:\n    sys.exit(7)\n", "exited 7"),
+        (
+            "phases/60-verify-gpu/verify.py",
+            "def main() -> int:\n",
+            "def main() -> int:\n    sys.exit(7)\n",
+            "exited 7",
+        ),
     ],
     ids=["validate", "test"],
 )

@@ -115,7 +115,7 @@ def test_a_user_and_a_notebook_without_sudo_stay_what_they_are(station: Workstat
     assert "the set-up is complete" in station.sh("bash /opt/gpustation/scripts/run.sh")
     station.sh("cp -a /var/lib/gpustation/settings.json /etc/gpustation/bootstrap.json /root")
     station.sh("echo i-another >/var/lib/gpustation/instance-id")
-    station.sh("bash /opt/gpustation/scripts/lib/become-new-machine.sh")
+    station.sh("bash /opt/gpustation/scripts/identity/become-new-machine.sh")
     # The same machine again
     station.sh(
         "mv /root/settings.json /var/lib/gpustation; mv /root/bootstrap.json /etc/gpustation"

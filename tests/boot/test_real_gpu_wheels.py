@@ -83,7 +83,9 @@ def test_pytorchs_build_computes_on_the_cpu_where_it_is_told_to(
     kernels = station.sh("/opt/gpustation/env/bin/jupyter kernelspec list --json")
     assert '"pytorch"' in kernels
     assert station.jupyter(station.token()) == 200
-    assert station.sh(f"cd /opt/gpustation/scripts && ../env/bin/python -c '{COMPUTES}'") == "False"
+    programs = "/opt/gpustation/scripts/phases/60-verify-gpu"
+    computes = f"cd {programs} && /opt/gpustation/env/bin/python -c '{COMPUTES}'"
+    assert station.sh(computes) == "False"
     versions, times, line = (text_of(cell) for cell in execute(station, "gpu-starter.ipynb")[1:])
     assert versions == "PyTorch 2.14.1+cu130 sees 0 GPU(s)"
     assert times.startswith("cpu: ")
@@ -92,7 +94,7 @@ def test_pytorchs_build_computes_on_the_cpu_where_it_is_told_to(
     source, target = tmp_path / "source", tmp_path / "d2l"
     (source / "chapter_of-ours").mkdir(parents=True)
     (source / "chapter_of-ours/plots.md").write_text(SECTION)
-    convert = [USERDATA / "lib/convert_book.py", "pytorch", source, target]
+    convert = [USERDATA / "phases/40-fetch-notebooks/convert_book.py", "pytorch", source, target]
     subprocess.run([sys.executable, *map(str, convert)], check=True)
     station.put("/home/ubuntu/plots.ipynb", (target / "chapter_of-ours/plots.ipynb").read_text())
     for outputs in execute(station, "plots.ipynb"):

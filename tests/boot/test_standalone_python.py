@@ -22,7 +22,7 @@ from tests.boot.phase_machine import Machine
 pytestmark = pytest.mark.parametrize("distribution", ["debian-13"], indirect=True)
 """Whose own Python is 3.13."""
 
-ENVIRONMENT = ("environment", "30-build-environment.sh")
+ENVIRONMENT = ("environment", "30-build-environment")
 COMPUTES = "import mxnet; print(mxnet.nd.ones((2, 2)).sum().asscalar())"
 
 
@@ -99,7 +99,7 @@ def test_a_download_that_breaks_off_is_repeated_and_mxnet_computes(
     machine: Machine, server: PythonServer
 ) -> None:
     # uv tries four times by itself: this outlasts it, and the phase must try again
-    machine.phase("system", "10-prepare-system.sh")
+    machine.phase("system", "10-prepare-system")
     server.cuts = 5
     said = machine.phase(*ENVIRONMENT, variables=fetch_from(server))
     assert "trying again in 5 s" in said

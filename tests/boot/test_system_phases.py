@@ -32,16 +32,16 @@ WOULD_RESTART = "needrestart -b -r a 2>/dev/null | sed -n 's/^NEEDRESTART-SVC: /
 def test_module_for_an_older_driver_makes_way_for_the_newest_kernel(machine: Machine) -> None:
     module = f'linux-modules-nvidia-{packages.BRANCH}-open-"$(uname -r)"'
     machine.sh(f"echo '{packages.source(packages.WITHOUT_MODULE).strip()}' >/{packages.SOURCES}")
-    said = machine.phase("driver", "20-install-driver.sh", REBOOT)
+    said = machine.phase("driver", "20-install-driver", REBOOT)
     assert machine.sh(f"apt-cache show {module}"), "apt knows the module"
     assert f"Depends: nvidia-kernel-common-{packages.BRANCH} (<= {packages.OLDER_DRIVER}-1)" in said
     machine.reboot()
-    assert f"driver {packages.DRIVER} with" in machine.phase("driver", "20-install-driver.sh")
+    assert f"driver {packages.DRIVER} with" in machine.phase("driver", "20-install-driver")
     assert "linux-image-99.0.0-1-" in machine.sh("apt-mark showhold")
 
 
 def test_upgraded_library_restarts_neither_jupyter_nor_a_training(machine: Machine) -> None:
-    machine.phase("system", "10-prepare-system.sh")
+    machine.phase("system", "10-prepare-system")
     machine.sh("DEBIAN_FRONTEND=noninteractive apt-get -qy install needrestart")
     machine.sh(START)
     machine.sh(UPGRADE_LIBC)

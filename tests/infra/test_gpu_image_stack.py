@@ -296,7 +296,7 @@ def test_other_contents_are_another_version(settings: dict[str, Any]) -> None:
 def changed(tmp_path: Path) -> Path:
     scripts = tmp_path / "userdata"
     shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    with (scripts / "phases/10-prepare-system.sh").open("a") as file:
+    with (scripts / "phases/10-prepare-system/phase.sh").open("a") as file:
         file.write("true\n")
     return scripts
 

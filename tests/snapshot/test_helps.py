@@ -15,7 +15,7 @@ from gpustation.cli.app import main
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = {
-    "install.sh": "userdata/lib/standalone.py",
+    "install.sh": "userdata/install/standalone.py",
     "localaws": "localaws/__main__.py",
 }
 VERBS = ("", "plan", "leftovers", "image", "image save", "image undo")

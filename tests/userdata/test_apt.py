@@ -1,4 +1,4 @@
-"""apt_update and apt_install of lib/common.sh, with the real apt on folders of its own."""
+"""apt_update and apt_install of runner/retry.sh, with the real apt on folders of its own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(
     not shutil.which("apt-get"), reason="there is no apt-get on this computer"
 )
 
+RUNNER = USERDATA / "runner"
 DEAD = "file:/nowhere/third"
 CONF = """\
 Dir "{root}/";
@@ -57,7 +58,7 @@ class Apt:
 
     def run(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "-c", f'. "{USERDATA}/lib/common.sh"; {command}'],
+            ["bash", "-c", f'. "{RUNNER}/record.sh"; . "{RUNNER}/retry.sh"; {command}'],
             env={
                 "PATH": os.environ["PATH"],
                 "APT_CONFIG": str(self.root / "apt.conf"),

@@ -60,7 +60,7 @@ def wait(folder: Path, port: int, group: str) -> subprocess.CompletedProcess[str
     (folder / "token").write_text(TOKEN)
     return subprocess.run(
         [
-            *(sys.executable, "-I", USERDATA / "lib/await_jupyter.py"),
+            *(sys.executable, "-I", USERDATA / "phases/70-check-jupyter/await_jupyter.py"),
             *("gpustation-jupyter.service", str(port), folder / "token"),
         ],
         env={"PATH": f"{folder}:{os.environ['PATH']}", "GPUSTATION_JUPYTER_SECONDS": "0"},

@@ -192,7 +192,7 @@ def test_cuda_toolkit_is_added_without_a_new_environment(finished: Machine) -> N
     calls = boot_again(finished, cuda_toolkit=True)
     assert any(call.endswith("install nvidia-cuda-toolkit") for call in calls)
     (compiled,) = [call for call in calls if call.startswith("nvcc")]
-    assert compiled.endswith("/lib/cuda_probe.cu -lcublas")
+    assert compiled.endswith("/phases/30-build-environment/cuda_probe.cu -lcublas")
     assert not any(call.startswith("uv") for call in calls)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from machine_bench import USERDATA, Machine
 
-TOOL = USERDATA / "lib" / "compute_device.py"
+TOOL = USERDATA / "gpu/compute_device.py"
 AWS = "https://cloudformation-waitcondition-us-east-1.s3.amazonaws.com/arn?X-Amz-Signature=a"
 LOOPBACK = "http://localhost:4566/_ministack/cfn-signal/a"
 
@@ -51,7 +51,7 @@ def test_a_deploy_on_aws_fails_instead_of_computing_on_the_cpu(machine: Machine)
     (machine.root / "etc/gpustation/no-gpu").mkdir(parents=True)
     machine.boot()
     known = machine.root / "etc/gpustation/bootstrap.json"
-    script = machine.root / "opt/gpustation/scripts/phases/60-verify-gpu.sh"
+    script = machine.root / "opt/gpustation/scripts/phases/60-verify-gpu/phase.sh"
     addresses = json.loads(known.read_text())
     addresses["signals"]["gpu"] = AWS
     known.write_text(json.dumps(addresses))

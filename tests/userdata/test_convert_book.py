@@ -86,7 +86,7 @@ HEADS = {
 
 
 def run(framework: str, book: Path, target: Path) -> subprocess.CompletedProcess[str]:
-    program = USERDATA / "lib/convert_book.py"
+    program = USERDATA / "phases/40-fetch-notebooks/convert_book.py"
     command = [sys.executable, str(program), framework, str(book), str(target)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from machine_bench import STEPS, STUBS, USERDATA, Machine
 
-SPEC = importlib.util.spec_from_file_location("verify", USERDATA / "verify.py")
+SPEC = importlib.util.spec_from_file_location("verify", USERDATA / "phases/60-verify-gpu/verify.py")
 assert SPEC is not None and SPEC.loader is not None
 verify = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(verify)

@@ -109,7 +109,7 @@ def become_new(disk: Disk) -> None:
     """Run what a copied disk runs at its first boot in another machine."""
     (disk.root / "var/lib/cloud/data/instance-id").write_text("i-new\n")
     (disk.root / "var/lib/gpustation/instance-id").write_text("i-old\n")
-    assert disk.run("lib/become-new-machine.sh") == 0, disk.output
+    assert disk.run("identity/become-new-machine.sh") == 0, disk.output
 
 
 @needs_root
@@ -118,7 +118,7 @@ def test_a_link_in_ssh_writes_nothing_elsewhere(disk: Disk) -> None:
     (folder / "authorized_keys").write_text(f"/home/evil.so\n{BEGIN}\n")
     (folder / "authorized_keys.gpustation").symlink_to(disk.root / "etc/ld.so.preload")
     disk.give(*(f"home/ubuntu/.ssh/authorized_keys{end}" for end in ("", ".gpustation")))
-    assert disk.run("phases/05-authorize-key.sh", public_key=KEY) == 0
+    assert disk.run("phases/05-authorize-key/phase.sh", public_key=KEY) == 0
     assert not (disk.root / "etc/ld.so.preload").exists()
     assert KEY in (folder / "authorized_keys").read_text()
 
@@ -130,7 +130,7 @@ def test_authorized_keys_as_a_link_to_a_secret_gives_nothing_away(disk: Disk, ke
     link = ssh_folder(disk) / "authorized_keys"
     link.symlink_to(secret)
     disk.give("home/ubuntu/.ssh/authorized_keys")
-    assert disk.run("phases/05-authorize-key.sh", public_key=key) == 0
+    assert disk.run("phases/05-authorize-key/phase.sh", public_key=key) == 0
     assert link.is_symlink()
     assert (secret.stat().st_uid, secret.stat().st_mode & 0o777) == (0, 0o600)
     assert "Permission denied" in disk.warning
@@ -142,7 +142,7 @@ def test_ssh_as_a_link_to_a_folder_of_roots_changes_nothing_there(disk: Disk) ->
     etc = disk.root / "etc"
     (disk.home / ".ssh").symlink_to(etc)
     disk.give("home/ubuntu/.ssh")
-    assert disk.run("phases/05-authorize-key.sh", public_key=KEY) == 0
+    assert disk.run("phases/05-authorize-key/phase.sh", public_key=KEY) == 0
     assert (etc.stat().st_uid, etc.stat().st_mode & 0o777) == (0, 0o755)
     assert not (etc / "authorized_keys").exists()
     assert "authorized_keys of ubuntu is not up to date" in disk.warning
@@ -154,7 +154,7 @@ def test_notebooks_are_not_written_through_a_link(disk: Disk, target: str) -> No
     victim = disk.root / "etc/victim"
     (disk.home / target).symlink_to(victim)
     disk.give(f"home/ubuntu/{target}")
-    assert disk.run("phases/40-fetch-notebooks.sh") == 0, disk.output
+    assert disk.run("phases/40-fetch-notebooks/phase.sh") == 0, disk.output
     assert not victim.exists()
     made = [path for path in disk.home.rglob("*") if not path.is_symlink()]
     assert {path.lstat().st_uid for path in made} <= {PERSON}
@@ -173,7 +173,7 @@ def test_the_token_is_nowhere_a_user_can_put_a_link(disk: Disk) -> None:
     kernel = disk.root / "opt/gpustation/env/share/jupyter/kernels/mxnet/kernel.json"
     kernel.parent.mkdir(parents=True)
     kernel.touch()
-    assert disk.run("phases/50-start-jupyter.sh") == 0, disk.output
+    assert disk.run("phases/50-start-jupyter/phase.sh") == 0, disk.output
     assert not (disk.root / "etc/ld.so.preload").exists()
     token = disk.root / "var/lib/gpustation/jupyter-token"
     assert re.fullmatch(r"[0-9a-f]{48}", token.read_text())
@@ -256,14 +256,14 @@ def test_odd_files_are_a_warning_and_no_failure(disk: Disk, name: str) -> None:
     subprocess.run(["sh", "-c", ODD[name]], cwd=disk.home, check=True)
     for path in disk.home.rglob("*"):
         disk.give(str(path.relative_to(disk.root)))
-    assert disk.run("phases/05-authorize-key.sh", public_key=KEY) == 0, disk.output
+    assert disk.run("phases/05-authorize-key/phase.sh", public_key=KEY) == 0, disk.output
     assert "nothing came of it within" not in disk.output, "it waited for somebody"
     (line,) = disk.warning.splitlines()
     assert line.startswith("authorized_keys of ubuntu is not up to date: ")
     assert "Traceback" not in disk.output
     # Without a key there may be nothing to warn of, and never a failure
-    assert disk.run("phases/05-authorize-key.sh", public_key="") == 0, disk.output
-    assert disk.run("phases/40-fetch-notebooks.sh") == 0, disk.output
+    assert disk.run("phases/05-authorize-key/phase.sh", public_key="") == 0, disk.output
+    assert disk.run("phases/40-fetch-notebooks/phase.sh") == 0, disk.output
 
 
 def test_bytes_of_any_encoding_stay_as_they_are(disk: Disk) -> None:
@@ -271,9 +271,9 @@ def test_bytes_of_any_encoding_stay_as_they_are(disk: Disk) -> None:
     old = b"ssh-ed25519 AAAA J\xfcrgen\r\n\x0b\xe2\x80\xa8 no end"
     keys.write_bytes(old)
     disk.give("home/ubuntu/.ssh/authorized_keys")
-    assert disk.run("phases/05-authorize-key.sh", public_key=KEY) == 0
+    assert disk.run("phases/05-authorize-key/phase.sh", public_key=KEY) == 0
     assert keys.read_bytes() == old + f"\n{BEGIN}\n{KEY}\n# gpustation: end\n".encode()
-    assert disk.run("phases/05-authorize-key.sh", public_key="") == 0
+    assert disk.run("phases/05-authorize-key/phase.sh", public_key="") == 0
     assert keys.read_bytes() == old + b"\n"
     assert disk.warning == ""
 
@@ -285,7 +285,7 @@ def test_a_link_to_a_file_of_the_persons_own_stays_a_link(disk: Disk) -> None:
     (own / "keys").write_text("ssh-rsa AAAA mine\n")
     (ssh_folder(disk) / "authorized_keys").symlink_to("../dotfiles/keys")
     disk.give("home/ubuntu/dotfiles", "home/ubuntu/dotfiles/keys")
-    assert disk.run("phases/05-authorize-key.sh", public_key=KEY) == 0
+    assert disk.run("phases/05-authorize-key/phase.sh", public_key=KEY) == 0
     assert KEY in (own / "keys").read_text()
     assert (disk.home / ".ssh/authorized_keys").is_symlink()
 
@@ -294,7 +294,9 @@ def test_a_link_to_a_file_of_the_persons_own_stays_a_link(disk: Disk) -> None:
 def test_what_runs_in_a_home_has_no_rights_and_an_end(disk: Disk) -> None:
     script = disk.root / "opt/gpustation/scripts/probe.sh"
     script.write_text(
-        '. "$(dirname "$0")/lib/common.sh"\n. "$(dirname "$0")/lib/home.sh"\nhome_seconds=1\n'
+        '. "$(dirname "$0")/runner/record.sh"\n'
+        '. "$(dirname "$0")/home/as_owner.sh"\n'
+        "home_seconds=1\n"
         "rights='Cap(Prm|Eff|Bnd)|NoNew'\n"
         'as_owner "$home" sh -c "id -u; id -G; grep -E \'$rights\' /proc/self/status; env"\n'
         'echo "$owner_said"\n'
@@ -322,7 +324,7 @@ CHANGES = re.compile(
     r"(^|[\s;&|(])(mkdir|cp|mv|chown|chmod|rm|ln|install|touch|tee|cat|head|sed)\s|>"
 )
 ALLOWED = {
-    "lib/home.sh": "is how it is done",
+    "home/as_owner.sh": "is how it is done",
     "image.sh": "lists what is there, and gives it to as_owner to remove",
 }
 
@@ -346,18 +348,18 @@ def test_nothing_else_in_userdata_touches_a_home() -> None:
 
 def test_another_frameworks_notebooks_make_room_and_keep_what_is_in_them(disk: Disk) -> None:
     """``install.sh --framework pytorch`` after ``mxnet``."""
-    assert disk.run("phases/40-fetch-notebooks.sh", framework="mxnet") == 0, disk.output
+    assert disk.run("phases/40-fetch-notebooks/phase.sh", framework="mxnet") == 0, disk.output
     book = disk.home / "d2l/chapter_preliminaries"
     for path in (disk.home / "gpu-starter.ipynb", book / "ndarray.ipynb"):
         assert '"name": "mxnet"' in path.read_text()
     (book / "mine.txt").write_text("work")
-    assert disk.run("phases/40-fetch-notebooks.sh", framework="pytorch") == 0, disk.output
+    assert disk.run("phases/40-fetch-notebooks/phase.sh", framework="pytorch") == 0, disk.output
     for path in (disk.home / "gpu-starter.ipynb", book / "ndarray.ipynb"):
         assert '"name": "pytorch"' in path.read_text()
     assert (disk.home / "d2l-mxnet/chapter_preliminaries/mine.txt").read_text() == "work"
     assert '"name": "mxnet"' in (disk.home / "gpu-starter-mxnet.ipynb").read_text()
     # Back again: nothing is lost, and what has no room stays where it is
-    assert disk.run("phases/40-fetch-notebooks.sh", framework="mxnet") == 0, disk.output
+    assert disk.run("phases/40-fetch-notebooks/phase.sh", framework="mxnet") == 0, disk.output
     assert '"name": "mxnet"' in (disk.home / "gpu-starter.ipynb").read_text()
     assert (disk.home / "gpu-starter-pytorch.ipynb").exists()
     assert (disk.home / "d2l-mxnet/chapter_preliminaries/mine.txt").read_text() == "work"

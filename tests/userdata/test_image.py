@@ -85,7 +85,7 @@ class Bake:
         """What install.sh does, without the unit: that alone needs root."""
         words = ("--framework", "mxnet", "--user", PERSON, *options)
         done = subprocess.run(
-            [sys.executable, USERDATA / "lib/standalone.py", *words],
+            [sys.executable, USERDATA / "install/standalone.py", *words],
             env=self.machine._environment({}),
             capture_output=True,
             text=True,
@@ -178,7 +178,7 @@ def test_a_machine_of_the_image_installs_nothing_again(baked: Bake, cloud: Cloud
     assert "system" not in ready and "environment" not in ready
     assert "CUDA 11.8 libraries" in cloud.signals[1][1]["Data"]
     (warmed,) = baked.machine.calls("systemd-run")
-    assert warmed.endswith("/lib/warm-files.sh")
+    assert warmed.endswith("/phases/04-warm-files/warm-files.sh")
     baked.image("check-reuse")
 
 
@@ -289,7 +289,7 @@ def test_digests_of_an_image_are_those_of_a_stack(bake: Bake) -> None:
     asked = subprocess.run(
         [
             sys.executable,
-            USERDATA / "lib/settings.py",
+            USERDATA / "runner/settings.py",
             "digest",
             "3 framework",
             "1 framework notebooks",

@@ -62,7 +62,7 @@ def run(disk: Path, script: str) -> subprocess.CompletedProcess[str]:
 
 
 def become(disk: Path) -> None:
-    done = run(disk, "lib/become-new-machine.sh")
+    done = run(disk, "identity/become-new-machine.sh")
     assert done.returncode == 0, done.stderr
 
 
@@ -127,9 +127,9 @@ def test_what_install_sh_was_told_stays(disk: Path) -> None:
 
 
 def test_fails_when_the_copy_still_holds_what_was_the_old_machines(disk: Path) -> None:
-    done = run(disk, "phases/07-keep-identity.sh")
+    done = run(disk, "phases/07-keep-identity/phase.sh")
     assert done.returncode == 78
     assert "this disk is a copy of that of instance i-old" in done.stderr
     assert (disk / "var/lib/gpustation/instance-id").read_text() == "i-old\n"
     become(disk)
-    assert run(disk, "phases/07-keep-identity.sh").returncode == 0
+    assert run(disk, "phases/07-keep-identity/phase.sh").returncode == 0

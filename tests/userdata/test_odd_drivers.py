@@ -85,9 +85,9 @@ def state_of(root: Path, answer: str) -> str:
     """What the phases make of this answer of nvidia-smi, without a machine."""
     (root / "nvidia-smi").write_text(f"#!/bin/bash\n{answer}\n")
     (root / "nvidia-smi").chmod(0o755)
-    script = '. "$1/common.sh"; . "$1/nvidia_smi.sh"; driver_state'
+    script = '. "$1/runner/record.sh"; . "$1/gpu/nvidia_smi.sh"; driver_state'
     done = subprocess.run(
-        ["bash", "-c", script, "bash", USERDATA / "lib"],
+        ["bash", "-c", script, "bash", USERDATA],
         env={"PATH": f"{root}:/usr/bin:/bin", "GPUSTATION_SMI_SECONDS": "1"},
         capture_output=True,
         check=False,
@@ -145,7 +145,7 @@ def test_odd_answer_ends_the_driver_phase_in_words(machine: Machine) -> None:
 def test_odd_answer_for_the_capability_is_left_to_the_verification(text: str) -> None:
     rows = text.encode().decode("unicode_escape").encode("latin-1") + b"\nTesla T4, 7.5\n"
     done = subprocess.run(
-        [sys.executable, USERDATA / "lib/check_capability.py", "mxnet", "580.178.04", "stack"],
+        [sys.executable, USERDATA / "gpu/check_capability.py", "mxnet", "580.178.04", "stack"],
         input=rows,
         capture_output=True,
         check=False,

@@ -18,8 +18,8 @@ from machine_bench import USERDATA
 
 from tests.support.wheels import wheel
 
-SCRIPT = USERDATA / "lib/personal_environment.py"
-KERNEL = USERDATA / "lib/start-kernel.sh"
+SCRIPT = USERDATA / "home/personal_environment.py"
+KERNEL = USERDATA / "phases/50-start-jupyter/start-kernel.sh"
 MINOR = "{}.{}".format(*sys.version_info)
 BEGIN = "# gpustation: the environment's python3, pip and jupyter; without it, the system's"
 

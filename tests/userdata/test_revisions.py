@@ -41,7 +41,7 @@ def digests(root: Path) -> dict[str, str]:
     (root / "etc/machine-id").write_text("machine\n")
     rows = [f"{revision} {keys}" for name, revision, keys in ROWS if name in WRITTEN]
     done = subprocess.run(
-        [sys.executable, "-I", USERDATA / "lib/settings.py", "digest", *rows],
+        [sys.executable, "-I", USERDATA / "runner/settings.py", "digest", *rows],
         env={"PATH": os.environ["PATH"], "GPUSTATION_ROOT": str(root)},
         capture_output=True,
         text=True,
@@ -69,7 +69,7 @@ def test_a_raised_revision_is_another_digest(tmp_path: Path) -> None:
 
 def test_a_raised_revision_repeats_its_phase_on_a_machine_that_exists(finished: Machine) -> None:
     """The scripts of a release that has something new for phase jupyter."""
-    old = re.search(r"50-start-jupyter\.sh +(\d+)", RUNNER)
+    old = re.search(r"50-start-jupyter +(\d+)", RUNNER)
     assert old is not None
     newer = RUNNER.replace(old[0], old[0][: -len(old[1])] + str(int(old[1]) + 1))
     finished.cloud.serve_scripts(archive_of(USERDATA, extra={"run.sh": newer.encode()}))

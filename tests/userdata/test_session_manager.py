@@ -41,7 +41,7 @@ def wake(folder: Path, after: str = READY, **journals: str) -> tuple[str, str]:
     (folder / "after").write_text(after + "\n")
     (folder / "var/lib/gpustation/warnings").mkdir(parents=True)
     done = subprocess.run(
-        ["bash", USERDATA / "lib/wake-session-manager.sh"],
+        ["bash", USERDATA / "phases/60-verify-gpu/wake-session-manager.sh"],
         env={
             "PATH": f"{folder}:{os.environ['PATH']}",
             "FOLDER": str(folder),

@@ -33,12 +33,12 @@ def ask(
     root: Path,
     *words: str,
     user: str | None = PERSON,
-    tool: str = "standalone.py",
+    tool: str = "install/standalone.py",
     **environment: str,
 ) -> subprocess.CompletedProcess[str]:
     people = () if user is None else ("--user", user)
     return subprocess.run(
-        [sys.executable, USERDATA / "lib" / tool, *words, *people],
+        [sys.executable, USERDATA / tool, *words, *people],
         env={
             "PATH": os.environ["PATH"],
             "GPUSTATION_ROOT": str(root),
@@ -197,7 +197,7 @@ def test_fails_when_jupyter_would_be_roots(tmp_path: Path) -> None:
 
 def capability(framework: str, rows: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, USERDATA / "lib/check_capability.py", framework],
+        [sys.executable, USERDATA / "gpu/check_capability.py", framework],
         input=rows,
         capture_output=True,
         text=True,

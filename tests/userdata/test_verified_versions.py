@@ -15,6 +15,8 @@ from unittest import mock
 import pytest
 from machine_bench import USERDATA
 
+PROGRAMS = USERDATA / "phases/60-verify-gpu"
+
 
 def module(name: str, **members: object) -> types.ModuleType:
     made = types.ModuleType(name)
@@ -38,7 +40,7 @@ def pytorch() -> Iterator[types.ModuleType]:
         __version__="2.14.1+cu130",
     )
     faked = {"torch": torch, "torch.nn": nn, "torch.nn.functional": functional}
-    with mock.patch.dict(sys.modules, faked), mock.patch.object(sys, "path", [str(USERDATA)]):
+    with mock.patch.dict(sys.modules, faked), mock.patch.object(sys, "path", [str(PROGRAMS)]):
         sys.modules.pop("verify_pytorch", None)
         yield importlib.import_module("verify_pytorch")
 

@@ -1,0 +1,81 @@
+# Lets the person work: an environment of their own over root's, where pip installs; both on the
+# PATH of their shells; and a message at login that says what there is and what it costs.
+#
+# Nothing of it is needed for the machine to be ready, so a fault is a warning.
+# shellcheck shell=bash source-path=SCRIPTDIR
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+. "$here/../../runner/record.sh"
+. "$here/../../runner/settings.sh"
+. "$here/../../home/as_owner.sh"
+
+framework=$(setting framework)
+# Seconds; pip is unpacked, from the fresh disk of an image (estimate).
+home_seconds=120
+
+# The lines in the shells' files are written once: whoever takes them out has the last word.
+shells_of="$state/shells-of"
+login_shell=$(getent passwd "$user" | cut -d: -f7) || true
+login_shell=${login_shell##*/}
+# With their revision
+written_for="1 $home ${login_shell:=bash}"
+
+give_environment() {
+  local -a shell=()
+  # Jupyter could not start either, and a later phase says that
+  if ! as_owner "$home" test -x "$env/bin/python"; then
+    log "$user cannot enter $env: $owner_said"
+    return
+  fi
+  if [[ ! -e $shells_of || $(<"$shells_of") != "$written_for" ]]; then
+    shell=("$login_shell")
+  fi
+  if as_owner "$home" python3 -I "$scripts/home/personal_environment.py" "$env" "$framework" \
+    "$opt/scripts/locks/$framework-constraints.txt" "${shell[@]}"; then
+    printf '%s\n' "$written_for" >"$shells_of"
+  else
+    warn "$user has no environment of their own, for pip and the shell: $owner_said"
+  fi
+}
+
+# price: what the machine costs by the hour, where the stack knows it.
+price() {
+  local usd
+  usd=$(setting usd_per_hour)
+  if [[ $usd =~ ^[0-9.]+$ ]]; then
+    printf ', %s, %s USD per hour (on-demand, us-east-1)' "$(setting instance_type)" "$usd"
+  fi
+}
+
+# notice: the lines for the person who logs in.
+notice() {
+  local has
+  has=$(cat "$state/facts/environment" 2>/dev/null) || has=$framework
+  printf 'gpustation: %s%s\n' "$has" "$(price)"
+  # shellcheck disable=SC2088  # for the person's eyes, as below
+  line 'python3' 'computes with it, in the environment ~/.local/share/gpustation/env'
+  line 'pip install NAME' 'adds packages, which outlast a reboot'
+  line gpustation-jupyter-url 'prints the address of Jupyter, which runs'
+  # shellcheck disable=SC2088
+  line '~/gpu-starter.ipynb' 'the first notebook'
+  if [[ $(setting notebooks) == true ]]; then
+    # shellcheck disable=SC2088
+    line '~/d2l' "the book's"
+  fi
+  if of_a_stack; then
+    line 'sudo poweroff' 'stops the machine and its bill; its disk stays, and costs'
+  fi
+}
+
+line() {
+  printf '  %-22s  %s\n' "$1" "$2"
+}
+
+place() {
+  mkdir -p "$root/etc/motd.d" "$root/usr/local/bin"
+  notice >"$root/etc/motd.d/gpustation"
+  sed -e "s|@USER@|$user|g" "$here/gpustation-shell" >"$root/usr/local/bin/gpustation-shell"
+  chmod 0755 "$root/usr/local/bin/gpustation-shell"
+}
+
+give_environment
+place
