@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes this machine, which install.sh --for-image set up, fit to be an image for others.
+# Prepares this machine, which install.sh --for-image set up, to become an image.
 #
 # Usage, as root: image.sh install ...   install.sh --for-image, for Image Builder; takes the
 #                                        options of install.sh
-#                 image.sh clean         takes away secrets, identities and traces; what was
-#                                        installed stays, with the marks that say so
+#                 image.sh clean         removes secrets, identities and logs; keeps what was
+#                                        installed, and the marks of the finished phases
 #                 image.sh check         fails, with names, if a secret is left or a part missing
 #                 image.sh check-reuse   on a machine of the image, after install.sh: fails if
 #                                        something was installed again
@@ -17,7 +17,10 @@
 shopt -s nullglob dotglob
 
 units="$root/etc/systemd/system"
-# secrets: every file and folder that must not be in two machines.
+verify="$scripts/phases/60-verify-gpu/verify.py"
+describe_environment="$scripts/phases/30-build-environment/describe_environment.py"
+
+# secrets: print every file and folder that must not be on two machines.
 secrets() {
   local path
   for path in "$root"/etc/gpustation/{bootstrap.json,network.env}* \
@@ -38,14 +41,15 @@ secrets() {
   if [[ -f "$root/var/lib/dbus/machine-id" && ! -L "$root/var/lib/dbus/machine-id" ]]; then
     printf '%s\n' "$root/var/lib/dbus/machine-id"
   fi
-  # Of our own only what was built stays, and what its phases, not run again, leave to tell.
+  # Keep what was built and the facts its phases recorded; everything else of ours is deleted.
   find "$opt" -mindepth 1 -maxdepth 1 ! -name env ! -name python ! -name uv
   find "$state" -mindepth 1 ! -type d ! -name environment-complete ! -name loaded-files \
     ! -path '*/done/system' ! -path '*/done/environment' ! -path '*/done/notebooks' \
     ! -path '*/facts/*'
 }
 
-# The units of this machine's own set-up; a stack's machine brings or makes its own.
+# remove_units: remove the units and commands that the set-up installed. A machine of the image
+# installs its own.
 remove_units() {
   local unit
   for unit in gpustation-{jupyter,identity,metadata,failure}.service gpustation.service; do
@@ -61,52 +65,54 @@ remove_units() {
 install() {
   local device status=0
   bash "$scripts/install.sh" --for-image "$@" || status=$?
-  # At 194 Image Builder reboots the machine and runs its step again.
+  # On exit status 194, Image Builder reboots the machine and runs the step again.
   ((status != 3)) || exit 194
   ((status == 0)) || exit "$status"
-  # Once for all machines of the image. Jupyter's user cannot write there, so it would compile at
-  # every start. What is not for this Python does not compile.
+  # Jupyter's user cannot write there, so without this Python would compile at every start. Files
+  # for other versions of Python fail to compile, which does no harm.
   attempt "$env/bin/python" -I -m compileall -qq -j 0 "$env/lib" || true
-  # For the list of what that loads; whether it computes is asked on a machine of the image.
+  # Writes the list of loaded files. Its result is ignored: the image is verified on a machine of
+  # it.
   device=$(compute_device)
   log "+ verify.py $device"
-  within "$verify_seconds" "$env/bin/python" -I "$scripts/phases/60-verify-gpu/verify.py" "$device" >/dev/null 2>&1 || true
+  within "$verify_seconds" \
+    "$env/bin/python" -I "$verify" "$device" >/dev/null 2>&1 || true
 }
 
 clean() {
-  local found path
+  local secret_paths path
   remove_units
-  found=$(secrets)
+  secret_paths=$(secrets)
   while IFS= read -r path; do
     if [[ $path == "$root/etc/machine-id" ]]; then
-      # Empty, not absent: systemd makes a new one and takes no first boot for another.
+      # Empty, not absent: systemd then makes a new id without treating the boot as a first boot.
       : >"$path"
     elif [[ $path =~ ^("$root"/(root|home/[^/]+))/(.+)$ ]]; then
-      # What its owner may not remove, check names
-      as_owner "${BASH_REMATCH[1]}" rm -rf -- "${BASH_REMATCH[3]}" || log "$path: $owner_said"
+      # If the owner may not remove it, check reports it.
+      as_owner "${BASH_REMATCH[1]}" rm -rf -- "${BASH_REMATCH[3]}" || log "$path: $owner_output"
     elif [[ -n $path ]]; then
       rm -rf "$path"
     fi
-  done <<<"$found"
+  done <<<"$secret_paths"
   find "$state" -mindepth 1 -type d -empty -delete
-  # Traces: no secrets, but nobody else's business, or old by then. Some come back while the
-  # machine runs, so check does not ask for them.
+  # Logs and caches: no secrets, but private or soon outdated. Some are written again while the
+  # machine runs, so check does not look for them.
   find "$root/var/log" -type f -delete
   rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/lib/dhcp/* \
     "$root/var/lib/systemd/random-seed"
   sync
-  log 'nothing is left that an image must not hold'
+  log 'the image holds no secrets, identities or logs'
 }
 
 check() {
-  local left phase framework described
-  left=$(secrets)
-  [[ -z $left ]] || die "the image would hold ${left//$'\n'/, }"
+  local remaining phase framework described
+  remaining=$(secrets)
+  [[ -z $remaining ]] || die "the image would hold ${remaining//$'\n'/, }"
   for phase in system environment; do
     [[ -s "$state/done/$phase" ]] || die "phase $phase left no mark that it is done"
   done
   framework=$(<"$state/environment-complete")
-  described=$("$env/bin/python" -I "$scripts/phases/30-build-environment/describe_environment.py" "$framework")
+  described=$("$env/bin/python" -I "$describe_environment" "$framework")
   log "the image holds $described"
 }
 
@@ -115,7 +121,7 @@ check_reuse() {
   for phase in system environment; do
     [[ ! -e "$state/seconds/$phase" ]] || die "phase $phase was run again on a machine of the image"
   done
-  log 'what the image brought was not installed again'
+  log 'nothing of the image was installed again'
 }
 
 case ${1:-} in

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Makes this Ubuntu machine the same workstation as the stack's, in any cloud or under a desk.
 #
-# Usage: sudo userdata/install.sh --framework mxnet    (--help tells the rest)
+# Usage: sudo userdata/install.sh --framework mxnet    (--help lists all options)
 #
-# The set-up runs as a systemd unit: it survives a lost connection, and goes on after a reboot.
-# Exit status: 0 ready, 1 refused or failed, 2 wrong usage, 3 wants a reboot.
+# The set-up runs as a systemd unit: it survives a lost connection, and continues after a reboot.
+# Exit status: 0 ready, 1 refused or failed, 2 wrong usage, 3 needs a reboot.
 set -euo pipefail
-# What is installed is for everybody, whatever this shell keeps for itself.
+# All users need access to the installed files, whatever the umask of the caller is.
 umask 022
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -20,7 +20,7 @@ refuse() {
   exit 1
 }
 
-# The scripts as they are now, in a folder that their content names.
+# place_scripts: copy the scripts to a folder with their hash in its name, and link to it.
 place_scripts() {
   local digest name
   digest=$(cd "$here" && find . -type f ! -path './bootstrap/*' ! -name '*.pyc' -print0 |
@@ -40,7 +40,7 @@ place_scripts() {
   mv -T "$opt/scripts.new" "$opt/scripts"
 }
 
-# For root's eyes: the proxy may have a password.
+# place_settings JSON: write them for root alone, because the proxy may have a password.
 place_settings() {
   mkdir -p "$state"
   (umask 077 && printf '%s\n' "$1" >"$state/settings.json.new")
@@ -54,12 +54,12 @@ place_unit() {
   systemctl enable --quiet "$unit"
 }
 
-# Shows the unit's words as they come, until it has come to its end.
+# follow SINCE: show the unit's log from that second of the epoch on, until the unit has ended.
 follow() {
   local shown begun=$1
   journalctl --quiet --follow --output=cat --unit="$unit" --since="@$begun" &
   local reader=$!
-  trap 'kill "$reader" 2>/dev/null; echo "install.sh: the set-up goes on: journalctl -fu $unit"; exit 130' INT
+  trap 'kill "$reader" 2>/dev/null; echo "install.sh: the set-up continues: journalctl -fu $unit"; exit 130' INT
   while true; do
     sleep 1
     shown=$(systemctl show --property=ActiveState,SubState --value "$unit" | paste -sd ' ')
@@ -73,7 +73,12 @@ follow() {
   trap - INT
 }
 
-# conclude SETTINGS: say how it ended.
+# describe_step STEP: print what the set-up recorded of a step.
+describe_step() {
+  python3 -I "$here/runner/describe_step.py" "$1"
+}
+
+# conclude SETTINGS: print the result.
 conclude() {
   local port reason
   port=$(sed -n 's/.*"jupyter_port": \([0-9]*\).*/\1/p' <<<"$1")
@@ -84,26 +89,26 @@ conclude() {
     echo "install.sh: all of it: journalctl -u $unit, and /var/log/gpustation/" >&2
     exit 1
   fi
-  # Removed at each start of the set-up
+  # run.sh removes it at each start.
   if [[ -e "$state/reboot-reason" ]]; then
-    echo "install.sh: $(<"$state/reboot-reason"): run sudo reboot, the rest follows by itself"
+    echo "install.sh: $(<"$state/reboot-reason"): run sudo reboot; the set-up continues by itself"
     exit 3
   fi
   systemctl is-active --quiet "$unit" ||
-    refuse "the set-up stopped without a word; see journalctl -u $unit"
+    refuse "the set-up stopped without a report; see journalctl -u $unit"
   if [[ $1 == *'"for_image": true'* ]]; then
-    echo "install.sh: all but the GPU's verification is done: $(python3 -I "$here/runner/describe_step.py" environment)"
+    echo "install.sh: all but the GPU's verification is done: $(describe_step environment)"
     return
   fi
-  echo "install.sh: $(python3 -I "$here/runner/describe_step.py" gpu)"
-  # cat keeps the tunnel open until Ctrl-C
+  echo "install.sh: $(describe_step gpu)"
+  # cat keeps the tunnel open until Ctrl-C.
   echo "install.sh: Jupyter, from your own computer, until Ctrl-C:" \
     "ssh -L 8889:localhost:$port THIS-MACHINE 'gpustation-jupyter-url; cat'"
 }
 
 main() {
   local settings begun word
-  # Help is for everyone.
+  # --help works without root.
   for word in "$@"; do
     if [[ $word == -h || $word == --help ]]; then
       python3 -I "$here/install/standalone.py" "$@"
@@ -115,14 +120,14 @@ main() {
     command -v "$word" >/dev/null || refuse "there is no $word; this is for Ubuntu 22.04 and 24.04"
   done
   settings=$(python3 -I "$here/install/standalone.py" "$@")
-  # First the settings: older scripts pass over what they do not know.
+  # The settings first, because older scripts ignore settings that they do not know.
   place_settings "$settings"
   place_scripts
   place_unit
   begun=$(date +%s)
-  # One that runs already sees the new settings the next time; it is not cut off.
+  # A set-up that is running is not interrupted; it runs again afterwards with the new settings.
   if [[ $(systemctl show --property=ActiveState --value "$unit") == activating ]]; then
-    echo 'install.sh: a set-up is under way; this is how it goes on'
+    echo 'install.sh: a set-up is already running; this is its log'
     follow "$begun"
     begun=$(date +%s)
   fi

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the phases that make this machine a GPU workstation, and reports them to CloudFormation.
 #
-# Started at every boot. A phase that finished with today's settings is not run again, one that
-# was interrupted is: each is safe to repeat.
+# Runs at every boot. A phase that finished with the current settings is skipped; a phase that was
+# interrupted runs again, so each must be safe to repeat.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/runner/record.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/runner/settings.sh"
@@ -11,9 +11,9 @@ logs="$root/var/log/gpustation"
 record="$state/failed-command"
 tries_file="$root/run/gpustation/tries"
 
-# Each phase: the step that it reports to, its folder, its revision, and the settings that it depends
-# on. Newer scripts alone repeat nothing; a higher revision repeats a phase on machines that exist.
-# It is raised for phases of seconds, never for driver or environment.
+# Each phase: its name, the step that it reports to, its folder, its revision, and the settings that
+# it depends on. New scripts alone repeat no phase; a higher revision repeats it on existing
+# machines. Raise it for phases that take seconds, never for driver or environment.
 phase_rows=(
   'warm          driver       04-warm-files         1  every-boot'
   'access        driver       05-authorize-key      1  every-boot'
@@ -30,9 +30,9 @@ phase_rows=(
   'jupyter-check gpu          70-check-jupyter      2  framework machine jupyter_port'
 )
 
-# forward_earlier_paths: keep scripts/lib/ working on a machine whose units or notebook kernel still
-# name it, as earlier versions did. The phases identity, metadata and jupyter write the paths of
-# today; until they have run, which another phase's failure can delay, these files forward.
+# forward_earlier_paths: keep scripts/lib/ working on a machine whose units or notebook kernel name
+# it, as earlier versions did. The phases identity, metadata and jupyter write the current paths;
+# the failure of another phase can delay them.
 forward_earlier_paths() {
   local script draft="$scripts/lib.new"
   if [[ -d $scripts/lib ]] || ! grep -qs 'gpustation/scripts/lib/' \
@@ -51,14 +51,15 @@ forward_earlier_paths() {
   mv "$draft" "$scripts/lib"
 }
 
-# is_done PHASE DIGEST
+# is_done PHASE DIGEST: succeeds if the phase finished with the settings of this digest.
 is_done() {
   [[ -e "$state/done/$1" && $(<"$state/done/$1") == "$2" ]]
 }
 
-# run_phase PHASE STEP FOLDER DIGEST
+# run_phase PHASE STEP FOLDER DIGEST: run a phase, and act on its exit status.
 run_phase() {
-  local phase=$1 step=$2 folder=$3 digest=$4 status=0 begun=$SECONDS seconds=0
+  local phase=$1 step=$2 script="$scripts/phases/$3/phase.sh" digest=$4
+  local status=0 begun=$SECONDS seconds=0
   local journal="$logs/$phase.log"
   if [[ -e "$state/done/$phase" ]]; then
     rm -f "$state/done/$phase" "$state/seconds/$phase"
@@ -66,11 +67,11 @@ run_phase() {
   rm -f "$record" "$state/warnings/$phase"
   {
     log "phase $phase started at $(date -u +%Y-%m-%dT%H:%M:%SZ)"
-    GPUSTATION_PHASE=$phase GPUSTATION_RECORD=$record bash "$scripts/phases/$folder/phase.sh" 9>&-
+    GPUSTATION_PHASE=$phase GPUSTATION_RECORD=$record bash "$script" 9>&-
   } 2>&1 | tee -a "$journal" || status=${PIPESTATUS[0]}
-  # A phase that was killed could not give it up.
+  # A phase that was killed could not free it.
   ((status == 0)) || rm -f "$ballast"
-  # The seconds of an interrupted or repeated phase add up until it is done.
+  # The seconds of all attempts of a phase add up until it is done.
   seconds=$((SECONDS - begun))
   if [[ -e "$state/seconds/$phase" ]]; then
     seconds=$((seconds + $(<"$state/seconds/$phase")))
@@ -87,31 +88,32 @@ finish_phase() {
   local phase=$1 digest=$2 seconds=$3
   log "phase $phase finished after $seconds s" | tee -a "$logs/$phase.log"
   rm -f "$state/rebooted-for/$phase"
-  # What ended with a warning is tried again at the next boot.
+  # A phase that ended with a warning runs again at the next boot.
   if [[ ! -e "$state/warnings/$phase" ]]; then
     printf '%s\n' "$digest" >"$state/done/$phase"
   fi
 }
 
-# reboot_once PHASE STEP SECONDS: reboot, unless one did not help. The boot in which the phase
-# asked is remembered, as the power may go before that boot ends.
+# reboot_once PHASE STEP SECONDS: reboot, or fail the phase if a reboot did not help. The marker
+# holds the id of the boot in which the phase requested it, because the power may fail before the
+# reboot.
 reboot_once() {
   local phase=$1 step=$2 seconds=$3 marker="$state/rebooted-for/$1" boot
   boot=$(</proc/sys/kernel/random/boot_id)
   if [[ -e $marker && $(<"$marker") != "$boot" ]]; then
     printf '%s\n' "$fault_status" message \
-      "still needs a reboot after one: $(<"$state/reboot-reason")" >"$record"
+      "still needs a reboot after a reboot: $(<"$state/reboot-reason")" >"$record"
     fail_phase "$phase" "$step" "$fault_status" "$seconds"
   fi
   printf '%s\n' "$boot" >"$marker"
   rm -f "$tries_file"
   sync
   if of_a_stack; then
-    log "phase $phase goes on after a reboot" | tee -a "$logs/$phase.log"
+    log "phase $phase continues after a reboot" | tee -a "$logs/$phase.log"
     systemctl reboot
   else
-    log "phase $phase needs a reboot ($(<"$state/reboot-reason")) and goes on by itself after it:" \
-      'sudo reboot' | tee -a "$logs/$phase.log"
+    log "phase $phase needs a reboot ($(<"$state/reboot-reason")) and continues by itself after" \
+      'it: sudo reboot' | tee -a "$logs/$phase.log"
   fi
   exit 0
 }
@@ -120,17 +122,17 @@ fail_phase() {
   local phase=$1 step=$2 status=$3 seconds=$4
   log "phase $phase failed with exit status $status after $seconds s" |
     tee -a "$logs/$phase.log"
-  # The line just written says nothing that the report does not say better.
+  # Without the line above, whose content the report has already.
   head -n -1 "$logs/$phase.log" >"$state/failed-log"
   python3 -I "$scripts/runner/write_failure.py" "$state/failure.json" \
     "$phase" "$step" "$status" "$seconds" "$record" "$state/failed-log"
   end_try "$status"
 }
 
-# begin_try: count this one; what was killed three times is not started again.
+# begin_try: count this attempt; after three attempts that were killed, fail.
 #
-# The count is ours alone. systemd's begins anew at a daemon-reload or goes on over it, as the version
-# has it, and counts what a person starts: it is left to what never comes to here.
+# systemd's own counter (StartLimitBurst) is only for failures before this point: depending on the
+# version, it restarts at a daemon-reload, and it also counts starts by a person.
 begin_try() {
   local tries=0
   systemctl reset-failed gpustation.service 2>/dev/null || true
@@ -139,7 +141,7 @@ begin_try() {
   fi
   if ((tries >= 3)); then
     rm -f "$tries_file"
-    log 'error: 3 tries ended without a word; the next boot tries again' |
+    log 'error: 3 attempts ended without a report; the next boot tries again' |
       tee -a "$logs/report.log" >&2
     exit "$fault_status"
   fi
@@ -147,20 +149,20 @@ begin_try() {
   printf '%s\n' "$((tries + 1))" >"$tries_file"
 }
 
-# end_try STATUS: exit so that systemd tries again, three times per boot.
+# end_try STATUS: exit so that systemd starts the set-up again, at most three times per boot.
 end_try() {
   if (($1 != fault_status && $(<"$tries_file") < 3)); then
     exit "$1"
   fi
   if (($1 != fault_status)); then
-    log 'error: this was the last of 3 tries; the next boot tries again' |
+    log 'error: this was the last of 3 attempts; the next boot tries again' |
       tee -a "$logs/report.log" >&2
   fi
   rm -f "$tries_file"
   exit "$fault_status"
 }
 
-# signal_step STEP PHASE: tell CloudFormation, once, that the step is complete.
+# signal_step STEP PHASE: signal CloudFormation, once, that the step is complete.
 signal_step() {
   local step=$1 phase=$2 data
   [[ ! -e "$state/signaled/$step" ]] || return 0
@@ -169,14 +171,15 @@ signal_step() {
     log "step $step: $data" | tee -a "$logs/report.log"
     return
   fi
-  # Without its signal the machine is as good; the next start or boot tries again.
+  # The machine works without the signal, so this is no failure of the phase; the next start of the
+  # set-up tries again.
   python3 -I "$opt/agent.py" signal "$step" --status SUCCESS --unique-id "$phase" \
     --reason "phase $phase finished" --data "$data" 2>&1 |
     tee -a "$logs/report.log" || undelivered=1
 }
 
-# Fills the settings for the phases, each phase's digest of those that it depends on, and the phase
-# to leave out.
+# read_settings: export the settings, and set $digests, for each phase the digest of the settings
+# that it depends on, and $left_out, the phase to skip.
 read_settings() {
   local row revision keys lines
   local -a lists=()
@@ -196,29 +199,29 @@ read_settings() {
 }
 
 main() {
-  local row phase step folder keys digest index=0
+  local row phase step phase_folder keys digest index=0
   local undelivered=0 left_out=
   local -a digests
   mkdir -p "$logs" "$state"/{done,facts,seconds,warnings,rebooted-for}
-  # A set-up under another umask left them closed for the person
+  # Created with another umask, they would be closed for the person.
   chmod 0755 "$opt" "$state"
   exec 9>"$state/lock"
   flock -n 9 || {
-    log 'another run is under way; waiting for it to end'
+    log 'another run is in progress; waiting for it to end'
     flock 9
   }
-  forward_earlier_paths || log 'warning: the paths of the earlier release do not work until the set-up is complete'
+  forward_earlier_paths || log 'warning: the paths of the earlier version do not work'
   begin_try
-  # Without it too the set-up may succeed.
+  # The set-up may succeed without it.
   head -c 1M /dev/zero >"$ballast" || log "warning: $ballast could not be written"
   rm -f "$state/failure.json" "$state/undelivered" "$state/reboot-reason"
   read_settings
   for row in "${phase_rows[@]}"; do
-    read -r phase step folder _ keys <<<"$row"
+    read -r phase step phase_folder _ keys <<<"$row"
     digest=${digests[index++]}
     [[ $phase != "$left_out" ]] || continue
     if [[ $keys == every-boot ]] || ! is_done "$phase" "$digest"; then
-      run_phase "$phase" "$step" "$folder" "$digest"
+      run_phase "$phase" "$step" "$phase_folder" "$digest"
     fi
     case $phase in
       driver | jupyter | jupyter-check) signal_step "$step" "$phase" ;;
@@ -226,7 +229,7 @@ main() {
   done
   if ((undelivered)); then
     touch "$state/undelivered"
-    # Not die: another try may deliver them.
+    # Not die, because another attempt may deliver them.
     log 'error: the set-up is complete, but not every signal could be delivered' |
       tee -a "$logs/report.log" >&2
     end_try 1

@@ -19,7 +19,7 @@ ARCHIVE = "cpython-3.11.tar.gz"
 LIST_VARIABLE = "UV_PYTHON_DOWNLOADS_JSON_URL"
 LIST = FOLDER / "downloads.json"
 KEY = "cpython-3.11.18-linux-x86_64-gnu"
-"""The name that userdata/phases/30-build-environment/phase.sh asks for; what is inside is Debian's."""
+"""The name that userdata/phases/30-build-environment uses; the content is Debian's Python."""
 PACKAGES = ("python3.11", "python3-distutils", "python3.11-venv")
 OF_DEBIAN = ("sitecustomize.py", "EXTERNALLY-MANAGED")
 """Files of the standard library that speak of Debian's own paths."""

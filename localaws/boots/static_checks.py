@@ -38,12 +38,12 @@ cd /root/files
 SYSTEMD_OFFLINE=1 bash user-data >bootstrap.log 2>&1 || { cat bootstrap.log; exit 1; }
 units=/etc/systemd/system
 mkdir -p /opt/gpustation/scripts /opt/gpustation/env/bin check
-cp userdata/phases/{07-keep-identity/gpustation-identity,12-limit-metadata/gpustation-metadata}.service "$units"
+cp userdata/phases/*/gpustation-{identity,metadata}.service "$units"
 touch /opt/gpustation/scripts/run.sh /opt/gpustation/env/bin/jupyter
 chmod +x /opt/gpustation/env/bin/jupyter
 useradd --create-home ubuntu
 blanks='s|@OPT@|/opt/gpustation|g;s|@HOME@|/home/ubuntu|g;s|@USER@|ubuntu|g;s|@FRAMEWORK@|mxnet|g;s|@PORT@|8888|g;s|@STATE@|/var/lib/gpustation|g;s|@ROOT@||g'
-sed "$blanks" userdata/phases/50-start-jupyter/gpustation-jupyter.service >"$units/gpustation-jupyter.service"
+sed "$blanks" userdata/phases/*/gpustation-jupyter.service >"$units/gpustation-jupyter.service"
 # install.sh's unit has the name of the bootstrap's, and takes its place
 sed "$blanks" userdata/install/gpustation.service >check/gpustation.service
 said=$(systemd-analyze verify --man=no gpustation.service gpustation-failure.service \

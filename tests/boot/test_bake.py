@@ -61,9 +61,9 @@ def test_bake_was_tested_on_a_fresh_machine_before_it_was_published(
     logs = bakery.aws.client("logs").describe_log_groups(logGroupNamePrefix=LOGS)
     (group,) = logs["logGroups"]
     log = "\n".join(bakery.aws.log_lines(group["logGroupName"]))
-    assert "nothing is left that an image must not hold" in log
+    assert "the image holds no secrets, identities or logs" in log
     assert "no GPU: computed on the CPU: 1 x CPU ready: MXNet 1.9.1" in log
-    assert "what the image brought was not installed again" in log
+    assert "nothing of the image was installed again" in log
     shown = bakery.aws.client("ec2").describe_images(ImageIds=[image])["Images"][0]
     tags = {tag["Key"]: tag["Value"] for tag in shown["Tags"]}
     assert tags["gpustation:framework"] == "mxnet"
@@ -87,7 +87,7 @@ def test_baked_root_holds_no_secret(bakery: Bakery, image: str) -> None:
 def test_machine_of_the_image_reads_first_what_computing_loads(station: Workstation) -> None:
     listed = station.sh("cat /var/lib/gpustation/loaded-files").splitlines()
     assert any(path.endswith("/mxnet/libmxnet.so") for path in listed)
-    read = "journalctl -u gpustation-warm | grep -q 'computing loads were read once'"
+    read = "journalctl -u gpustation-warm | grep -q 'files of the framework were read in advance'"
     station.sh(f'timeout 600 bash -c "until {read}; do sleep 0.2; done"')
     assert station.sh("cd / && ls -d $(cat /var/lib/gpustation/loaded-files) | wc -l") == str(
         len(listed)

@@ -25,7 +25,7 @@ def test_kernel_without_a_module_is_replaced_by_one_reboot(cloud: LocalAws, cdk:
     assert deploy.end().status == 0
     assert station.signals() == SUCCESS
     console = cloud.console(station.box)
-    assert console.count("gpustation: phase driver goes on after a reboot") == 1
+    assert console.count("gpustation: phase driver continues after a reboot") == 1
     assert "taking the newest kernel and its module" in console
     assert station.starts("driver") == 2
     assert station.starts("system") == 1

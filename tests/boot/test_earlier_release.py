@@ -28,6 +28,7 @@ base64 -d /root/scripts | tar -xz -C /
 ln -sfn scripts-0.1.0 /opt/gpustation/scripts
 bash /opt/gpustation/scripts/run.sh
 """
+IDENTITY_UNIT = "/etc/systemd/system/gpustation-identity.service"
 OLD_TOKEN = "/home/ubuntu/.config/gpustation/jupyter-token"
 
 
@@ -46,6 +47,7 @@ def station(
     assert "phase jupyter finished" in said
     assert "phase environment started" not in said
     assert OLD_TOKEN in station.sh("cat /etc/systemd/system/gpustation-jupyter.service")
+    assert "scripts/lib/become-new-machine.sh" in station.sh(f"cat {IDENTITY_UNIT}")
     return station
 
 
@@ -65,3 +67,7 @@ def test_cures_arrive_and_nothing_large_is_repeated(station: Workstation) -> Non
     assert station.jupyter(station.token()) == 200
     assert station.sh("systemctl --failed --no-legend") == ""
     assert station.signals() == SUCCESS
+    # The unit names a script of the new layout, which exists
+    script = station.sh(f"sed -n 's/^ExecStart=.* bash //p' {IDENTITY_UNIT}")
+    assert "/lib/" not in script
+    station.sh(f"test -f {script}")

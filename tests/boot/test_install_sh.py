@@ -159,7 +159,7 @@ def test_kernel_without_a_module_asks_for_a_reboot_and_takes_none(
     before = station.sh("cat /proc/sys/kernel/random/boot_id")
     for _ in range(2):
         asked = station.sh(COMMAND, status=3)
-        assert "run sudo reboot, the rest follows by itself" in asked
+        assert "run sudo reboot; the set-up continues by itself" in asked
     assert station.sh("cat /proc/sys/kernel/random/boot_id") == before
     station.reboot()
     assert "install.sh: no GPU" in station.sh(COMMAND)

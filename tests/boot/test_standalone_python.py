@@ -128,5 +128,7 @@ def test_a_source_that_is_gone_is_named_with_the_mirror_that_can_be_set(
     server.close()
     machine.phase(*ENVIRONMENT, 2, fetch_from(server, 1))
     said = machine.record()
-    assert said.startswith("2 message Python 3.11 for mxnet did not come from releases.astral.sh")
+    assert said.startswith(
+        "2 message Python 3.11 for mxnet could not be downloaded from releases.astral.sh"
+    )
     assert said.endswith("or python_mirror must name a copy of python-build-standalone's releases")

@@ -56,7 +56,7 @@ def test_third_try_of_a_boot_is_the_last(undone: Machine) -> None:
     tries = [run_again(undone, {"uv": {"exit": 42}}) for _ in range(3)]
     # systemd starts the set-up again after all but 78
     assert tries == [42, 42, 78]
-    assert "this was the last of 3 tries" in undone.output
+    assert "this was the last of 3 attempts" in undone.output
     assert failure(undone)["exit_code"] == 42
     assert run_again(undone, {"uv": {"exit": 42}}) == 42, "the next boot has three again"
 
@@ -67,7 +67,7 @@ def test_what_is_killed_three_times_is_not_started_again(undone: Machine) -> Non
     undone.environment["GPUSTATION_RETRY_SECONDS"] = "0"
     put_before_the_stubs(undone, "ldconfig", KILLS_THE_RUNNER)
     assert [run_again(undone) for _ in range(4)] == [-9, -9, -9, 78]
-    assert "error: 3 tries ended without a word; the next boot tries again" in undone.output
+    assert "error: 3 attempts ended without a report; the next boot tries again" in undone.output
     put_before_the_stubs(undone, "ldconfig", "exit 0")
     assert run_again(undone) == 0
     assert not tries.exists()
@@ -104,7 +104,7 @@ def test_python_that_cannot_be_fetched_is_tried_again_and_names_its_source(
     fault = {"exit": 2, "stderr": UV_CAUSES, "when": "python install"}
     assert run_again(undone, {"uv": fault}) == 2
     assert failure(undone)["reason"].startswith(
-        "phase environment failed: Python 3.11 for mxnet did not come from "
+        "phase environment failed: Python 3.11 for mxnet could not be downloaded from "
         f"{mirror or PYTHON_SOURCE} (Connection refused (os error 111)): the machine must "
         "reach it, or python_mirror must name a copy of python-build-standalone's releases after "
     )
@@ -176,7 +176,7 @@ def test_second_run_waits_for_the_first(finished: Machine) -> None:
         release.start()
         assert run_again(finished) == 0
         release.join()
-    assert "another run is under way; waiting for it to end" in finished.output
+    assert "another run is in progress; waiting for it to end" in finished.output
 
 
 def test_what_the_agent_says_is_kept(finished: Machine) -> None:

@@ -257,7 +257,7 @@ def test_odd_files_are_a_warning_and_no_failure(disk: Disk, name: str) -> None:
     for path in disk.home.rglob("*"):
         disk.give(str(path.relative_to(disk.root)))
     assert disk.run("phases/05-authorize-key/phase.sh", public_key=KEY) == 0, disk.output
-    assert "nothing came of it within" not in disk.output, "it waited for somebody"
+    assert "it did not end within" not in disk.output, "it waited for somebody"
     (line,) = disk.warning.splitlines()
     assert line.startswith("authorized_keys of ubuntu is not up to date: ")
     assert "Traceback" not in disk.output
@@ -299,11 +299,11 @@ def test_what_runs_in_a_home_has_no_rights_and_an_end(disk: Disk) -> None:
         "home_seconds=1\n"
         "rights='Cap(Prm|Eff|Bnd)|NoNew'\n"
         'as_owner "$home" sh -c "id -u; id -G; grep -E \'$rights\' /proc/self/status; env"\n'
-        'echo "$owner_said"\n'
-        'as_owner "$home" sleep 60 || echo "$owner_said"\n'
+        'echo "$owner_output"\n'
+        'as_owner "$home" sleep 60 || echo "$owner_output"\n'
         # A process that outlives its parent holds nothing that root waits for
-        'as_owner "$home" sh -c "sleep 30 & echo left"; echo "$owner_said"\n'
-        'as_owner "$home" printf "a\\033[2Jb\\nc\\342\\200\\256"; echo "$owner_said"\n'
+        'as_owner "$home" sh -c "sleep 30 & echo left"; echo "$owner_output"\n'
+        'as_owner "$home" printf "a\\033[2Jb\\nc\\342\\200\\256"; echo "$owner_output"\n'
     )
     begun = time.monotonic()
     assert disk.run("probe.sh") == 0, disk.output
@@ -314,7 +314,7 @@ def test_what_runs_in_a_home_has_no_rights_and_an_end(disk: Disk) -> None:
         *("CapPrm:", "0" * 16, "CapEff:", "0" * 16, "CapBnd:", "0" * 16, "NoNewPrivs:", "1"),
     ]
     assert "GPUSTATION" not in rights
-    assert slow == "nothing came of it within 1 s"
+    assert slow == "it did not end within 1 s"
     assert left == "left"
     assert odd == "a [2Jb c"
 

@@ -193,7 +193,7 @@ def test_driver_too_old_for_the_framework_is_refused_before_the_download(machine
         "phase driver failed: the NVIDIA driver 535.183.01 of this machine is too old: PyTorch "
     )
     assert "CUDA 13.0, which needs 580 or newer; take another image" in reason(machine)
-    assert "or take framework=mxnet, which it suffices for" in reason(machine)
+    assert "or take framework=mxnet, for which it is new enough" in reason(machine)
     assert not machine.calls("uv")
 
 

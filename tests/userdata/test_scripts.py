@@ -7,7 +7,13 @@ import pytest
 from cloud_bench import archive_of
 from machine_bench import STUBS, USERDATA
 
-BASH = sorted([*USERDATA.rglob("*.sh"), USERDATA / "phases/50-start-jupyter/gpustation-jupyter-url", STUBS / "stub.sh"])
+BASH = sorted(
+    [
+        *USERDATA.rglob("*.sh"),
+        USERDATA / "phases/50-start-jupyter/gpustation-jupyter-url",
+        STUBS / "stub.sh",
+    ]
+)
 
 
 def test_scripts_archive_is_small() -> None:

@@ -1,7 +1,8 @@
-"""Fetches what this machine is to become, and reports what became of it.
+"""Fetches the settings and scripts of this machine, and sends its signals to CloudFormation.
 
-Travels inside the user data: small, standard library only, Python 3.8 or newer. The user data holds
-it without docstrings, comments, annotations and blank lines (gpustation/user_data.py).
+Part of the user data, so it is small and needs only the standard library of Python 3.8 or newer.
+The user data holds it without docstrings, comments, annotations and blank lines
+(gpustation/synth/user_data.py), and never changes on an existing machine.
 
 Usage: agent.py fetch | report-failure
        agent.py signal STEP --status STATUS --unique-id ID --reason TEXT [--data TEXT]
@@ -30,34 +31,37 @@ from urllib.request import HTTPErrorProcessor, Request, build_opener
 ROOT = os.environ.get("GPUSTATION_ROOT", "")
 OPT = Path(ROOT + "/opt/gpustation")
 STATE = Path(ROOT + "/var/lib/gpustation")
-#: When trying again ends; a role can take a minute to work after it was made.
+#: Time of the last retry; a new role can take a minute until it works.
 DEADLINE = time.monotonic() + float(os.environ.get("GPUSTATION_RETRY_SECONDS", "120"))
-#: Seconds to add to this machine's clock, once AWS has refused a signature for it.
+#: Seconds to add to this machine's clock; not 0 after AWS has refused a signature for the time.
 CLOCK = [0.0]
-#: Characters; CloudFormation shows little more of a reason.
+#: Characters of a reason; CloudFormation shows little more.
 TEXT_LIMIT = 900
 
 
 class AgentError(Exception):
-    """A fault that trying again did not cure; its text is the line to show."""
+    """A failure that retries did not fix; its text is shown to the person."""
 
 
 def log(text: str) -> None:
-    """Print a line for the journal at once."""
+    """Print a line, unbuffered, for the journal."""
     print("gpustation: " + text, flush=True)
 
 
 class EveryAnswer(HTTPErrorProcessor):
-    """Hands over every answer as it is: a redirect too, which would carry a secret elsewhere."""
+    """Returns every response unchanged. A redirect is not followed: it could leak a secret."""
 
     http_response = https_response = lambda *words: words[-1]
 
 
 def call(what: str, request: Any, read: Any = bytes, denied: bool = True) -> Any:
-    """Return what `read` makes of the answer to `request()`, which is made anew for each try.
+    """Return the result of `read` for the response to `request()`, which is called for each try.
 
-    Network faults, 5xx, throttling and what `read` refuses are tried again; with `denied`
-    403 and 404 too, and what AWS refuses for this machine's clock, then with the time of AWS.
+    Retries network errors, 5xx, throttling and errors of `read`; with `denied`, also 403 and 404,
+    and requests that AWS refuses because of this machine's clock, then with AWS's time.
+
+    Raises:
+        AgentError: The request failed until DEADLINE, or with an error that is not retried.
     """
     pause = 0.5
     while True:
@@ -89,7 +93,7 @@ def call(what: str, request: Any, read: Any = bytes, denied: bool = True) -> Any
 
 
 def usable(body: bytes) -> Any:
-    """Return the role's credentials; a role that was just made has none, with a reason as Code."""
+    """Return the role's credentials; a new role has none yet, and Code says why."""
     keys = json.loads(body)
     if keys["Code"] != "Success":
         raise ValueError("no credentials yet, " + keys["Code"])
@@ -97,7 +101,7 @@ def usable(body: bytes) -> Any:
 
 
 def credentials() -> dict[str, str]:
-    """Return the role's credentials from the metadata service, version 2."""
+    """Return the role's credentials from the instance metadata service, version 2."""
     base = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or "http://169.254.169.254"
 
     def ask(path: str, headers: dict[str, str], read: Any, method: str = "GET") -> Any:
@@ -114,7 +118,7 @@ def credentials() -> dict[str, str]:
 
 
 def sign(request: Request, region: str, service: str, keys: dict[str, str], stamp: str) -> None:
-    """Add AWS Signature Version 4; the path of the address is percent-encoded already."""
+    """Add AWS Signature Version 4; the path of the URL must be percent-encoded."""
     parts = urlsplit(request.full_url)
     body: Any = request.data or b""
     digest = hashlib.sha256(body).hexdigest()
@@ -138,7 +142,7 @@ def sign(request: Request, region: str, service: str, keys: dict[str, str], stam
 
 
 def aws(what: str, region: str, service: str, path: str, bucket: str, read: Any, **ask: Any) -> Any:
-    """Call AWS, or what AWS_ENDPOINT_URL (the SDKs' own variable) names."""
+    """Call AWS, or the endpoint in AWS_ENDPOINT_URL, the variable of the SDKs."""
     suffix = ".cn" if region.startswith("cn-") else ""
     host = f"{bucket}.{service}" if bucket else service
     url = f"https://{host}.{region}.amazonaws.com{suffix}"
@@ -155,7 +159,7 @@ def aws(what: str, region: str, service: str, path: str, bucket: str, read: Any,
 
 
 def read_settings(region: str, name: str) -> dict[str, Any]:
-    """Return what the settings parameter holds."""
+    """Return the content of the settings parameter."""
     kind = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "AmazonSSM.GetParameter"}
     body = json.dumps({"Name": name}).encode()
 
@@ -168,7 +172,7 @@ def read_settings(region: str, name: str) -> dict[str, Any]:
 
 
 def unpack(data: bytes, folder: Path) -> None:
-    """Write the archive's files; what is neither file nor folder below `folder` is refused."""
+    """Write the archive's files; anything but files and folders below `folder` is refused."""
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         for member in archive:
             path = Path(member.name)
@@ -181,7 +185,7 @@ def unpack(data: bytes, folder: Path) -> None:
 
 
 def fetch_scripts(region: str, bucket: str, key: str, sha256: str) -> str:
-    """Return the name of the scripts' folder, downloaded unless it is there already."""
+    """Return the name of the scripts' folder; download it unless it exists."""
     name = "scripts-" + sha256[:12]
     if (OPT / name).is_dir():
         return name
@@ -194,7 +198,7 @@ def fetch_scripts(region: str, bucket: str, key: str, sha256: str) -> str:
     try:
         unpack(data, draft)
         draft.chmod(0o755)
-        os.sync()  # else a power cut after the rename leaves empty files
+        os.sync()  # without it, a power cut after the rename could leave empty files
         draft.rename(OPT / name)
     finally:
         shutil.rmtree(draft, True)
@@ -202,7 +206,7 @@ def fetch_scripts(region: str, bucket: str, key: str, sha256: str) -> str:
 
 
 def write(path: Path, value: object) -> None:
-    """Replace a JSON file in one step."""
+    """Replace a JSON file atomically."""
     path.parent.mkdir(0o777, True, True)
     draft = path.with_name(path.name + ".new")
     draft.write_text(json.dumps(value))
@@ -210,7 +214,7 @@ def write(path: Path, value: object) -> None:
 
 
 def fetch(known: dict[str, Any]) -> int:
-    """Bring settings and scripts up to date, or go on with those of an earlier boot."""
+    """Update settings and scripts; if that fails, continue with those of an earlier boot."""
     started = time.monotonic()
     try:
         settings = read_settings(known["region"], known["settings_parameter"])
@@ -220,7 +224,7 @@ def fetch(known: dict[str, Any]) -> int:
         link.unlink(missing_ok=True)
         link.symlink_to(name)
         link.replace(OPT / "scripts")
-    # Any surprise: what is not reported ends as a time-out an hour later
+    # Any error, because an error without a report would end only with the stack's timeout
     except Exception as error:
         text = str(error) if isinstance(error, AgentError) else repr(error)
         log("error: " + text)
@@ -236,13 +240,13 @@ def fetch(known: dict[str, Any]) -> int:
 
 
 def plain(text: str) -> str:
-    """Return `text` as one line of printable ASCII, cut to what can be shown."""
+    """Return `text` as one line of printable ASCII, cut to TEXT_LIMIT."""
     text = " | ".join(line.strip() for line in text.splitlines() if line.strip())
     return "".join(char if " " <= char <= "~" else "?" for char in text)[:TEXT_LIMIT]
 
 
 def signal(known: Any, step: str, status: str, unique_id: str, reason: str, data: Any = "") -> int:
-    """Send a step's only signal; its presigned address wants an empty Content-Type."""
+    """Send the only signal of a step; its presigned URL requires an empty Content-Type."""
     mark = STATE / "signaled" / step
     if mark.exists():
         log(f"step {step} has had its signal")
@@ -262,12 +266,12 @@ def signal(known: Any, step: str, status: str, unique_id: str, reason: str, data
 
 
 def report_failure(known: dict[str, Any]) -> int:
-    """Send the reason in failure.json to the step that failed."""
+    """Signal the failed step with the reason in failure.json."""
     left = [step for step in known["signals"] if not (STATE / "signaled" / step).exists()]
     try:
         failure = json.loads((STATE / "failure.json").read_bytes())
         words = failure["step"], "FAILURE", failure["phase"], failure["reason"]
-    # None is there, or one that a full disk or a power cut has cut off
+    # The file is missing, or incomplete after a full disk or a power cut
     except Exception:
         if not left or (STATE / "undelivered").exists():
             log("no phase failed; a missing signal is sent at the next boot")
@@ -278,7 +282,7 @@ def report_failure(known: dict[str, Any]) -> int:
 
 
 def journal() -> str:
-    """Return the last lines that systemd kept of the set-up, if any."""
+    """Return the last lines of the set-up in systemd's journal."""
     command = "journalctl -u gpustation.service -n 12 --no-pager -o cat".split()  # noqa: SIM905
     try:
         return subprocess.check_output(command, timeout=20).decode("utf-8", "replace")

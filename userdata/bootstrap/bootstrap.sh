@@ -1,6 +1,6 @@
-# Lays down the agent and its units and starts the set-up, at every boot. It neither waits nor
-# installs: cloud-init does not repeat what dies half way, a systemd unit goes on.
-# GPUSTATION_ROOT is a prefix of every path, for tests; empty on a real machine.
+# Writes the agent and its units and starts the set-up, at every boot. It neither waits nor
+# installs, because cloud-init does not repeat a failed script, whereas systemd restarts a unit.
+# GPUSTATION_ROOT is a prefix of all paths, for tests; empty on a real machine.
 set -euo pipefail
 
 root=${GPUSTATION_ROOT:-}
@@ -10,8 +10,8 @@ known="$root/etc/gpustation/bootstrap.json"
 install -d -m 0755 "$opt" "$units" "${known%/*}"
 printf '%s\n' "$GPUSTATION_AGENT" >"$opt/agent.py"
 
-# Who has the addresses can report in this machine's name: for root's eyes only. As Python's json
-# writes it: other bytes would count as other addresses.
+# Only root may read the signal addresses: anybody who has them can send this machine's signals. The
+# format is that of Python's json, because different bytes count as different addresses.
 umask 077
 {
   printf '{"region": "%s", "settings_parameter": "%s", "signals": ' \
@@ -19,17 +19,17 @@ umask 077
   printf '{"driver": "%s", "environment": "%s", "gpu": "%s"}}\n' \
     "$GPUSTATION_SIGNAL_DRIVER" "$GPUSTATION_SIGNAL_ENVIRONMENT" "$GPUSTATION_SIGNAL_GPU"
 } >"$known.new"
-# Other addresses mean a new machine on a copied disk: nothing has been reported for it.
+# Different addresses mean a new machine with a copied disk, which has not sent its signals.
 cmp -s "$known.new" "$known" || rm -rf "$root/var/lib/gpustation/signaled"
 mv "$known.new" "$known"
 umask 022
 
-# -I: root imports nothing from the current folder or from PYTHONPATH.
-# Not multi-user.target: it comes before cloud-final.service, and systemd would cut that cycle
-# at the second boot by silently leaving out this unit. What trying again cannot cure ends with
-# status 78 and is reported at once; any other fault gets three tries. What has no end of its own is
-# ended after 2 hours with SIGTERM, and reported at once: the journal then names the last command.
-# systemd 254 and later call on OnFailure= before each further try too: then it has not failed yet.
+# -I: root's Python imports nothing from the current folder or from PYTHONPATH.
+# Not multi-user.target: cloud-final.service starts after it, and systemd would break that cycle at
+# the second boot by silently dropping this unit. A failure that a retry cannot fix ends with status
+# 78 and is reported at once; all others get three attempts. A set-up that hangs is ended after 2
+# hours with SIGTERM and reported at once; the journal then shows the last command.
+# systemd 254 and later start OnFailure= before each further attempt too, hence ExecCondition=.
 cat >"$units/gpustation.service" <<EOF
 [Unit]
 Description=gpustation: set up this GPU workstation

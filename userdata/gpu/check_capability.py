@@ -3,8 +3,9 @@
 Usage: nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader |
        check_capability.py FRAMEWORK [DRIVER-VERSION [stack|standalone]]
 
-The wheel needs machine code for the GPU, and its CUDA a driver that is new enough. Rows that say
-neither, as from a driver too old to know the field, are left to verify.py.
+The wheel must have machine code for the GPU, and the driver must be new enough for the wheel's
+CUDA. Rows without these values, as from an old driver that does not know the field, are accepted
+here; verify.py checks the GPU later.
 """
 
 import json
@@ -17,7 +18,7 @@ TITLES = {"mxnet": "MXNet", "pytorch": "PyTorch"}
 #: The oldest driver of each major version of CUDA, from NVIDIA's CUDA Compatibility, "Minor Version
 #: Compatibility", table 1 and its note (docs.nvidia.com/deploy/cuda-compatibility, 2026-11-25).
 OLDEST_DRIVERS = {"11": "450.80.02", "13": "580"}
-#: How to get a driver that is new enough.
+#: How to get a driver that is new enough, by who set up the machine.
 REMEDIES = {
     "stack": "take another image with a new generation: image=ubuntu-24.04 has no driver and gets "
     "branch 580",
@@ -27,19 +28,19 @@ REMEDIES = {
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Return a version as numbers that compare."""
+    """Return a version as numbers, for comparison."""
     return tuple(int(part) for part in version.split("."))
 
 
 def runs_on(architectures: list[str], capability: str) -> bool:
-    """Tell whether one of these machine codes runs: of the same major, no higher minor version."""
+    """Return whether a machine code fits: the same major version, and no higher minor version."""
     major, minor = numbers(capability)
     pairs = (numbers(architecture) for architecture in architectures)
     return any(own == major and least <= minor for own, least in pairs)
 
 
 def fits(known: dict[str, object], capabilities: list[str], driver: str) -> bool:
-    """Tell whether a wheel runs on all of these GPUs with this driver, as far as is known."""
+    """Return whether a wheel runs on all of these GPUs with this driver; empty means unknown."""
     architectures = known["architectures"]
     assert isinstance(architectures, list)
     if driver and numbers(driver) < numbers(oldest_driver(known)):
@@ -48,12 +49,12 @@ def fits(known: dict[str, object], capabilities: list[str], driver: str) -> bool
 
 
 def oldest_driver(known: dict[str, object]) -> str:
-    """Return the oldest driver that the CUDA of a wheel works with."""
+    """Return the version of the oldest driver that the wheel's CUDA works with."""
     return OLDEST_DRIVERS[str(known["cuda"]).partition(".")[0]]
 
 
 def refusal(framework: str, rows: list[str], driver: str = "", owner: str = "") -> str:
-    """Return why these GPUs or their driver cannot be used, empty if they can."""
+    """Return why these GPUs or their driver cannot be used; empty if they can."""
     known = {
         name: json.loads((LOCKS / f"{name}-architectures.json").read_text()) for name in TITLES
     }
@@ -78,7 +79,7 @@ def refusal(framework: str, rows: list[str], driver: str = "", owner: str = "") 
         remedy = REMEDIES.get(owner, REMEDIES["standalone"])
         if others:
             option = f"framework={others[0]}" if owner == "stack" else f"--framework {others[0]}"
-            remedy += f"; or take {option}, which it suffices for"
+            remedy += f"; or take {option}, for which it is new enough"
         return (
             f"the NVIDIA driver {driver} of this machine is too old: {TITLES[framework]} "
             f"{wanted['version']} is built for CUDA {wanted['cuda']}, which needs {oldest} or "
@@ -88,7 +89,7 @@ def refusal(framework: str, rows: list[str], driver: str = "", owner: str = "") 
 
 
 def main() -> None:
-    """Read what the driver printed, whatever it is."""
+    """Read the output of nvidia-smi, which may be any text."""
     text = sys.stdin.buffer.read().decode("utf-8", "replace")
     refused = refusal(sys.argv[1], [row.strip() for row in text.splitlines()], *sys.argv[2:])
     if refused:

@@ -1,7 +1,7 @@
-"""Prints what this machine computes on: ``gpu``, or ``cpu`` where the embedded AWS says so.
+"""Prints what this machine computes on: ``gpu``, or ``cpu`` on the embedded AWS without a GPU.
 
-A machine of the embedded AWS has no GPU: a folder, laid down before its first boot, holds locks
-for the CPU. A machine on AWS reports to AWS, so a CPU can never pass for its GPU.
+On such a machine a folder, created before its first boot, holds locks for the CPU. The folder is
+refused on a machine that reports to AWS, so a CPU is never accepted instead of a GPU there.
 """
 
 import json
@@ -17,7 +17,7 @@ LOOPBACK = ("localhost", "127.0.0.1")
 
 
 def reports_to() -> set[str]:
-    """Return the hosts that this machine's signals go to."""
+    """Return the hosts of this machine's signal addresses."""
     if not BOOTSTRAP.exists():
         return set()
     signals = json.loads(BOOTSTRAP.read_text())["signals"]
@@ -25,7 +25,11 @@ def reports_to() -> set[str]:
 
 
 def main() -> None:
-    """Print the device, or refuse on standard error."""
+    """Print the device.
+
+    Raises:
+        SystemExit: The folder exists on a machine that does not report to this computer.
+    """
     if not NO_GPU.is_dir():
         print("gpu")
         return

@@ -1,26 +1,27 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034,SC2154  # shares variables with common.sh and with who sources this
-# Sourced after common.sh by the phases that use the driver: asks it, and judges what it answers.
+# Queries of the NVIDIA driver, and what their results mean. Sourced after record.sh and
+# settings.sh, never run.
+# shellcheck disable=SC2034,SC2154  # shares variables with them and with its callers
 
-# Seconds until a query counts as failed. The first one on a machine with eight GPUs loads the
-# firmware of each and takes up to a minute (estimate); verify.py has the same limit.
+# Seconds until a query counts as failed. The first query on a machine with eight GPUs loads the
+# firmware of each and takes up to a minute (estimate). verify.py has the same limit.
 smi_seconds=${GPUSTATION_SMI_SECONDS:-120}
-# Seconds for loading modules and starting services of the driver, each of which does the same.
+# Seconds for loading kernel modules and for starting services, which load the firmware as well.
 load_seconds=${GPUSTATION_LOAD_SECONDS:-300}
-# Seconds for computing: a sum over GPUs that cannot reach each other never ends. Importing the
-# framework from the fresh disk of an image takes minutes (estimate).
+# Seconds for verify.py: an all-reduce over GPUs that cannot reach each other never ends. Importing
+# the framework from a new disk of an image takes minutes (estimate).
 verify_seconds=${GPUSTATION_VERIFY_SECONDS:-900}
 # Exit statuses of nvidia-smi, which are NVML's return values (nvml.h): the GPU is lost, a reset is
 # required, the library and the loaded kernel module are of different versions.
 reboot_statuses=' 15 16 18 '
-# The same in the words of nvidia-smi, which may exit with 255 or print them inside a row.
+# The same as text: nvidia-smi may exit with 255, or print the error inside a row.
 reboot_words='version mismatch|GPU is lost|fallen off the bus|requires reset|reset required'
 reboot_words+='|reboot the system|unable to determine the device handle'
 
-# within SECONDS COMMAND...: run it; status 124 if it has not ended by then.
+# within SECONDS COMMAND...: run a command; status 124 if it has not ended after that time.
 #
-# timeout(1) would wait for ever too: a GPU that hangs holds a process inside the kernel, where no
-# signal ends it. It is left behind; the caller keeps it from holding our output.
+# timeout(1) could wait for ever: a process that waits for a hanging GPU inside the kernel cannot be
+# killed. Such a process is left behind, so the caller must redirect its output.
 within() {
   local pid status=0 waited=0 limit=$(($1 * 10))
   shift
@@ -39,15 +40,15 @@ within() {
   return "$status"
 }
 
-# run_within SECONDS COMMAND...: run, with an end to it; a command that hangs is named.
+# run_within SECONDS COMMAND...: like run, with a time limit; dies with the command's name after it.
 run_within() {
-  local seconds=$1 answer status=0
+  local seconds=$1 output status=0
   shift
   log "+ $*"
-  answer=$(mktemp)
-  within "$seconds" "$@" >"$answer" 2>&1 || status=$?
-  cat "$answer"
-  rm -f "$answer"
+  output=$(mktemp)
+  within "$seconds" "$@" >"$output" 2>&1 || status=$?
+  cat "$output"
+  rm -f "$output"
   failed_command=
   if ((status == 124)); then
     die "$* did not end within $seconds s, the GPU or its driver hangs: $(hang_remedy)"
@@ -57,26 +58,27 @@ run_within() {
   return "$status"
 }
 
-# nvidia_smi_with_timeout ARGUMENT...: the answer of nvidia-smi. Status 124 after $smi_seconds.
+# nvidia_smi_with_timeout ARGUMENT...: print the output of nvidia-smi. Status 124 after
+# $smi_seconds.
 nvidia_smi_with_timeout() {
-  local answer status=0
-  answer=$(mktemp)
-  within "$smi_seconds" nvidia-smi "$@" >"$answer" 2>&1 || status=$?
+  local output status=0
+  output=$(mktemp)
+  within "$smi_seconds" nvidia-smi "$@" >"$output" 2>&1 || status=$?
   if ((status == 124)); then
-    rm -f "$answer"
+    rm -f "$output"
     echo "nvidia-smi did not answer within $smi_seconds s, the GPU or its driver hangs"
     return 124
   fi
-  # 14: the answer is right, but the infoROM, which only keeps statistics, is damaged.
+  # 14: the output is right, but the infoROM, which holds only statistics, is damaged.
   if ((status == 14)); then
     status=0
   fi
-  tr -d '\000\r' <"$answer" | LC_ALL=C sed '/^WARNING: infoROM /d'
-  rm -f "$answer"
+  tr -d '\000\r' <"$output" | LC_ALL=C sed '/^WARNING: infoROM /d'
+  rm -f "$output"
   return "$status"
 }
 
-# one_line TEXT: it in one line that can be shown. iconv leaves out what is no UTF-8.
+# one_line TEXT: print a text as one line of at most 300 characters. iconv drops invalid UTF-8.
 one_line() {
   local -a words
   read -rd '' -a words < <(LC_ALL=C tr '[:cntrl:]' ' ' <<<"$1" |
@@ -84,7 +86,7 @@ one_line() {
   printf '%.300s\n' "${words[*]}"
 }
 
-# hang_remedy: what helps against a GPU that no longer answers.
+# hang_remedy: print what to do about a GPU that no longer responds.
 hang_remedy() {
   if of_a_stack; then
     echo 'stop and start the machine, which moves it to another host'
@@ -93,34 +95,35 @@ hang_remedy() {
   fi
 }
 
-# driver_state: one word and, after a blank, the driver's version or what nvidia-smi printed:
-#   works VERSION, hangs TEXT, reboot TEXT (a reboot cures it), odd TEXT, none TEXT (no driver)
+# driver_state: print a word, a blank, and the driver's version or the output of nvidia-smi:
+#   works VERSION, hangs TEXT, reboot TEXT (a reboot fixes it), odd TEXT, none TEXT (no driver)
 driver_state() {
-  local said version status=0
-  said=$(nvidia_smi_with_timeout --query-gpu=driver_version --format=csv,noheader) || status=$?
-  version=$(driver_versions <<<"$said" | head -n 1)
-  said=$(one_line "$said")
+  local output version status=0
+  output=$(nvidia_smi_with_timeout --query-gpu=driver_version --format=csv,noheader) || status=$?
+  version=$(driver_versions <<<"$output" | head -n 1)
+  output=$(one_line "$output")
   if ((status == 124)); then
-    printf 'hangs %s\n' "$said"
+    printf 'hangs %s\n' "$output"
   elif [[ $reboot_statuses == *" $status "* ]] ||
-    LC_ALL=C grep -qaiE "$reboot_words" <<<"$said"; then
-    printf 'reboot nvidia-smi exited %s: %s\n' "$status" "${said:-nothing}"
+    LC_ALL=C grep -qaiE "$reboot_words" <<<"$output"; then
+    printf 'reboot nvidia-smi exited %s: %s\n' "$status" "${output:-nothing}"
   elif ((status != 0)); then
-    printf 'none nvidia-smi exited %s: %s\n' "$status" "${said:-nothing}"
+    printf 'none nvidia-smi exited %s: %s\n' "$status" "${output:-nothing}"
   elif [[ -n $version ]]; then
     printf 'works %s\n' "$version"
   else
     printf 'odd nvidia-smi should print the version of the driver, and printed %s\n' \
-      "${said:-nothing}"
+      "${output:-nothing}"
   fi
 }
 
-# driver_versions: of the rows on standard input those that are a version, one for each GPU.
+# driver_versions: print the rows of standard input that are a version: one for each GPU.
 driver_versions() {
   LC_ALL=C sed -nE 's/^[[:blank:]]*([0-9]+(\.[0-9]+)+)[[:blank:]]*$/\1/p'
 }
 
-# loaded_kind: the kind of NVIDIA's kernel module that is loaded, open or proprietary, if any is.
+# loaded_kind: print the kind of NVIDIA's loaded kernel module, open or proprietary; nothing if none
+# is loaded.
 loaded_kind() {
   local first
   read -r first 2>/dev/null <"$root/proc/driver/nvidia/version" || return 0
@@ -131,21 +134,21 @@ loaded_kind() {
   fi
 }
 
-# require_fit VERSION: refuse a driver that works but does not fit framework and machine, before
-# anything large is downloaded. A driver too old to know a field leaves that to the verify phase.
+# require_fit VERSION: die if the driver works but does not fit the framework or the machine, before
+# a large download. Fields that an old driver does not know are left to phase 60-verify-gpu.
 require_fit() {
-  local rows framework obstacle kind seen gpus owner=standalone
+  local rows framework obstacle kind visible gpus owner=standalone
   framework=$(setting framework)
   gpus=$(setting gpus)
   ! of_a_stack || owner=stack
   rows=$(nvidia_smi_with_timeout --query-gpu=name,compute_cap --format=csv,noheader) || rows=
   obstacle=$(python3 -I "$scripts/gpu/check_capability.py" "$framework" "$1" "$owner" 2>&1 \
     <<<"$rows") || die "$(one_line "$obstacle")"
-  seen=$(nvidia_smi_with_timeout --query-gpu=driver_version --format=csv,noheader) || true
-  seen=$(driver_versions <<<"$seen" | wc -l)
-  if ((seen < gpus)); then
+  visible=$(nvidia_smi_with_timeout --query-gpu=driver_version --format=csv,noheader) || true
+  visible=$(driver_versions <<<"$visible" | wc -l)
+  if ((visible < gpus)); then
     kind=$(loaded_kind)
-    obstacle="the driver $1 sees $((seen)) of the $gpus GPU(s) of this machine"
+    obstacle="the driver $1 sees $((visible)) of the $gpus GPU(s) of this machine"
     if [[ -n $kind && $kind != $(setting driver_kind) ]]; then
       obstacle+="; its kernel module is the $kind one, and they need the $(setting driver_kind) one"
     fi

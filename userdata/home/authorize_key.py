@@ -1,7 +1,7 @@
-"""Keeps the public key of the settings in a marked block of authorized_keys.
+"""Writes the public key of the settings to a marked block of authorized_keys.
 
-Runs at every boot as the owner of the home folder, so that a changed key is applied and a removed
-one disappears. The lines around the block are kept byte for byte: they may be in any encoding.
+Runs at every boot as the owner of the home folder, so that a changed key replaces the old one and a
+removed key is deleted. All other lines are kept byte for byte, as they may be in any encoding.
 
 Usage: authorize_key.py KEY, in the home folder; an empty KEY removes the block
 """
@@ -12,17 +12,17 @@ import stat
 import sys
 from pathlib import Path
 
-#: Relative: the caller has entered the home folder.
+#: Relative, because the current folder is the home folder.
 FOLDER = Path(".ssh")
 FILE = FOLDER / "authorized_keys"
 BEGIN = b"# gpustation: set by the stack, replaced at every boot"
 END = b"# gpustation: end"
-#: Bytes; more than anybody's keys, and less than what fills the memory.
+#: Bytes; more than any real file has, and little enough to read into memory.
 LIMIT = 1 << 20
 
 
 def without_block(lines: list[bytes]) -> list[bytes]:
-    """Return the lines outside of the marked block; one without an end is only its mark."""
+    """Return the lines outside of the marked block; without its end, only its first line is cut."""
     if BEGIN not in lines:
         return lines
     begin = lines.index(BEGIN)
@@ -31,11 +31,11 @@ def without_block(lines: list[bytes]) -> list[bytes]:
 
 
 def read(path: Path) -> bytes:
-    """Return the file's bytes; without waiting for a writer, as a FIFO would.
+    """Return the file's bytes, without waiting for the writer of a FIFO.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        OSError: It is no regular file, too large, or not readable.
+        FileNotFoundError: The file does not exist.
+        OSError: It is not a regular file, or it is too large or not readable.
     """
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY), "rb") as stream:
         if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
@@ -47,7 +47,7 @@ def read(path: Path) -> bytes:
 
 
 def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Write the file in one step; unless told otherwise, for its owner alone."""
+    """Replace the file atomically. The default mode allows access only to its owner."""
     draft = path.with_name(f".gpustation-{secrets.token_hex(8)}")
     try:
         with draft.open("xb") as stream:
@@ -59,8 +59,8 @@ def replace(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def authorize(key: bytes) -> str:
-    """Bring the block up to date; returns what changed, empty if nothing did."""
-    # A link to a file elsewhere in the home stays a link
+    """Update the block; return a sentence about the change, empty if there was none."""
+    # A link to another file of the person is kept as a link
     path = FILE.resolve() if FILE.is_symlink() else FILE
     try:
         old = read(path)
@@ -83,16 +83,16 @@ def authorize(key: bytes) -> str:
 
 
 def main() -> None:
-    """Authorize the key of the command line, and close the folder for others, as sshd wants it."""
+    """Authorize the key of the command line, and set the modes that sshd requires."""
     try:
-        said = authorize(os.fsencode(sys.argv[1].strip()))
+        change = authorize(os.fsencode(sys.argv[1].strip()))
         for path, mode in ((FOLDER, 0o700), (FILE, 0o600)):
             if path.exists() and not path.is_symlink():
                 path.chmod(mode)
-    except (OSError, RuntimeError) as error:  # Python before 3.13 calls a loop of links the latter
+    except (OSError, RuntimeError) as error:  # a loop of links, before Python 3.13
         sys.exit(f"~/{FILE}: {getattr(error, 'strerror', '') or error}")
-    if said:
-        print(said)
+    if change:
+        print(change)
 
 
 if __name__ == "__main__":

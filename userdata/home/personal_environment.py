@@ -1,15 +1,15 @@
-"""Gives the person an environment of their own over root's, and puts both on their PATH.
+"""Creates the person's own environment on top of root's, and adds both to their PATH.
 
-Root's environment is what the set-up verifies; nobody else may change it. Over it lies a virtual
-environment in the home folder, where pip puts what the person installs: that comes first, what is
-not in it comes from root's. Runs as the owner of the home folder, in it, and again wherever the
-environment is missing: at a boot, or when a notebook's kernel starts.
+Only root may change root's environment, which the set-up verifies. The person's is a virtual
+environment in the home folder, where pip installs packages; it takes precedence, and all other
+packages come from root's. Runs as the owner of the home folder, in that folder, at every boot and
+when a notebook's kernel starts without an environment.
 
 Usage: personal_environment.py ENV FRAMEWORK CONSTRAINTS [SHELL]
 
-ENV is root's environment. CONSTRAINTS is the file that keeps pip from replacing what the framework
-needs as it is. With SHELL, the name of the person's login shell, the PATH of its login and SSH
-shells gets both, and bash's too.
+ENV is root's environment. CONSTRAINTS is a file of pip that pins the packages which the framework
+needs. With SHELL, the name of the person's login shell, both are added to the PATH of bash and of
+that shell.
 """
 
 import os
@@ -23,25 +23,25 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from authorize_key import read, replace
 
-#: Relative: the caller has entered the home folder.
+#: Relative, because the current folder is the home folder.
 BASE = Path(".local/share/gpustation")
-#: Leads to the environment of today's framework and Python.
+#: Link to the environment of the current framework and Python.
 CURRENT = BASE / "env"
 BEGIN = b"# gpustation: the environment's python3, pip and jupyter; without it, the system's"
 END = b"# gpustation: end"
-#: What a login shell reads, the first that there is, and what bash reads for `ssh HOST COMMAND`.
+#: A login shell reads the first of these that exists; bash reads SHELL_FILE for `ssh HOST COMMAND`.
 LOGIN_FILES = (Path(".bash_profile"), Path(".bash_login"), Path(".profile"))
 SHELL_FILE = Path(".bashrc")
-#: What other login shells read first, whatever they are started for.
+#: Files that other shells read at every start.
 OTHERS_FILES = {"zsh": Path(".zshenv"), "fish": Path(".config/fish/conf.d/gpustation.fish")}
 MODE = 0o644
 
 
-def ask(env: Path) -> tuple[str, str]:
-    """Return version and folder of packages of root's environment.
+def describe(env: Path) -> tuple[str, str]:
+    """Return the minor version of root's Python and its folder of packages.
 
     Raises:
-        OSError: It does not run.
+        OSError: Root's Python does not run.
     """
     program = (
         "import sys, sysconfig\n"
@@ -52,10 +52,10 @@ def ask(env: Path) -> tuple[str, str]:
 
 
 def run(*command: object) -> str:
-    """Return what a command prints.
+    """Return a command's output.
 
     Raises:
-        OSError: It failed; with the end of what it said.
+        OSError: The command failed; with the end of its output.
     """
     done = subprocess.run(
         list(map(str, command)), capture_output=True, text=True, errors="replace", check=False
@@ -67,16 +67,16 @@ def run(*command: object) -> str:
 
 
 def make(env: Path, framework: str, constraints: str) -> None:
-    """Make the environment unless it is whole, and let ``env`` lead to it.
+    """Create the environment unless it is complete, and link ``env`` to it.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
-    minor, packages = ask(env)
+    minor, packages = describe(env)
     folder = BASE / f"{framework}-{minor}"
     own = folder / f"lib/python{minor}/site-packages/gpustation.pth"
     python = folder / "bin/python"
-    # The file is written last: without it a try was cut off
+    # This file is written last; without it, the creation was interrupted
     if not own.exists():
         if folder.is_symlink() or folder.is_file():
             folder.unlink()
@@ -84,12 +84,12 @@ def make(env: Path, framework: str, constraints: str) -> None:
         BASE.mkdir(mode=0o755, parents=True, exist_ok=True)
         run(env / "bin/python", "-I", "-m", "venv", folder.absolute())
         (folder / "pip.conf").write_text(
-            "# Keeps what the framework needs as it is; without this file pip changes anything\n"
+            "# Pins the packages that the framework needs; without this file, pip may change them\n"
             f"[install]\nconstraint = {constraints}\n"
         )
         own.write_text(f"import site; site.addsitedir({packages!r})\n")
     elif not os.access(python, os.X_OK):
-        # The Python under it has moved: other links, and the packages stay
+        # Root's Python has another path now: replace the links, and keep the packages
         for link in (folder / "bin").glob("python*"):
             link.unlink()
         run(env / "bin/python", "-I", "-m", "venv", "--upgrade", "--without-pip", folder.absolute())
@@ -101,7 +101,7 @@ def make(env: Path, framework: str, constraints: str) -> None:
 
 
 def block(env: Path, fish: bool) -> list[bytes]:
-    """Return the lines that a shell reads; any of Bourne's kind does, and fish has its own."""
+    """Return the lines for a shell's file, in the syntax of POSIX shells or of fish."""
     mine = b'"$HOME/' + os.fsencode(CURRENT / "bin") + b'"'
     roots = os.fsencode(env / "bin")
     if fish:
@@ -118,7 +118,7 @@ def block(env: Path, fish: bool) -> list[bytes]:
 
 
 def with_block(old: bytes, lines: list[bytes]) -> bytes:
-    """Return the file with our lines in place of those of before, or else at its top."""
+    """Return the file with our lines instead of the earlier ones, or at its top."""
     have = old.split(b"\n")
     begin = 0
     if BEGIN in have and END in have[have.index(BEGIN) :]:
@@ -128,10 +128,10 @@ def with_block(old: bytes, lines: list[bytes]) -> bytes:
 
 
 def put_on_path(path: Path, lines: list[bytes]) -> None:
-    """Write our lines into a shell's file; a link to one in the home stays a link.
+    """Write our lines to a shell's file; if it is a link, to the file that it points to.
 
     Raises:
-        OSError: It is no file that can be read and written.
+        OSError: The file cannot be read and written.
     """
     path = path.resolve() if path.is_symlink() else path
     try:
@@ -144,14 +144,14 @@ def put_on_path(path: Path, lines: list[bytes]) -> None:
 
 
 def files_of(shell: str) -> list[Path]:
-    """Return the files that bash reads, and what this login shell reads if it is another."""
-    login = next((one for one in LOGIN_FILES if os.path.lexists(one)), LOGIN_FILES[-1])
+    """Return the files that bash reads, and those of this login shell if it is another."""
+    login = next((path for path in LOGIN_FILES if os.path.lexists(path)), LOGIN_FILES[-1])
     others = [OTHERS_FILES[shell]] if shell in OTHERS_FILES else []
     return [SHELL_FILE, login, *others]
 
 
 def main() -> None:
-    """Make what is missing; a fault of one part keeps no other from being made."""
+    """Create environment and lines; a failure of one does not prevent the others."""
     env, framework, constraints, *shell = Path(sys.argv[1]), *sys.argv[2:]
     faults = []
     try:
@@ -162,14 +162,14 @@ def main() -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             put_on_path(path, block(env, fish=path.suffix == ".fish"))
-        except (OSError, RuntimeError) as error:  # the latter for a loop of links, before 3.13
+        except (OSError, RuntimeError) as error:  # a loop of links, before Python 3.13
             faults.append(f"~/{path}: {explain(error)}")
     if faults:
         sys.exit("; ".join(faults))
 
 
 def explain(error: Exception) -> str:
-    """Return what is wrong, without the path that the caller names."""
+    """Return the error's text without the path, which the caller adds."""
     return getattr(error, "strerror", "") or str(error)
 
 

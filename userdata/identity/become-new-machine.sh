@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# On a disk that was copied into another machine, takes away what must not be shared, before
-# anybody can log in: Jupyter's token, machine id, ready marks, the old launch's addresses and key.
-# New SSH host keys are cloud-init's work. Once per machine; interrupted, it begins again.
+# On a disk that was copied to another machine, removes what two machines must not share, before
+# anybody can log in: Jupyter's token, the machine id, the marks of the signals, and the signal
+# addresses and public key of the old launch. cloud-init makes the new SSH host keys.
+# Runs once per machine; after an interruption it starts again.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../runner/record.sh"
 . "$(dirname "${BASH_SOURCE[0]}")/../runner/settings.sh"
@@ -13,17 +14,17 @@ if cmp -s "$instance_file" "$known"; then
   exit 0
 fi
 old=$(<"$known")
-log "this disk was instance $old; now it is $(<"$instance_file"), and becomes its own"
-# cloud-init keeps the old user data, with its addresses.
+log "this disk was of instance $old and is now of $(<"$instance_file"): removing the old identity"
+# cloud-init keeps the old user data, which holds the old signal addresses.
 rm -rf "$root/var/lib/cloud/instances/${old:?}"
 if of_a_stack; then
-  # The new stack's are fetched; what install.sh was told stays.
+  # The new stack's settings will be fetched. Settings of install.sh, without a stack, are kept.
   rm -f "$state/settings.json"
-  # Addresses of this boot are the new stack's; others belong to the machine that was copied.
+  # Signal addresses written in this boot are the new stack's; older ones are the old machine's.
   if [[ ! $stack -nt $boot_mark ]]; then
     rm -f "$stack"
     run systemctl disable gpustation.service
-    # This boot has queued its start already
+    # Its start is already queued in this boot.
     run systemctl stop --no-block gpustation.service
   fi
 fi
@@ -32,14 +33,14 @@ rm -rf "$state"/{signaled,rebooted-for,seconds,warnings,token-of,failure.json,un
 if [[ -e $token_file ]]; then
   make_token
 fi
-# shellcheck disable=SC2016  # for the owner's shell
+# shellcheck disable=SC2016  # expanded by the owner's shell
 forget='rm -f .*_history .config/gpustation/jupyter-token && exec python3 -I -c "$1" ""'
 for folder in "$root"/{root,home/*}; do
   [[ -d $folder ]] || continue
   as_owner "$folder" sh -c "$forget" sh "$(<"$scripts/home/authorize_key.py")" ||
-    log "warning: $folder keeps the old machine's key and histories: $owner_said"
+    log "warning: $folder keeps the old machine's key and histories: $owner_output"
 done
-# As systemd makes one: 32 hexadecimal digits. What runs already keeps the old one until a reboot.
+# In systemd's format, 32 hexadecimal digits. Running programs keep the old id until a reboot.
 tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
 cp "$instance_file" "$known"
 sync

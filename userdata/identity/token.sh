@@ -1,17 +1,16 @@
 # shellcheck shell=bash
-# Jupyter's token. Sourced after common.sh, never run.
-#
-# In root's folder, where its owner can read it but put nothing else in its place.
+# Jupyter's token. Sourced after record.sh, never run.
 
-# shellcheck disable=SC2034,SC2154  # read by phases; of common.sh
+# In root's folder: the person can read the file, but cannot replace it by a link.
+# shellcheck disable=SC2034,SC2154  # read by phases; variables of record.sh
 token_file="$state/jupyter-token"
 
-# make_token: a new token, for the person's eyes only.
+# make_token: write a new token that only the person can read.
 make_token() {
-  # shellcheck disable=SC2154  # of common.sh
+  # shellcheck disable=SC2154  # variables of record.sh
   (
     umask 077
-    # Without a line end: Jupyter takes the whole file for the token.
+    # Without a newline, because Jupyter uses the whole file as the token.
     python3 -I -c 'import secrets; print(secrets.token_hex(24), end="")' >"$token_file.new"
   )
   chown "$user:" "$token_file.new"

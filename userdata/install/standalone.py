@@ -1,6 +1,6 @@
 """Prints the settings of a machine without a stack, as JSON.
 
-They are what install.sh was told, and what the machine itself shows of its GPUs.
+They consist of the options of install.sh and of the GPUs on the machine's PCI bus.
 """
 
 import argparse
@@ -19,15 +19,15 @@ PCI = Path(ROOT + "/sys/bus/pci/devices")
 BOOTSTRAP = Path(ROOT + "/etc/gpustation/bootstrap.json")
 SETTINGS = Path(ROOT + "/var/lib/gpustation/settings.json")
 NO_GPU = Path(ROOT + "/etc/gpustation/no-gpu")
-#: The branch that the library's catalog names (DRIVER_BRANCH).
+#: The same as DRIVER_BRANCH of the library's catalog; a test compares them.
 DRIVER_BRANCH = "580-server"
 NVIDIA = "0x10de"
 #: PCI classes of graphics cards and 3D controllers.
 GPU_CLASSES = ("0x0300", "0x0302")
 #: PCI class of NVSwitches, "other bridge".
 SWITCH_CLASS = "0x0680"
-#: The least device id of a Turing GPU, from which on the open kernel module exists (the table in
-#: NVIDIA's open-gpu-kernel-modules begins with 1E02, TITAN RTX).
+#: The lowest device id of a Turing GPU; the open kernel module supports these and later ones (the
+#: table in NVIDIA's open-gpu-kernel-modules begins with 1E02, TITAN RTX).
 FIRST_TURING = 0x1E00
 #: Device ids of B200 and B300 (table of NVIDIA's open-gpu-kernel-modules), whose NVSwitches need
 #: NVIDIA's NVLink Subnet Manager, and where its package installs it.
@@ -39,7 +39,7 @@ def port(text: str) -> int:
     """Return the number of a port that an ordinary user may listen on.
 
     Raises:
-        argparse.ArgumentTypeError: It is none.
+        argparse.ArgumentTypeError: The text is no such number.
     """
     if not (text.isascii() and text.isdigit() and 1024 <= int(text) <= 65535):
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1024 to 65535")
@@ -47,15 +47,15 @@ def port(text: str) -> int:
 
 
 def address(kinds: tuple[str, ...]) -> Callable[[str], str]:
-    """Return what reads an address of one of these schemes, or ``none``.
+    """Return a parser for an address with one of these schemes, or ``none``.
 
-    What it refuses it does not repeat: a password may be in it.
+    Its error does not contain the value, because a password may be in it.
     """
 
     def read(text: str) -> str:
         if text == "none":
             return ""
-        # No blank, quote or backslash: it goes into files of systemd's and pip's
+        # Without blanks, quotes and backslashes, because it is written to files of systemd and pip
         if not re.fullmatch(rf"({'|'.join(kinds)})://[^\s\"'\\/]+(/[^\s\"'\\]*)?", text):
             raise argparse.ArgumentTypeError(
                 f"must be {kinds[0]}://HOST:PORT or none, without blanks and quotes (one of the "
@@ -71,29 +71,29 @@ index = address(("https", "http"))
 
 
 def of_caller(setting: str, *names: str) -> str:
-    """Return what the environment of install.sh's caller says, else what the run before was told.
+    """Return the first of these environment variables that is set, else the previous run's setting.
 
-    So a second ``sudo install.sh`` without ``-E`` forgets nothing.
+    So a second ``sudo install.sh`` without ``-E`` keeps the value.
     """
     for name in names:
         if os.environ.get(name):
             return os.environ[name]
     try:
-        before = json.loads(SETTINGS.read_text(encoding="utf-8"))
+        previous = json.loads(SETTINGS.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
-    return str(before.get(setting) or "")
+    return str(previous.get(setting) or "")
 
 
 def index_of_pip() -> str:
-    """Return the package index of pip's own files; empty if they name none."""
+    """Return the package index of pip's configuration files; empty if there is none."""
     home = Path(os.environ.get("HOME") or "/root")
     files = [home / ".config/pip/pip.conf", home / ".pip/pip.conf", Path(ROOT + "/etc/pip.conf")]
     for path in files:
-        found = configparser.RawConfigParser(strict=False)
+        config = configparser.RawConfigParser(strict=False)
         try:
-            found.read(path, encoding="utf-8")
-            return found["global"]["index-url"]
+            config.read(path, encoding="utf-8")
+            return config["global"]["index-url"]
         except (configparser.Error, KeyError, OSError, UnicodeDecodeError):
             continue
     return ""
@@ -116,7 +116,7 @@ def options(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--user",
         default=os.environ.get("SUDO_USER") or "ubuntu",
-        help="who Jupyter runs as (default: who called sudo, else ubuntu)",
+        help="user that Jupyter runs as (default: the caller of sudo, else ubuntu)",
     )
     flags = argparse.BooleanOptionalAction
     parser.add_argument(
@@ -133,7 +133,7 @@ def options(words: list[str]) -> argparse.Namespace:
         type=port,
         default=8888,
         metavar="PORT",
-        help="where Jupyter listens on 127.0.0.1 (default: 8888)",
+        help="port of Jupyter on 127.0.0.1 (default: 8888)",
     )
     parser.add_argument(
         "--proxy",
@@ -141,7 +141,7 @@ def options(words: list[str]) -> argparse.Namespace:
         default=of_caller("proxy", "https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY")
         or "none",
         metavar="URL",
-        help="what apt, pip, uv, git and Jupyter go through, or none (default: https_proxy or "
+        help="proxy for apt, pip, uv, git and Jupyter, or none (default: https_proxy or "
         "http_proxy of the environment, which sudo passes on with -E)",
     )
     parser.add_argument(
@@ -151,7 +151,7 @@ def options(words: list[str]) -> argparse.Namespace:
         or index_of_pip()
         or "none",
         metavar="URL",
-        help="where Python's packages come from, each checked by its hash, or none (default: "
+        help="index of Python packages, each checked by its hash, or none (default: "
         "PIP_INDEX_URL of the environment, else pip's configuration)",
     )
     parser.add_argument(
@@ -159,23 +159,23 @@ def options(words: list[str]) -> argparse.Namespace:
         type=index,
         default=of_caller("python_mirror", "UV_PYTHON_INSTALL_MIRROR") or "none",
         metavar="URL",
-        help="where Python 3.11 comes from on a system that has none for the framework, checked by "
+        help="source of Python 3.11 on a system without a Python for the framework, checked by "
         "its hash, or none for uv's own sources, releases.astral.sh and github.com "
         "(default: UV_PYTHON_INSTALL_MIRROR of the environment)",
     )
     parser.add_argument(
         "--for-image",
         action="store_true",
-        help="end before the GPU is verified, with what an image for EC2 needs: image.sh goes on",
+        help="stop before the GPU is verified, and add what an image for EC2 needs (for image.sh)",
     )
     return parser.parse_args(words)
 
 
 def require_machine() -> None:
-    """Refuse what could only fail later.
+    """Refuse a machine on which the set-up would fail.
 
     Raises:
-        SystemExit: With one line.
+        SystemExit: A stack sets up this machine, or its processor is not x86_64.
     """
     if BOOTSTRAP.exists():
         sys.exit(
@@ -193,19 +193,19 @@ def person(name: str) -> pwd.struct_passwd:
     """Return the account of the person.
 
     Raises:
-        SystemExit: There is none of that name, or it is root's.
+        SystemExit: The user does not exist, or it is root.
     """
     try:
-        found = pwd.getpwnam(name)
+        account = pwd.getpwnam(name)
     except KeyError:
         sys.exit(f"install.sh: --user {name}: there is no such user; name one that exists")
-    if found.pw_uid == 0:
+    if account.pw_uid == 0:
         sys.exit("install.sh: --user root: Jupyter must not run as root; name an ordinary user")
-    return found
+    return account
 
 
 def attribute(device: Path, name: str) -> str:
-    """Return what the kernel tells of a PCI device."""
+    """Return an attribute of a PCI device; empty if it cannot be read."""
     try:
         return (device / name).read_text(errors="replace").strip()
     except OSError:
@@ -213,7 +213,7 @@ def attribute(device: Path, name: str) -> str:
 
 
 def device_id(device: Path) -> int:
-    """Return the device id of a PCI device, 0 if it cannot be read."""
+    """Return the device id of a PCI device; 0 if it cannot be read."""
     try:
         return int(attribute(device, "device"), 16)
     except ValueError:
@@ -221,14 +221,14 @@ def device_id(device: Path) -> int:
 
 
 def hardware() -> dict[str, object]:
-    """Return number and kind of the GPUs, from the PCI bus: no driver may be there yet.
+    """Return number and kind of the GPUs, from the PCI bus, as there may be no driver yet.
 
     Raises:
-        SystemExit: There is no GPU, or what connects the GPUs needs more than we install.
+        SystemExit: There is no GPU, or its NVSwitches need software that is not installed.
     """
     devices = sorted(PCI.iterdir()) if PCI.is_dir() else []
-    found = [(attribute(each, "class")[:6], each) for each in devices]
-    nvidia = [pair for pair in found if attribute(pair[1], "vendor") == NVIDIA]
+    classes = [(attribute(device, "class")[:6], device) for device in devices]
+    nvidia = [pair for pair in classes if attribute(pair[1], "vendor") == NVIDIA]
     gpus = [device for kind, device in nvidia if kind in GPU_CLASSES]
     if not gpus and not NO_GPU.is_dir():
         sys.exit("install.sh: no NVIDIA GPU on the PCI bus; attach one, or take another machine")
@@ -239,10 +239,10 @@ def hardware() -> dict[str, object]:
             "which install.sh does not install: set up nvlsm, the module ib_umad and the fabric "
             "manager as NVIDIA's Fabric Manager user guide says, then run this again"
         )
-    newest = all(each >= FIRST_TURING for each in ids)
+    open_module = all(each >= FIRST_TURING for each in ids)
     return {
         "gpus": len(gpus) or 1,
-        "driver_kind": "open" if newest else "proprietary",
+        "driver_kind": "open" if open_module else "proprietary",
         "driver_branch": DRIVER_BRANCH,
         "fabric_manager": any(kind == SWITCH_CLASS for kind, _ in nvidia),
     }
@@ -250,26 +250,26 @@ def hardware() -> dict[str, object]:
 
 def main() -> None:
     """Print the settings."""
-    told = options(sys.argv[1:])
+    args = options(sys.argv[1:])
     require_machine()
-    account = person(told.user)
+    account = person(args.user)
     settings = {
         "stack": "",
-        "framework": told.framework,
+        "framework": args.framework,
         "instance_type": "standalone",
         **hardware(),
         "public_key": "",
-        "notebooks": told.notebooks,
-        "cuda_toolkit": told.cuda_toolkit,
-        "jupyter_port": told.jupyter_port,
-        "proxy": told.proxy,
+        "notebooks": args.notebooks,
+        "cuda_toolkit": args.cuda_toolkit,
+        "jupyter_port": args.jupyter_port,
+        "proxy": args.proxy,
         "no_proxy": of_caller("no_proxy", "no_proxy", "NO_PROXY"),
-        "package_index": told.package_index,
-        "python_mirror": told.python_mirror,
+        "package_index": args.package_index,
+        "python_mirror": args.python_mirror,
         "user": account.pw_name,
         "home": account.pw_dir,
-        "for_image": told.for_image,
-        "left_out": "verify" if told.for_image else "",
+        "for_image": args.for_image,
+        "left_out": "verify" if args.for_image else "",
     }
     print(json.dumps(settings))
 

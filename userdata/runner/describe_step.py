@@ -1,4 +1,4 @@
-"""Prints the sentence that a step's signal carries; that of ``gpu`` is the ``Ready`` output."""
+"""Prints the sentence of a step's signal; that of ``gpu`` is shown in the output ``Ready``."""
 
 import os
 import sys
@@ -7,24 +7,24 @@ from pathlib import Path
 STATE = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation")
 #: In the order in which they run.
 PHASES = ("system", "driver", "environment", "notebooks", "jupyter", "verify", "jupyter-check")
-#: Phases of no time that may end with a warning.
+#: Phases whose seconds are not shown, but whose warnings are.
 ONLY_WARN = ("access", "metadata", "person")
-#: Which phases' facts each step tells.
+#: The phases whose facts are part of a step's sentence.
 FACTS = {"driver": ("driver",), "environment": ("environment",), "gpu": ("verify",)}
 
 
 def read(kind: str, phase: str) -> str:
-    """Return what a phase left under `kind`, as one line; empty if nothing."""
+    """Return a phase's file in the folder `kind`, as one line; empty if there is none."""
     path = STATE / kind / phase
     return " ".join(path.read_text(errors="replace").split()) if path.exists() else ""
 
 
 def main() -> None:
-    """Print facts, then seconds and warnings with the last step."""
+    """Print the facts, and for the last step also seconds and warnings."""
     step = sys.argv[1]
     text = " ".join(read("facts", phase) for phase in FACTS[step])
     if step == "gpu":
-        # A phase that an image brought along took this machine no time.
+        # Phases that ran only when the image was built have no seconds here.
         ran = [phase for phase in PHASES if read("seconds", phase)]
         seconds = [f"{phase} {read('seconds', phase)} s" for phase in ran]
         text += f" ({', '.join(seconds)})"

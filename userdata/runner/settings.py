@@ -1,9 +1,9 @@
-"""Tells the runner the machine's settings: ``list`` of all, or ``digest`` of several.
+"""Prints the machine's settings for the runner: ``list`` for all, ``digest`` for hashes of some.
 
-Each argument of ``digest`` is a phase's revision and a list of names in one string, and gives one
-line. The digest tells whether a finished phase was run with the settings of today. The name
-``machine`` stands for the signal addresses: a copied disk in a new machine has others. A machine
-without a stack is known by its machine id.
+Each argument of ``digest`` is a phase's revision and the names of settings in one string; one line
+is printed for each. The runner compares it with that of the phase's last run. The name ``machine``
+stands for the signal addresses, which differ on a copied disk in a new machine; on a machine
+without a stack, for the machine id.
 """
 
 import hashlib
@@ -17,8 +17,7 @@ SETTINGS = Path(ROOT + "/var/lib/gpustation/settings.json")
 BOOTSTRAP = Path(ROOT + "/etc/gpustation/bootstrap.json")
 MACHINE_ID = Path(ROOT + "/etc/machine-id")
 
-
-#: Settings that a file of an earlier release lacks.
+#: Values of settings that a file of an earlier release does not have.
 DEFAULTS: dict[str, object] = {
     "jupyter_port": 8888,
     "role_credentials_for_users": False,
@@ -32,7 +31,11 @@ DEFAULTS: dict[str, object] = {
 
 
 def digest(settings: dict[str, object], revision: str, names: list[str]) -> str:
-    """Return a short hash of these settings; revision 1 is that of phases that never had one."""
+    """Return 16 hexadecimal digits; revision 1 is left out, as early releases had no revisions.
+
+    Raises:
+        SystemExit: The settings file does not have one of the names.
+    """
     absent = [name for name in names if name not in settings]
     if absent:
         sys.exit(f"{SETTINGS} lacks {', '.join(absent)}; it has {', '.join(sorted(settings))}")

@@ -2,16 +2,16 @@
 # The machine's settings in bash. Sourced after record.sh, never run.
 # shellcheck disable=SC2154  # variables of record.sh
 
-# What the bootstrap of the user data knows of the stack; absent after install.sh.
+# Written by the bootstrap of the user data; absent on a machine that install.sh set up.
 stack="$root/etc/gpustation/bootstrap.json"
 
-# of_a_stack: whether a stack launched this machine and waits for its reports.
+# of_a_stack: succeeds if a stack launched this machine and waits for its signals.
 of_a_stack() {
   [[ -e $stack ]]
 }
 
-# setting NAME: its value in the settings parameter; true and false for booleans. The runner
-# reads them once, into $GPUSTATION_SETTINGS.
+# setting NAME: print a setting's value; booleans as true or false. run.sh reads all settings once,
+# into $GPUSTATION_SETTINGS.
 setting() {
   local line
   while IFS= read -r line; do
@@ -23,8 +23,9 @@ setting() {
   die "the settings parameter has no $1; deploy again with the version that wrote these scripts"
 }
 
-# use_network: lets what downloads go where the settings say, if anywhere: apt, pip, uv, git and curl
-# all know these variables. The machine itself and the metadata service are asked directly.
+# use_network: export the proxy and package index of the settings, if any. apt, pip, uv, git and
+# curl all read these variables. Requests to the machine itself and to the metadata service use no
+# proxy.
 use_network() {
   local proxy direct index
   proxy=$(setting proxy) index=$(setting package_index)

@@ -1,4 +1,4 @@
-"""Writes failure.json, from which the agent reports: what failed, how, and the end of its log.
+"""Writes failure.json, which the agent sends: the failed command, its status, and its last output.
 
 Usage: write_failure.py TARGET PHASE STEP STATUS SECONDS RECORD LOG
 """
@@ -7,25 +7,25 @@ import json
 import sys
 from pathlib import Path
 
-#: Lines of the log that are worth showing.
+#: Lines of the end of the log that are kept.
 LOG_LINES = 15
-#: Characters; what the agent sends of a reason, see its TEXT_LIMIT.
+#: Characters of the reason; the agent cuts longer ones (its TEXT_LIMIT).
 REASON_LIMIT = 900
-#: Characters of the command or sentence, so that the log has its share.
+#: Characters of the command or message, so that there is room for the log.
 FAULT_LIMIT = 400
 
 
 def describe(record: Path, phase: str, status: int) -> dict[str, object]:
-    """Return what the phase left of its failure; a killed one left nothing."""
+    """Return the phase's failure record; if it was killed, it wrote none."""
     parts = record.read_text(errors="replace").split("\n", 2) if record.exists() else []
-    # A full disk, or a power cut, leaves an empty file.
+    # After a full disk or a power cut, the file is empty.
     if len(parts) < 3 or not parts[0].isdigit():
         return {"command": f"of phase {phase}", "exit_code": status}
     return {parts[1]: parts[2].rstrip("\n"), "exit_code": int(parts[0])}
 
 
 def without_traces(lines: list[str]) -> list[str]:
-    """Leave out the frames of Python traces: the line after them names the error."""
+    """Drop the frames of Python traces; the line after them, with the error, is kept."""
     kept = []
     in_trace = False
     for line in lines:
@@ -38,7 +38,7 @@ def without_traces(lines: list[str]) -> list[str]:
 
 
 def compose(failure: dict[str, object]) -> str:
-    """Return the reason; of a log that is too long the end is kept."""
+    """Return the reason, with as much of the log's end as fits."""
     fault = str(failure.get("message") or f"command {failure['command']}")
     fault = " ".join(fault.split())[:FAULT_LIMIT]
     if "command" in failure:

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Lets root alone ask the instance metadata service, which gives out the role's credentials and, in
-# the user data, the addresses that report in this machine's name.
+# Blocks the instance metadata service for all users but root: it returns the role's credentials
+# and, in the user data, the signal addresses, with which anybody could report for this machine.
 #
-# A table of our own: it matches the service's two addresses and nothing else, so time and names
-# (169.254.169.123 and .253) stay as they are. Run again, it replaces what was there.
+# The nftables table is our own. It matches only the service's two addresses, so time and DNS
+# (169.254.169.123 and .253) are not affected. A second run replaces the table.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "${BASH_SOURCE[0]}")/../../runner/record.sh"
 
 command -v nft >/dev/null || die 'there is no nft'
 settings=
-# Not there yet on a machine that somebody started from an image
+# The file does not exist yet at the first boot of a machine of a saved image.
 if [[ -e $state/settings.json ]]; then
   settings=$(python3 -I "$scripts/runner/settings.py" list)
 fi
@@ -17,7 +17,7 @@ if [[ $'\n'$settings$'\n' == *$'\nrole_credentials_for_users=true\n'* ]]; then
   table=
 else
   allowed=0
-  # Looks up the keys of EC2 Instance Connect at every login
+  # This user looks up the keys of EC2 Instance Connect at every login.
   if uid=$(id -u ec2-instance-connect 2>/dev/null); then
     allowed+=", $uid"
   fi
@@ -29,7 +29,7 @@ else
     }
   }"
 fi
-# One transaction. The first line makes the table, so that the second finds it.
+# One transaction. The first line creates the table, because deleting a missing table would fail.
 run nft -f - <<EOF
 table inet gpustation
 delete table inet gpustation

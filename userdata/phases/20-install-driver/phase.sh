@@ -1,9 +1,9 @@
 # Installs the NVIDIA driver as Canonical's prebuilt, signed module for the running kernel.
 #
-# An image that brings a working driver (a Deep Learning or a baked one) keeps it if it fits the
-# framework and the GPUs. Otherwise no reboot is needed while apt can install the module for the
-# running kernel. If it cannot, the meta package brings the newest kernel with its module, and the
-# runner reboots once. A driver that only a reboot cures gets one, too.
+# A working driver of the image (a Deep Learning AMI or a baked one) is kept if it fits the
+# framework and the GPUs. Otherwise apt installs the module for the running kernel, without a
+# reboot. If apt cannot, the meta package installs the newest kernel with its module, and run.sh
+# reboots once. It also reboots once if only a reboot can fix the driver.
 # shellcheck shell=bash source-path=SCRIPTDIR
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/../../runner/record.sh"
@@ -21,17 +21,17 @@ if [[ $driver_kind == open ]]; then
   modules+=-open
 fi
 userspace=("nvidia-utils-$driver_branch" "libnvidia-compute-$driver_branch")
-# The packages that an earlier run has put on hold may have to change with the kernel.
+# Packages that an earlier run put on hold may have to change together with the kernel.
 past_holds=(--ignore-hold --allow-change-held-packages)
 
-# plan PACKAGE...: what apt would do for it; status 100, with apt's reason, if it cannot. That a
-# package is in the archive does not suffice: a module is bound to one version of the driver, and
-# stays in the archive when the driver there is a newer one.
+# plan PACKAGE...: print what apt would do to install packages; status 100, with apt's reason, if it
+# cannot. A package in the archive may not be installable: a module depends on one version of the
+# driver, and remains in the archive when it has a newer driver.
 plan() {
   LC_ALL=C apt-get -s -q -y --no-install-recommends "${past_holds[@]}" install "$@" 2>&1
 }
 
-# reason_of PLAN: in one line, why apt cannot.
+# reason_of PLAN: print in one line why apt cannot install the packages.
 reason_of() {
   local -a words
   read -rd '' -a words < <(grep 'Depends: ' <<<"$1" || grep '^E: ' <<<"$1") || true
@@ -57,34 +57,35 @@ install_driver() {
   fi
 }
 
-# take_newest_kernel REASON: install the newest kernel with its module and end for a reboot. REASON
-# is why the running kernel's module cannot be installed.
+# take_newest_kernel REASON: install the newest kernel with its module, and end the phase for a
+# reboot. REASON is why the running kernel's module cannot be installed.
 take_newest_kernel() {
-  local meta planned brought newest why=$1
+  local meta planned brought newest reason=$1
   if was_rebooted; then
-    die "no NVIDIA module can be installed for kernel $kernel, which runs after the reboot too: $why"
+    die "no NVIDIA module can be installed for kernel $kernel, which runs after the reboot too:" \
+      "$reason"
   fi
-  log "apt cannot install $modules-$kernel; taking the newest kernel and its module: $why"
+  log "apt cannot install $modules-$kernel; taking the newest kernel and its module: $reason"
   for meta in "$modules-$flavor" "$modules-$flavor-hwe-$(release)"; do
     if ! planned=$(plan "$meta" "${userspace[@]}"); then
-      why="$(reason_of "$planned") $why"
+      reason="$(reason_of "$planned") $reason"
       continue
     fi
     brought=$(kernel_of "$meta" "$planned")
     newest=$(newest_kernel "$brought")
-    # The meta package of an older series is no help.
+    # The meta package of an older kernel series does not help.
     if [[ $newest == "$brought" ]]; then
       apt_install "${past_holds[@]}" "$meta" "${userspace[@]}"
       want_reboot 'the newest kernel brings the driver'
     fi
-    why="$meta is for kernel $brought, but $newest boots. $why"
+    reason="$meta is for kernel $brought, but $newest boots. $reason"
   done
-  die "apt can install no NVIDIA module for kernel $kernel or a newer one. Ubuntu's archive may be" \
-    "between two drivers: try again in some hours, or take an image with a driver (image=dlami)." \
-    "apt: $why"
+  die "apt can install no NVIDIA module for kernel $kernel or a newer one. Ubuntu's archive may" \
+    "be between two drivers: try again in some hours, or take an image with a driver (image=dlami)." \
+    "apt: $reason"
 }
 
-# kernel_of META PLAN: the kernel whose module the meta package brings, or has brought before.
+# kernel_of META PLAN: print the kernel whose module the meta package installs, or has installed.
 kernel_of() {
   local installed
   # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
@@ -93,8 +94,8 @@ kernel_of() {
     sed "s/^$modules-//"
 }
 
-# newest_kernel KERNEL...: the newest of these, the running and the installed ones, which is what
-# the boot loader takes.
+# newest_kernel KERNEL...: print the newest of these, the running and the installed kernels, which
+# the boot loader starts.
 newest_kernel() {
   {
     printf '%s\n' "$kernel" "$@"
@@ -104,47 +105,49 @@ newest_kernel() {
   } | sort -V | tail -n 1
 }
 
-# release: like 22.04, as in the names of HWE kernels' meta packages.
+# release: print the release, e.g. 22.04, as in the names of HWE kernels' meta packages.
 release() {
   sed -nE 's/^VERSION_ID="?([^"]*)"?$/\1/p' "$root/etc/os-release" 2>/dev/null || true
 }
 
-# The driver's packages keep nouveau from loading at the next boot; while it holds the GPU, nvidia
-# cannot load.
+# free_gpu: request a reboot, because nvidia cannot load while nouveau holds the GPU. The driver's
+# packages keep nouveau from loading at the next boot.
 free_gpu() {
   if was_rebooted; then
-    die 'the driver nouveau (or nova) still holds the GPU after a reboot: keep it from loading, in' \
-      '/etc/modprobe.d and on the kernel command line'
+    die 'the driver nouveau (or nova) still holds the GPU after a reboot: keep it from loading,' \
+      'in /etc/modprobe.d and on the kernel command line'
   fi
   want_reboot 'the driver nouveau (or nova) holds the GPU, and does not load again after a reboot'
 }
 
-# require_driver: the version of the driver, which was installed. What is loaded may still be the
-# one before it.
+# require_driver: print the version of the installed driver, or end the phase if it does not work.
+# The loaded module may still be that of the previous driver.
 require_driver() {
-  local found kind
-  found=$(driver_state)
-  case $found in
-    'works '*) printf '%s\n' "${found#* }" ;;
-    'hangs '*) die "${found#* }: $(hang_remedy)" ;;
-    'reboot '*) reboot_or_die "${found#* }" ;;
+  local current kind
+  current=$(driver_state)
+  case $current in
+    'works '*) printf '%s\n' "${current#* }" ;;
+    'hangs '*) die "${current#* }: $(hang_remedy)" ;;
+    'reboot '*) reboot_or_die "${current#* }" ;;
     *)
       kind=$(loaded_kind)
       if [[ -n $kind && $kind != "$driver_kind" ]]; then
-        reboot_or_die "NVIDIA's $kind kernel module is loaded, and this GPU needs the $driver_kind one"
+        reboot_or_die "NVIDIA's $kind kernel module is loaded, and this GPU needs the" \
+          "$driver_kind one"
       fi
-      die "nvidia-smi does not see a GPU after the driver was installed: ${found#* }"
+      die "nvidia-smi does not see a GPU after the driver was installed: ${current#* }"
       ;;
   esac
 }
 
-# reboot_or_die WHY: ask for the one reboot; without effect it is the end.
+# reboot_or_die REASON...: request the one reboot; die if it has happened already.
 reboot_or_die() {
-  ! was_rebooted || die "$1: a reboot did not help; $(hang_remedy)"
-  want_reboot "$1"
+  ! was_rebooted || die "$*: a reboot did not help; $(hang_remedy)"
+  want_reboot "$*"
 }
 
-# fabric_manager_version: that of the package that is installed, under any of its names, or nothing.
+# fabric_manager_version: print the version of the installed package, which has several possible
+# names; nothing if none is installed.
 fabric_manager_version() {
   # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
   dpkg-query -W -f '${db:Status-Status} ${Package} ${Version}\n' 'nvidia-fabricmanager*' \
@@ -152,15 +155,16 @@ fabric_manager_version() {
     sed 's/-[^-]*$//' | head -n 1 || true
 }
 
-# The fabric manager refuses to work with any other version than the driver's own. Ubuntu names the
-# package after the driver's branch, NVIDIA's archive since branch 580 no longer.
+# install_fabric_manager VERSION: install the fabric manager of exactly the driver's version,
+# because it refuses to work with any other. Ubuntu's package has the driver's branch in its name;
+# that of NVIDIA's archive has not since branch 580.
 install_fabric_manager() {
   local package version active='' names=("nvidia-fabricmanager-${1%%.*}" nvidia-fabricmanager)
   if attempt systemctl is-active --quiet nvidia-fabricmanager.service; then
     active=1
     [[ $(fabric_manager_version) != "$1" ]] || return 0
   fi
-  # An image with a driver has no package lists, or old ones.
+  # An image with a driver has no package lists, or outdated ones.
   apt_update
   for package in "${names[@]}"; do
     version=$(apt-cache madison "$package" | awk -F '[ |]+' -v want="$1-" \
@@ -178,7 +182,8 @@ install_fabric_manager() {
   fi
 }
 
-# What only has NVIDIA in its name goes on to get its security updates.
+# hold_packages: put the kernel and the driver on hold. Other packages with NVIDIA in their name
+# still get security updates.
 hold_packages() {
   local held others='(container|docker|cuda|settings|prime|texture-tools|profiler|visual-profiler)'
   # shellcheck disable=SC2016  # the format is dpkg's, not the shell's
@@ -192,12 +197,12 @@ hold_packages() {
   fi
 }
 
-# A newer kernel that unattended upgrades brought before they were kept from it boots next time: it
-# gets the module as well.
+# cover_newest_kernel: install the module for the kernel of the next boot as well, which unattended
+# upgrades may have installed before they were configured.
 cover_newest_kernel() {
   local newest planned
   newest=$(newest_kernel)
-  # With another driver, like that of a Deep Learning image, its own packages see to that.
+  # Another driver, like that of a Deep Learning AMI, has its own packages for that.
   if is_installed "$modules-$newest" || ! is_installed "$modules-$kernel"; then
     return
   fi
@@ -209,13 +214,13 @@ cover_newest_kernel() {
   fi
 }
 
-found=$(driver_state)
-case $found in
-  'works '*) log "a driver works already: ${found#* }" ;;
-  'hangs '*) die "${found#* }: $(hang_remedy)" ;;
-  'odd '*) die "${found#* }: repair or remove that driver, then run this again" ;;
-  # A module that does not fit its library after a reboot either was never installed.
-  'reboot '*) if was_rebooted; then install_driver; else want_reboot "${found#* }"; fi ;;
+current=$(driver_state)
+case $current in
+  'works '*) log "a driver works already: ${current#* }" ;;
+  'hangs '*) die "${current#* }: $(hang_remedy)" ;;
+  'odd '*) die "${current#* }: repair or remove that driver, then run this again" ;;
+  # If module and library still differ after the reboot, the module was never installed.
+  'reboot '*) if was_rebooted; then install_driver; else want_reboot "${current#* }"; fi ;;
   *) install_driver ;;
 esac
 version=$(require_driver)

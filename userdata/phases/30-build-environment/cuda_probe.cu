@@ -1,4 +1,4 @@
-// Compiled and linked, not run: shows that a CUDA toolkit is complete.
+// Compiled and linked, but not run, to show that the CUDA toolkit is complete.
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 

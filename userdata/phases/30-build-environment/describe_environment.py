@@ -1,6 +1,6 @@
-"""Prints what an environment consists of, from the metadata of its packages.
+"""Prints the versions of an environment, from the metadata of its packages.
 
-Nothing is imported: MXNet's GPU wheel cannot even be imported before the driver works.
+The framework is not imported, because MXNet's GPU wheel fails to import before the driver works.
 """
 
 import platform
@@ -14,7 +14,7 @@ FRAMEWORKS = {
 
 
 def first_version(*packages: str) -> str | None:
-    """Return the version of the first of these packages that is installed."""
+    """Return the version of the first of these packages that is installed; None if none is."""
     for package in packages:
         try:
             return version(package)

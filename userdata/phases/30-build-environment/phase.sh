@@ -1,8 +1,8 @@
-# Builds the Python environment of the framework from its lock, every package pinned by hash.
+# Builds the Python environment of the framework from its lock, with every package pinned by hash.
 #
-# MXNet 1.9.1 runs on no Python after 3.11, its lock is for that one; PyTorch's is for 3.11 to 3.13.
-# A system that has none of these (MXNet's: Ubuntu 22.04 and 24.04, PyTorch's: 22.04) gets 3.11 from
-# uv, which knows the hash of every Python that it downloads.
+# MXNet 1.9.1 runs on no Python after 3.11, and its lock is for 3.11; PyTorch's is for 3.11 to 3.13.
+# On a system without such a Python (for MXNet Ubuntu 22.04 and 24.04, for PyTorch 22.04), uv
+# installs 3.11; it checks the hash of every Python that it downloads.
 # shellcheck shell=bash source-path=SCRIPTDIR
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/../../runner/record.sh"
@@ -13,18 +13,19 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 
 framework=$(setting framework)
 uv="$opt/uv/bin/uv"
-# On the disk of the environment, so that uv links files instead of copying them.
+# On the same file system as the environment, so that uv links files instead of copying them.
 export UV_CACHE_DIR="$opt/cache" UV_PYTHON_INSTALL_DIR="$opt/python" UV_NO_CONFIG=1
 export UV_HTTP_TIMEOUT=30
 standalone_python=cpython-3.11.18-linux-x86_64-gnu
-# Where uv looks for it in turn, unless python_mirror names another place (uv python list --show-urls,
-# and what it says when both fail).
+# Where uv downloads it from, unless python_mirror is set (uv python list --show-urls, and its error
+# message when both fail).
 python_source='releases.astral.sh or github.com'
-# Seconds of trying: a release page that is down takes longer than a mirror of packages (estimate).
+# Seconds of retrying: a release page recovers more slowly than a package mirror (estimate).
 python_seconds=${GPUSTATION_RETRY_SECONDS:-300}
 
-# pip serves once here. It runs from the archive that python3-venv would unpack it from: unpacked and
-# compiled first, it costs Debian 12 and Ubuntu 22.04 more seconds than all the rest of this function.
+# install_uv: install uv with pip. pip runs from the wheel that python3-venv would unpack, because
+# it is used only once: on Debian 12 and Ubuntu 22.04, unpacking and compiling it takes more seconds
+# than the rest of this function.
 install_uv() {
   local wheels pip=(-m pip) venv=(-m venv)
   rm -rf "$opt/uv"
@@ -38,7 +39,7 @@ install_uv() {
     --no-deps --require-hashes --only-binary :all: -r "$scripts/locks/uv.lock"
 }
 
-# find_python: sets $python to one that the framework's lock is for.
+# find_python: set $python to a Python that the framework's lock is for; install one if necessary.
 find_python() {
   local minor
   minor=$(python3 -I -c 'import sys; print("{}.{}".format(*sys.version_info))')
@@ -49,32 +50,33 @@ find_python() {
 }
 
 fetch_python() {
-  local said why mirror status=0 retry_seconds=$python_seconds
+  local output reason mirror status=0 retry_seconds=$python_seconds
   mirror=$(setting python_mirror)
   if [[ -n $mirror ]]; then
     python_source=$mirror
     export UV_PYTHON_INSTALL_MIRROR=$mirror
   fi
   python="$UV_PYTHON_INSTALL_DIR/$standalone_python/bin/python3.11"
-  said=$(
+  output=$(
     trap - ERR
     retry "$uv" python install --no-bin "$standalone_python" 2>&1 | tee -a /dev/stderr
   ) || status=$?
   if ((status != 0)); then
-    said=$(grep -v '^gpustation: ' <<<"$said" | tail -n 1) || true
-    why="Python 3.11 for $framework did not come from $python_source"
-    why+=" ($(one_line "${said#*cause: }")): the machine must reach it, or python_mirror must name"
-    record "$status" message "$why a copy of python-build-standalone's releases"
+    output=$(grep -v '^gpustation: ' <<<"$output" | tail -n 1) || true
+    reason="Python 3.11 for $framework could not be downloaded from $python_source"
+    reason+=" ($(one_line "${output#*cause: }")): the machine must reach it, or python_mirror must"
+    record "$status" message "$reason name a copy of python-build-standalone's releases"
     exit "$status"
   fi
 }
 
-# MXNet finds CUDA's libraries through the loader's cache: no variable that a service, sudo or a
-# kernel could lose. PyTorch's wheels know the way to theirs.
+# register_libraries: let MXNet find CUDA's libraries through the loader's cache. An environment
+# variable could get lost in a service, in sudo or in a notebook's kernel. PyTorch's wheels find
+# theirs.
 register_libraries() {
   local conf="$root/etc/ld.so.conf.d/gpustation.conf"
   if [[ $framework != mxnet ]]; then
-    # Of MXNet, which was here before; its libraries are gone
+    # MXNet was installed before; its libraries no longer exist.
     if [[ -e $conf ]]; then
       rm -f "$conf"
       run ldconfig
@@ -82,13 +84,14 @@ register_libraries() {
     return
   fi
   mkdir -p "${conf%/*}"
-  # None with the build for the CPU
+  # The build for the CPU has no such libraries.
   compgen -G "$env/lib/python3.*/site-packages/nvidia/*/lib" >"$conf" || true
   run ldconfig
 }
 
-# lock_file FRAMEWORK: what the environment is installed from. PyTorch's GPU build computes on a CPU
-# too; for MXNet, whose build does not even load there, the folder has another lock.
+# lock_file FRAMEWORK: print the path of the lock. On a machine of the embedded AWS, the folder
+# no-gpu holds a lock for MXNet on the CPU, as its GPU build does not load without a driver.
+# PyTorch's GPU build also computes on a CPU.
 lock_file() {
   local device own="$root/etc/gpustation/no-gpu/$1.lock"
   device=$(compute_device)
@@ -99,7 +102,8 @@ lock_file() {
   fi
 }
 
-# The lock's first line tells what its packages take; the rest is for the cache and notebooks.
+# require_space_of LOCK: require the size in the lock's first line, and 512 MiB for the cache and
+# the notebooks.
 require_space_of() {
   local size=0 first
   read -r first <"$1"
@@ -117,7 +121,7 @@ install_environment() {
   lock=$(lock_file "$framework")
   require_space_of "$lock"
   run "$uv" venv --quiet --clear --python "$python" "$env"
-  # The lock is complete, and the pins of d2l would contradict it: hence no dependencies.
+  # --no-deps, because the lock is complete, and the pins of d2l contradict it.
   retry "$uv" pip install --quiet --python "$env/bin/python" --no-deps --require-hashes \
     --only-binary :all: -r "$lock"
   register_libraries
@@ -129,8 +133,8 @@ install_environment() {
   printf '%s\n' "$framework" >"$state/environment-complete"
 }
 
-# A toolkit that has the compiler, but not a library or a host compiler that it works with, would
-# only be met in the middle of someone's work.
+# install_cuda_toolkit: install the toolkit, and compile a program to see that it has the libraries
+# and a host compiler that it works with.
 install_cuda_toolkit() {
   local draft
   is_installed nvidia-cuda-toolkit || {
@@ -145,14 +149,14 @@ install_cuda_toolkit() {
 
 complete="$state/environment-complete"
 if [[ ! -e $complete || $(<"$complete") != "$framework" ]]; then
-  # The driver phase asked for another framework, if it has run before.
-  found=$(driver_state)
-  if [[ $found == 'works '* ]]; then
-    require_fit "${found#* }"
+  # The driver phase may have checked the driver for another framework.
+  current=$(driver_state)
+  if [[ $current == 'works '* ]]; then
+    require_fit "${current#* }"
   fi
   install_environment
 fi
-# Set to false it is left installed: whoever compiled with it may still need it.
+# false does not remove the toolkit: the person may still need it.
 if [[ $(setting cuda_toolkit) == true ]]; then
   install_cuda_toolkit
 fi

@@ -1,10 +1,10 @@
-"""Makes notebooks of one framework from the Markdown sources of Dive into Deep Learning.
+"""Converts the Markdown sources of Dive into Deep Learning to notebooks for one framework.
 
-The book keeps all frameworks in one file: code cells start with ``%%tab mxnet, pytorch`` or
-``#@tab mxnet, pytorch``, paragraphs stand between ``:begin_tab:`` and ``:end_tab:``. What belongs
-to other frameworks is left out, and the marks of the book's own builder are taken out of the text.
-A section that the book does not have for the framework becomes a notebook of one cell that says so:
-its place in the book stays, and nothing in it fails.
+Each file of the book has the code of all frameworks: code cells start with ``%%tab mxnet, pytorch``
+or ``#@tab mxnet, pytorch``, and paragraphs are between ``:begin_tab:`` and ``:end_tab:``. Cells of
+other frameworks and the marks of the book's own builder are removed. A section that the book does
+not have for the framework becomes a notebook of one cell that says so, so that the order of the
+book is kept and nothing fails.
 
 Usage: convert_book.py FRAMEWORK SOURCE TARGET
 """
@@ -16,30 +16,30 @@ import sys
 from pathlib import Path
 
 CODE = re.compile(r"^```\{\.python \.input[^}]*\}\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
-#: Says for whom a code cell is: ``%%tab mxnet, pytorch``, ``# %%tab jax`` or ``#@tab all``.
+#: The frameworks of a code cell: ``%%tab mxnet, pytorch``, ``# %%tab jax`` or ``#@tab all``.
 MARK = re.compile(r"^[ \t]*(?:%%|#[ \t]*(?:@|%%))tab[ \t]+([\w, \t]+)(?:\n|\Z)", re.MULTILINE)
-#: The book forgets an end; there the next beginning is one.
+#: Some ends are missing in the book; the next beginning counts as the end.
 TAB = re.compile(
     r"^:begin_tab:`([^`]*)`\s*?\n(.*?)(?:^:end_tab:[ \t]*$|(?=^:begin_tab:))",
     re.MULTILINE | re.DOTALL,
 )
-#: The head of a section: for which frameworks the book has it, and which packages it needs.
+#: In the first cell of a section: the frameworks that it exists for, and the packages it needs.
 FRAMEWORKS = re.compile(r"\binteract_select\(([^)]*)\)")
 PACKAGES = re.compile(r"^#[ \t]*required_libs\((.*)\)", re.MULTILINE)
 STRING = re.compile(r"""["']([^"']+)["']""")
-#: Labels and page-layout commands, which say nothing to a reader of the notebook.
+#: Labels and layout commands, which have no meaning in a notebook.
 LAYOUT = re.compile(
     r"^:(?:(?:eq)?label|width|height|bibliography):`[^`]*`[ \t]*\n?|:(?:eq)?label:`[^`]*`",
     re.MULTILINE,
 )
 REFERENCE = re.compile(r":(?:numref|eqref|ref|cite|citet|cite\.\w+):`([^`]*)`")
-#: Said what matplotlib does anyway since 3.3, and is refused since 3.8.
+#: The default since matplotlib 3.3, and an error since 3.8.
 SUPERFLUOUS = re.compile(r",\s*use_line_collection=True")
-#: Marks that the builder uses to make slides: [**...**], (**...**), [~~...~~], (~~...~~).
+#: Marks from which the builder makes slides: [**...**], (**...**), [~~...~~], (~~...~~).
 SLIDE = re.compile(r"[\[(](\*\*|~~)(.+?)\1[\])]", re.DOTALL)
 TITLE = re.compile(r"^# .*$", re.MULTILINE)
-#: pip installs this no more since 24.1 (and its builder not since Python 3.12); the newer
-#: is the last with the interface that the book calls, but for two names.
+#: The old version cannot be installed since pip 24.1 and Python 3.12. The newer one is the last
+#: with the interface that the book uses, except for two names.
 OLD_GYM, NEW_GYM = "gym==0.21.0", "gym==0.24.1"
 FIT_GYM = f"""
 
@@ -49,7 +49,8 @@ from gym.envs.toy_text.frozen_lake import FrozenLakeEnv
 FrozenLakeEnv.nS = property(lambda lake: lake.observation_space.n)
 FrozenLakeEnv.nA = property(lambda lake: lake.action_space.n)"""
 NAMES = {"mxnet": "MXNet", "pytorch": "PyTorch", "tensorflow": "TensorFlow", "jax": "JAX"}
-#: Sources of the builder's ``tab``: cells for all frameworks ask it which one is read.
+#: Source of an object like the builder's ``tab``: cells for all frameworks call it to learn which
+#: framework is selected.
 TAB_OBJECT = """\
 class tab:
     \"\"\"Stands in for the book builder's own: tells shared cells which framework this is.\"\"\"
@@ -62,13 +63,13 @@ class tab:
 
 
 def wanted(tabs: str, framework: str) -> bool:
-    """Tell whether a cell or paragraph for `tabs` belongs to the framework."""
+    """Return whether a cell or paragraph for `tabs` belongs to the framework."""
     names = [name.strip() for name in tabs.split(",")]
     return framework in names or "all" in names
 
 
 def text_cell(text: str, framework: str) -> dict[str, object] | None:
-    """Return the Markdown cell of a stretch of text, or nothing if it is empty."""
+    """Return the Markdown cell of a part of the text; None if it is empty."""
     text = TAB.sub(lambda tab: tab[2] if wanted(tab[1], framework) else "", text)
     text = SLIDE.sub(r"\2", REFERENCE.sub(r"`\1`", LAYOUT.sub("", text)))
     text = re.sub(r"\n{3,}", "\n\n", text).strip()
@@ -78,10 +79,10 @@ def text_cell(text: str, framework: str) -> dict[str, object] | None:
 
 
 def code_cell(code: str, framework: str) -> dict[str, object] | None:
-    """Return the code cell, or nothing if it is another framework's or only the builder's."""
+    """Return the code cell; None if it is for another framework or only for the builder."""
     if is_head(code):
         code = packages_to_install(code)
-    # As for the book's own builder, the first mark counts and the others say nothing
+    # The book's own builder uses only the first mark, too
     elif (mark := MARK.search(code)) and not wanted(mark[1], framework):
         return None
     code = SUPERFLUOUS.sub("", MARK.sub("", code)).strip("\n")
@@ -89,7 +90,7 @@ def code_cell(code: str, framework: str) -> dict[str, object] | None:
 
 
 def source_cell(code: str) -> dict[str, object]:
-    """Return a code cell that nobody has run yet."""
+    """Return a code cell without outputs."""
     return {
         "cell_type": "code",
         "execution_count": None,
@@ -100,18 +101,18 @@ def source_cell(code: str) -> dict[str, object]:
 
 
 def is_head(code: str) -> bool:
-    """Tell whether a cell is the one that chooses a framework in the book's builder."""
+    """Return whether a cell is the first of a section, which selects a framework in the builder."""
     return "d2lbook.tab" in code
 
 
 def packages_to_install(head: str) -> str:
-    """Return the code that tells the reader which packages a section needs, empty if none."""
+    """Return the code with which the reader installs the section's packages; empty if none."""
     needed = [name for listed in PACKAGES.findall(head) for name in STRING.findall(listed)]
     if not needed:
         return ""
     gym = OLD_GYM in needed
     if gym:
-        needed = [NEW_GYM]  # the others would build the old one
+        needed = [NEW_GYM]  # the other packages need the old one
     quoted = " ".join(f'"{name}"' for name in needed)
     return (
         "# This section needs packages that are not installed. To install them, remove the # from\n"
@@ -121,11 +122,11 @@ def packages_to_install(head: str) -> str:
 
 
 def others(codes: list[str], framework: str) -> list[str]:
-    """Return the frameworks that a section is for, if it is not for this one; else nothing.
+    """Return the frameworks of a section; empty if this one is among them.
 
-    The section's head lists them, or all of its cells are marked for others.
+    They are listed in the section's first cell, or all of its cells are marked for others.
     """
-    listed = [found[1] for code in codes if is_head(code) and (found := FRAMEWORKS.search(code))]
+    listed = [match[1] for code in codes if is_head(code) and (match := FRAMEWORKS.search(code))]
     names = [name for names in listed for name in STRING.findall(names)]
     if names and framework not in names:
         return names
@@ -133,12 +134,12 @@ def others(codes: list[str], framework: str) -> list[str]:
     tabs = [mark[1] if mark else "all" for mark in marks]
     if any(wanted(tab, framework) for tab in tabs):
         return []
-    # Not a set: the order is the book's
+    # Not a set, to keep the order of the book
     return [*dict.fromkeys(name.strip() for tab in tabs for name in tab.split(","))]
 
 
 def not_for(framework: str, owners: list[str], texts: list[str], page: str) -> dict[str, object]:
-    """Return the cell that says for which frameworks the book has a section, under its title."""
+    """Return a cell with the section's title and the frameworks that the book has it for."""
     title = TITLE.search("".join(texts))
     shown = " and ".join(NAMES.get(name, name) for name in owners)
     text = (
@@ -150,8 +151,8 @@ def not_for(framework: str, owners: list[str], texts: list[str], page: str) -> d
 
 
 def notebook(markdown: str, framework: str, page: str) -> dict[str, object]:
-    """Return one section of the book, its page on the book's site, as a notebook (nbformat 4)."""
-    # An odd number of groups: text and code take turns, beginning and ending with text.
+    """Return a section as a notebook (nbformat 4); `page` is its path on the book's site."""
+    # Text and code alternate; the first and the last part are text.
     parts = CODE.split(markdown)
     owners = others(parts[1::2], framework)
     if owners:
@@ -171,7 +172,7 @@ def notebook(markdown: str, framework: str, page: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Convert all chapters and take the pictures along."""
+    """Convert all chapters and copy the pictures."""
     framework, source, target = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     sections = sorted(source.glob("chapter_*/*.md"))
     if not sections:

@@ -1,7 +1,8 @@
-# Lets the person work: an environment of their own over root's, where pip installs; both on the
-# PATH of their shells; and a message at login that says what there is and what it costs.
+# Prepares the machine for the person: an environment of their own on top of root's, where pip
+# installs packages; both on the PATH of their shells; and a message at login about what is
+# installed and what the machine costs.
 #
-# Nothing of it is needed for the machine to be ready, so a fault is a warning.
+# The machine is ready without it, so a failure is only a warning.
 # shellcheck shell=bash source-path=SCRIPTDIR
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/../../runner/record.sh"
@@ -9,21 +10,21 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/../../home/as_owner.sh"
 
 framework=$(setting framework)
-# Seconds; pip is unpacked, from the fresh disk of an image (estimate).
+# Seconds; pip is unpacked, on the new disk of an image (estimate).
 home_seconds=120
 
-# The lines in the shells' files are written once: whoever takes them out has the last word.
+# The lines in the shells' files are written only once, so a person can remove them for good.
 shells_of="$state/shells-of"
 login_shell=$(getent passwd "$user" | cut -d: -f7) || true
 login_shell=${login_shell##*/}
-# With their revision
+# With the revision of the lines.
 written_for="1 $home ${login_shell:=bash}"
 
 give_environment() {
   local -a shell=()
-  # Jupyter could not start either, and a later phase says that
+  # Jupyter cannot start either, and phase 50-start-jupyter reports that.
   if ! as_owner "$home" test -x "$env/bin/python"; then
-    log "$user cannot enter $env: $owner_said"
+    log "$user cannot enter $env: $owner_output"
     return
   fi
   if [[ ! -e $shells_of || $(<"$shells_of") != "$written_for" ]]; then
@@ -33,11 +34,11 @@ give_environment() {
     "$opt/scripts/locks/$framework-constraints.txt" "${shell[@]}"; then
     printf '%s\n' "$written_for" >"$shells_of"
   else
-    warn "$user has no environment of their own, for pip and the shell: $owner_said"
+    warn "$user has no environment of their own, for pip and the shell: $owner_output"
   fi
 }
 
-# price: what the machine costs by the hour, where the stack knows it.
+# price: print the machine's price per hour; nothing if the stack does not know it.
 price() {
   local usd
   usd=$(setting usd_per_hour)
@@ -46,12 +47,12 @@ price() {
   fi
 }
 
-# notice: the lines for the person who logs in.
+# notice: print the message at login.
 notice() {
   local has
   has=$(cat "$state/facts/environment" 2>/dev/null) || has=$framework
   printf 'gpustation: %s%s\n' "$has" "$(price)"
-  # shellcheck disable=SC2088  # for the person's eyes, as below
+  # shellcheck disable=SC2088  # text for the person, as below
   line 'python3' 'computes with it, in the environment ~/.local/share/gpustation/env'
   line 'pip install NAME' 'adds packages, which outlast a reboot'
   line gpustation-jupyter-url 'prints the address of Jupyter, which runs'

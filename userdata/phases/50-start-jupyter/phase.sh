@@ -1,6 +1,6 @@
-# Runs Jupyter as the ordinary user on the loopback, behind a token that never leaves the machine
-# but through the person's own connection. It is not waited for here: the GPU is verified
-# while it starts.
+# Starts Jupyter on the loopback interface as an ordinary user, protected by a token that leaves the
+# machine only through the person's own connection. This phase does not wait for Jupyter: phase
+# 60-verify-gpu runs while it starts.
 # shellcheck shell=bash source-path=SCRIPTDIR
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/../../runner/record.sh"
@@ -11,7 +11,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 framework=$(setting framework)
 unit=gpustation-jupyter.service
 
-# One token per machine: a copied disk in another machine gets a new one.
+# place_token: make a token, one per machine: a disk that was copied to another machine gets a new
+# one.
 place_token() {
   local machine
   machine=$(python3 -I "$scripts/runner/settings.py" digest "1 machine")
@@ -19,12 +20,13 @@ place_token() {
     return
   fi
   make_token
-  # Where releases before this one kept it
-  as_owner "$home" rm -f .config/gpustation/jupyter-token || log "warning: $owner_said"
+  # The path of release 0.1.0.
+  as_owner "$home" rm -f .config/gpustation/jupyter-token || log "warning: $owner_output"
   printf '%s\n' "$machine" >"$state/token-of"
 }
 
-# An image brings it along, but for the command: a kernel runs in the person's own environment.
+# install_kernel: install the notebook kernel, which runs in the person's own environment. An image
+# has it already, but not its command.
 install_kernel() {
   local -A titles=([mxnet]=MXNet [pytorch]=PyTorch)
   local spec="$env/share/jupyter/kernels/$framework"
@@ -56,7 +58,8 @@ install_unit() {
   chmod 0755 "$root/usr/local/bin/gpustation-jupyter-url"
 }
 
-# What a notebook downloads takes the same way. systemd reads the file as root.
+# place_network: let notebooks use the same proxy and package index. Only root may read the file,
+# because the proxy may have a password; systemd reads it as root.
 place_network() {
   local name file="$root/etc/gpustation/network.env"
   mkdir -p "${file%/*}"
@@ -73,6 +76,6 @@ place_token
 place_network
 install_kernel
 install_unit
-# Enabling makes systemd read its units anew, too.
+# enable also makes systemd reload its units.
 run systemctl enable "$unit"
 run systemctl restart "$unit"

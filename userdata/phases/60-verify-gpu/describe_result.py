@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def sentence(result: dict[str, object]) -> str:
-    """Return what was proven, or what is missing."""
+    """Return the sentence for a result: what was computed, what failed, or what is missing."""
     if "failed" in result:
         return f"{result['failed']}"
     if "missing" in result:
@@ -24,7 +24,7 @@ def sentence(result: dict[str, object]) -> str:
 
 
 def main() -> None:
-    """Describe the file of the command line; a broken one comes of a program that crashed."""
+    """Describe the file of the command line; a crash of verify.py leaves it incomplete."""
     try:
         described = sentence(json.loads(Path(sys.argv[1]).read_bytes()))
     except (ValueError, TypeError, LookupError, AssertionError):

@@ -1,4 +1,4 @@
-# Computes with the framework on every GPU that the instance type has. Nothing less is ready.
+# Computes with the framework on every GPU of the instance type. Only then is the machine ready.
 # shellcheck shell=bash source-path=SCRIPTDIR
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/../../runner/record.sh"
@@ -6,14 +6,14 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/../../gpu/nvidia_smi.sh"
 . "$here/../../gpu/compute_device.sh"
 
-# Here, late: by now the role's permissions work. It is no reason to fail.
+# Late, because the role's permissions work by now. A failure is only a warning.
 if of_a_stack; then
-  bash "$here/wake-session-manager.sh" || log 'warning: the SSM agent was not looked at'
+  bash "$here/wake-session-manager.sh" || log 'warning: the SSM agent was not checked'
 fi
 
 device=$(compute_device)
-# Its own lines go to the log, at its end: a process that hangs must not hold the log open. What it
-# found is JSON on standard output.
+# verify.py prints its result as JSON to standard output, and its steps to standard error. The steps
+# are logged after it has ended, because a process that hangs must not keep the log open.
 status=0 journal=$(mktemp)
 within "$verify_seconds" "$env/bin/python" -I "$here/verify.py" "$device" \
   >"$state/verify.json.new" 2>"$journal" || status=$?

@@ -1,11 +1,11 @@
-"""Computes with the framework on every GPU that the instance type has.
+"""Computes with the framework on every GPU of the instance type.
 
 Usage: verify.py gpu|cpu
 
-Prints its result as JSON, exit status 0 only if everything was computed and right, and on standard
-error each step before it begins: the last one is where it hangs, if it does. The framework and the
-number of GPUs are those of the settings. `cpu` is for machines that have no GPU, and its result
-says so.
+Prints the result as JSON; the exit status is 0 only if all results are right. Prints each step to
+standard error before it begins, so that the last one shows where a hanging program is. The
+framework and the number of GPUs are those of the settings. `cpu` is for machines without a GPU, and
+the result says so.
 """
 
 import importlib
@@ -19,29 +19,33 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# Python's isolated mode leaves out the folder of the program
+# Python's isolated mode does not search the folder of the program
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 STATE = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation")
 SETTINGS = STATE / "settings.json"
-#: For the machines of an image, which read these files first (phases/04-warm-files/warm-files.sh).
+#: The machines of an image read these files in advance (04-warm-files).
 LOADED = STATE / "loaded-files"
-#: Where the trace of a failure is kept; a reason in one line has no room for it.
+#: The trace of a failure, for which the one-line reason has no room.
 TRACE = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/log/gpustation/verify-trace.log")
-#: Seconds for nvidia-smi's answer; see gpu/nvidia_smi.sh.
+#: Seconds that nvidia-smi may take; see gpu/nvidia_smi.sh.
 SMI_SECONDS = 120
 
 
 class MissingGpuError(Exception):
-    """What is missing for a usable GPU."""
+    """No usable GPU, driver or framework; the text names what is missing."""
 
 
 def step(text: str) -> None:
-    """Print what is done next, at once."""
+    """Print the next step, unbuffered."""
     print(f"verify.py: {text}", file=sys.stderr, flush=True)
 
 
 def seen_by_driver() -> tuple[list[str], str]:
-    """Return the names of the GPUs and the driver's version, as nvidia-smi tells them."""
+    """Return the names of the GPUs and the driver's version from nvidia-smi.
+
+    Raises:
+        MissingGpuError: nvidia-smi does not list a GPU.
+    """
     command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     step("asking nvidia-smi")
     try:
@@ -53,40 +57,49 @@ def seen_by_driver() -> tuple[list[str], str]:
     except OSError as error:
         raise MissingGpuError(f"nvidia-smi cannot be run: {error}") from error
     text = done.stdout.decode("utf-8", "replace")
-    said = one_line(text + done.stderr.decode("utf-8", "replace"))
-    # 14: the answer is right, but the infoROM, which only keeps statistics, is damaged.
+    output = one_line(text + done.stderr.decode("utf-8", "replace"))
+    # 14: the output is right, but the infoROM, which holds only statistics, is damaged.
     if done.returncode not in (0, 14):
-        raise MissingGpuError(f"nvidia-smi exited {done.returncode}: {said}")
+        raise MissingGpuError(f"nvidia-smi exited {done.returncode}: {output}")
     rows = [re.fullmatch(r"(.+), *(\d+(?:\.\d+)+) *", line) for line in text.splitlines()]
     gpus = [(row[1], row[2]) for row in rows if row]
     if not gpus:
         raise MissingGpuError(
-            f"nvidia-smi should print names and driver versions, and printed {said or 'nothing'}"
+            f"nvidia-smi should print names and driver versions, and printed {output or 'nothing'}"
         )
     return [name for name, _ in gpus], gpus[0][1]
 
 
 def one_line(text: str) -> str:
-    """Return the text in one line that can be shown."""
+    """Return the text as one line of printable characters, cut after 300."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:300]
 
 
 def load_framework(name: str) -> ModuleType:
-    """Return the module that computes; MXNet's GPU wheel does not load without a driver."""
+    """Return the module of the framework. MXNet's GPU wheel does not load without a driver.
+
+    Raises:
+        MissingGpuError: The framework does not load.
+    """
     try:
         return importlib.import_module("verify_" + name)
     except (ImportError, OSError) as error:
         raise MissingGpuError(f"{name} does not load: {error}") from error
 
 
-def require(expected: int, found: int, who: str) -> None:
-    """Refuse fewer GPUs than the instance type has."""
-    if found < expected:
-        raise MissingGpuError(f"the instance type has {expected} GPU(s), {who} sees {found}")
+def require(expected: int, visible: int, who: str) -> None:
+    """Raise MissingGpuError if fewer GPUs are visible than the instance type has."""
+    if visible < expected:
+        raise MissingGpuError(f"the instance type has {expected} GPU(s), {who} sees {visible}")
 
 
 def verify(device: str, settings: dict[str, Any]) -> dict[str, object]:
-    """Compute on every device and return what was found; a wrong result ends the program."""
+    """Compute on every device and return the result.
+
+    Raises:
+        MissingGpuError: A GPU, the driver or the framework is missing.
+        SystemExit: A result is wrong.
+    """
     names: list[str] = []
     versions: dict[str, str] = {}
     if device == "gpu":
@@ -110,8 +123,8 @@ def verify(device: str, settings: dict[str, Any]) -> dict[str, object]:
 
 
 def loaded_files() -> list[str]:
-    """Return what of the environment this program has loaded: modules in order, then libraries."""
-    # Not by getattr: some modules make up attributes, or fault, when they are asked for one.
+    """Return the loaded files of the environment: modules in order of import, then libraries."""
+    # Not getattr, because some modules invent attributes or raise errors.
     specs = [vars(module).get("__spec__") for module in list(sys.modules.values())]
     paths = [str(spec.cached or spec.origin) for spec in specs if spec]
     for line in Path("/proc/self/maps").read_text(errors="replace").splitlines():
@@ -132,7 +145,7 @@ def main() -> int:
         result = {"device": device, "missing": str(error)}
     except SystemExit as error:
         result = {"device": device, "failed": one_line(str(error.code))}
-    # Whatever a framework raises: its first words say it, the trace is for who looks for the cause.
+    # A framework can raise anything; the error is reported, and the trace is kept in a file.
     except Exception as error:
         result = {"device": device, "failed": one_line(f"{type(error).__name__}: {error}")}
         keep_trace()
@@ -141,7 +154,7 @@ def main() -> int:
 
 
 def keep_trace() -> None:
-    """Write the trace beside the logs, if that is possible."""
+    """Write the trace to a file beside the logs; a failure to do so is only printed."""
     try:
         TRACE.write_text(traceback.format_exc())
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What verify.py computes with MXNet."""
+"""The computations of verify.py with MXNet."""
 
 import ctypes
 import sys
@@ -7,7 +7,7 @@ import mxnet as mx
 import numpy
 from mxnet import autograd, gluon, nd
 
-#: Relative error; TF32 products on Ampere keep 10 bits of the mantissa.
+#: Relative error; TF32 products on Ampere have 10 bits of mantissa.
 TOLERANCE = 1e-2
 
 
@@ -17,12 +17,12 @@ def count_gpus() -> int:
 
 
 def contexts(device: str, count: int) -> list[object]:
-    """Return MXNet's names of the devices; the CPU can stand for several, as many as asked."""
+    """Return MXNet's contexts; on the CPU it can have any number of them."""
     return [mx.gpu(index) if device == "gpu" else mx.cpu(index) for index in range(count)]
 
 
 def compute(context: object) -> None:
-    """Multiply, convolve and train on one device, and compare with the CPU."""
+    """Multiply, convolve and train on one device; a wrong result ends the program."""
     _product(context)
     _convolution(context)
     _training_step(context)
@@ -89,11 +89,11 @@ def reduce(devices: list[object]) -> None:
 
 
 def versions(device: str) -> dict[str, str]:
-    """Return versions as the loaded libraries tell them."""
-    found = {}
+    """Return the versions that the loaded libraries report."""
+    libraries = {}
     if device == "gpu":
-        found = {"CUDA": _cuda(), "cuDNN": _cudnn(), "NCCL": _nccl()}
-    return {**found, "MXNet": mx.__version__}
+        libraries = {"CUDA": _cuda(), "cuDNN": _cudnn(), "NCCL": _nccl()}
+    return {**libraries, "MXNet": mx.__version__}
 
 
 def _cuda() -> str:

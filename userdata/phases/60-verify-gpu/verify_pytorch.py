@@ -1,4 +1,4 @@
-"""What verify.py computes with PyTorch."""
+"""The computations of verify.py with PyTorch."""
 
 import sys
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-#: Relative error; cuDNN's convolutions use TF32, which keeps 10 bits of the mantissa.
+#: Relative error; cuDNN's convolutions use TF32, which has 10 bits of mantissa.
 TOLERANCE = 1e-2
 
 
@@ -16,14 +16,14 @@ def count_gpus() -> int:
 
 
 def contexts(device: str, count: int) -> list[torch.device]:
-    """Return PyTorch's names of the devices; of the CPU it has but one."""
+    """Return PyTorch's devices; it has only one for the CPU."""
     if device == "cpu":
         return [torch.device("cpu")]
     return [torch.device("cuda", index) for index in range(count)]
 
 
 def compute(context: torch.device) -> None:
-    """Multiply, convolve and train on one device, and compare with the CPU."""
+    """Multiply, convolve and train on one device; a wrong result ends the program."""
     left, right = torch.randn(512, 512), torch.randn(512, 512)
     got = left.to(context) @ right.to(context)
     _require_close(f"the matrix product on {context}", got, left @ right)
@@ -39,7 +39,8 @@ def _require_close(what: str, got: torch.Tensor, expected: torch.Tensor) -> None
         sys.exit(f"{what} is off by {error:.3g} of its largest value, more than {TOLERANCE}")
 
 
-# torch.optim would import PyTorch's compiler at its first use: half as long again as torch itself.
+# Without torch.optim, which imports PyTorch's compiler at its first use: that takes half as long as
+# importing torch.
 def _training_step(context: torch.device) -> None:
     net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1)).to(context)
     weights = list(net.parameters())
@@ -68,13 +69,13 @@ def reduce(devices: list[torch.device]) -> None:
 
 
 def versions(device: str) -> dict[str, str]:
-    """Return versions as PyTorch tells them."""
-    found = {}
+    """Return the versions that PyTorch reports."""
+    libraries = {}
     if device == "gpu":
         cudnn = torch.backends.cudnn.version() or 0
-        found = {
+        libraries = {
             "CUDA": str(torch.version.cuda),
             "cuDNN": f"{cudnn // 10000}.{cudnn % 10000 // 100}.{cudnn % 100}",
             "NCCL": ".".join(str(part) for part in torch.cuda.nccl.version()),
         }
-    return {**found, "PyTorch": torch.__version__.partition("+")[0]}
+    return {**libraries, "PyTorch": torch.__version__.partition("+")[0]}

@@ -1,6 +1,7 @@
-"""Waits until Jupyter answers to its token, and makes sure that it refuses without.
+"""Waits until Jupyter accepts its token, and checks that it refuses requests without it.
 
-The token is sent only to the unit's own processes: any user of the machine can listen on a port.
+The token is sent only to processes of the unit, because any user of the machine can listen on a
+port.
 
 Usage: await_jupyter.py UNIT PORT TOKEN_FILE
 """
@@ -13,17 +14,17 @@ import sys
 import time
 from pathlib import Path
 
-#: /api/contents needs authorization; /api alone answers to everyone.
+#: /api/contents needs authorization; /api does not.
 PAGE = "/api/contents?content=0"
-#: Seconds; the first start of a cold disk imports hundreds of modules.
+#: Seconds to wait; the first start on a new disk imports hundreds of modules.
 PATIENCE = float(os.environ.get("GPUSTATION_JUPYTER_SECONDS", "120"))
 #: A socket's state in /proc/net/tcp (include/net/tcp_states.h).
 LISTEN = "0A"
 
 
 def listening(port: int) -> set[str]:
-    """Return the inodes of the sockets that listen on the port, at whatever address."""
-    found = set()
+    """Return the inodes of the sockets that listen on the port, on any address."""
+    inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             rows = Path(table).read_text().splitlines()[1:]
@@ -31,25 +32,25 @@ def listening(port: int) -> set[str]:
             continue
         for row in map(str.split, rows):
             if row[3] == LISTEN and int(row[1].rpartition(":")[2], 16) == port:
-                found.add(row[9])
-    return found
+                inodes.add(row[9])
+    return inodes
 
 
 def holders(inodes: set[str]) -> list[int]:
-    """Return the processes that have one of these sockets open."""
+    """Return the ids of the processes that have one of these sockets open."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
-    found = []
+    processes = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if any(str(entry.readlink()) in wanted for entry in (process / "fd").iterdir()):
-                found.append(int(process.name))
-        except OSError:  # it has ended, or closed one meanwhile
+                processes.append(int(process.name))
+        except OSError:  # it has ended, or closed a file meanwhile
             continue
-    return sorted(found)
+    return sorted(processes)
 
 
 def control_group(unit: str) -> str:
-    """Return the unit's control group, empty while it does not run."""
+    """Return the unit's control group; empty while it does not run."""
     command = ["systemctl", "show", "--property=ControlGroup", "--value", unit]
     return subprocess.run(
         command, capture_output=True, text=True, timeout=30, check=True
@@ -57,7 +58,7 @@ def control_group(unit: str) -> str:
 
 
 def is_of(process: int, group: str) -> bool:
-    """Tell whether a process runs in a control group or below it."""
+    """Return whether a process runs in a control group or below it."""
     try:
         rows = Path(f"/proc/{process}/cgroup").read_text().splitlines()
     except OSError:
@@ -67,7 +68,7 @@ def is_of(process: int, group: str) -> bool:
 
 
 def describe(process: int) -> str:
-    """Return a process's name, number and user, in plain characters."""
+    """Return a process's name, id and user, in printable ASCII."""
     try:
         name = Path(f"/proc/{process}/comm").read_bytes().decode("ascii", "replace").strip()
         uid = Path(f"/proc/{process}").stat().st_uid
@@ -81,22 +82,22 @@ def describe(process: int) -> str:
     return f"{plain} (process {process} of user {user})"
 
 
-def strangers(unit: str, port: int) -> tuple[set[str], list[int]]:
-    """Return the sockets on the port, and the processes holding them that are not the unit's."""
+def foreign_holders(unit: str, port: int) -> tuple[set[str], list[int]]:
+    """Return the sockets on the port, and the processes with them that are not of the unit."""
     group, inodes = control_group(unit), listening(port)
     return inodes, [process for process in holders(inodes) if not is_of(process, group)]
 
 
-def ask(unit: str, port: int, token: str) -> tuple[int, str]:
-    """Return the HTTP status, 0 where nothing answers, and who else holds the port."""
-    before, others = strangers(unit, port)
+def request(unit: str, port: int, token: str) -> tuple[int, str]:
+    """Return the HTTP status, 0 without a response, and other processes that hold the port."""
+    before, others = foreign_holders(unit, port)
     if others or not before:
         return 0, ", ".join(map(describe, others))
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.connect()
-        # Whoever listens now got this connection only if it listened before
-        after, others = strangers(unit, port)
+        # If the listening sockets are the same as before, this connection is to one of them
+        after, others = foreign_holders(unit, port)
         if others or after != before:
             return 0, ", ".join(map(describe, others))
         headers = {"Authorization": f"token {token}"} if token else {}
@@ -109,12 +110,16 @@ def ask(unit: str, port: int, token: str) -> tuple[int, str]:
 
 
 def main() -> None:
-    """Wait, then try without the token."""
+    """Wait for Jupyter, then send a request without the token.
+
+    Raises:
+        SystemExit: Jupyter did not accept its token in time, or it accepts requests without it.
+    """
     unit, port, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     token = file.read_text().strip()
     end = time.monotonic() + PATIENCE
-    while (answer := ask(unit, port, token))[0] != 200:
-        status, others = answer
+    while (response := request(unit, port, token))[0] != 200:
+        status, others = response
         if time.monotonic() > end:
             if others:
                 sys.exit(
@@ -127,7 +132,7 @@ def main() -> None:
                 f"{PATIENCE:g} s; see journalctl -u {unit}"
             )
         time.sleep(0.5)
-    status, others = ask(unit, port, "")
+    status, others = request(unit, port, "")
     if status != 403:
         sys.exit(f"http://127.0.0.1:{port}{PAGE} answered {status} without a token, not 403")
     print("Jupyter answers to its token and to nothing else")

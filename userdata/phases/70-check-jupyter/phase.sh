@@ -1,4 +1,4 @@
-# Waits until Jupyter, which an earlier phase started, answers to its token and to nothing else.
+# Waits until Jupyter, which phase 50-start-jupyter started, accepts its token, and nothing else.
 # shellcheck shell=bash source-path=SCRIPTDIR
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/../../runner/record.sh"
