@@ -1,48 +1,68 @@
-"""The knobs of the embedded AWS that no real one has, as typed methods over HTTP."""
+"""Controls of the embedded AWS that no real AWS has.
+
+`Control` does the work, in the child process. Its owner has a `RemoteControl`, which offers the
+same methods and sends each call to the child.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
+import os
+import signal
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+from localaws.boots.fleet import BootedMachines
+
+if TYPE_CHECKING:
+    from localaws.machines import Machines
+    from localaws.world import World
 
 Fault = Literal["throttle", "deny", "missing", "silent", "expired", "unsettled"]
-"""What a call answers: too many requests, access denied, or that the thing is not there; a signal
-can also be met by silence, and CloudFormation say that the caller's credentials have expired.
-`unsettled` is EC2 right after a change: an image or snapshot is not known yet, or still in use."""
+"""How a call fails: too many requests, access denied, or the named thing does not exist. `silent`:
+a signal gets no answer. `expired`: CloudFormation says that the caller's credentials have expired.
+`unsettled`: EC2 right after a change, when it does not know an image or a snapshot yet, or still
+has it in use."""
 Operation = Literal["create", "update", "delete"]
 """What CloudFormation does to a resource."""
 CALL_SECONDS = 30
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Past any proxy of the environment, which would get the secret."""
+"""How long a call may take, beside the seconds that it waits for something."""
+NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""A proxy of the environment would get the secret."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class InstanceEvent:
-    """One event in an instance's life."""
+    """One event in an instance's life.
+
+    Attributes:
+        time: In seconds since 1970.
+        instance_type: The instance's type at that time.
+    """
 
     instance_id: str
     event: Literal["launched", "stopped", "started", "terminated"]
     time: float
     instance_type: str
-    """Type at that moment."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class CommandResult:
-    """What a command in a machine left."""
+    """Result of a command in a machine."""
 
     status: int
     stdout: str
     stderr: str
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Signal:
-    """One signal to a wait condition's handle; the names are CloudFormation's own."""
+    """One signal to a wait condition's handle; the names are CloudFormation's."""
 
     handle: str
     UniqueId: str
@@ -52,89 +72,92 @@ class Signal:
 
 
 class Control:
-    """Sets what the account allows, what fails, and how machines behave; reads what happened.
+    """Sets what the account allows, what fails and how machines behave; reads what happened.
 
     Args:
-        url: Address of the embedded AWS.
-        secret: What opens it, which its owner has.
+        world: The account's state.
+        machines: The account's machines.
+        open_session: Returns the credentials of a new session of a role, as environment variables.
     """
 
-    def __init__(self, url: str, secret: str) -> None:
-        self._url = url
-        self._secret = secret
+    def __init__(
+        self,
+        world: World,
+        machines: Machines | BootedMachines,
+        open_session: Callable[[str], dict[str, str]],
+    ) -> None:
+        self._world = world
+        self._machines = machines
+        self._open_session = open_session
 
     def await_ready(self, seconds: float) -> None:
-        """Wait until it serves.
+        """Wait until the child answers.
 
         Raises:
             TimeoutError: It did not within these seconds.
             urllib.error.URLError: Nothing listens.
         """
-        self._call("ready", seconds=seconds)
 
     def reset(self) -> None:
-        """Every knob as it is in a new account; what exists stays, and what happened to it."""
-        self._call("reset")
+        """Set everything as in a new account; resources and the history stay."""
+        self._world.reset()
+        if isinstance(self._machines, BootedMachines):
+            self._machines.reset()
 
     def set_quota(self, code: str, value: float | None) -> None:
-        """Applied value of an EC2 quota, in vCPUs; None: no applied value, the default counts."""
-        self._call("set_quota", code=code, value=value)
+        """Applied value of an EC2 quota, in vCPUs; None: the default applies."""
+        _set(self._world.applied, code, value)
 
     def set_default_quota(self, code: str, value: float | None) -> None:
-        """AWS's default value of a quota; None: the quota does not exist at all."""
-        self._call("set_default_quota", code=code, value=value)
+        """AWS's default value of a quota, in vCPUs; None: the quota does not exist."""
+        _set(self._world.defaults, code, value)
 
     def fault(self, operation: str, kind: Fault | None, times: int | None = None) -> None:
         """Make calls of an operation fail.
 
         Args:
             operation: Its API name, e.g. `GetServiceQuota`, `DescribeInstances`, `GetParameter`,
-                or IAM's name of it where several services have it: `logs:ListTagsForResource`;
-                `Signal` for what is sent to a wait condition's handle: status 503, or with
-                `silent` no answer at all. EC2, Systems Manager and Service Quotas know all kinds,
+                or IAM's name of it where several services have it: `logs:ListTagsForResource`.
+                `Signal` stands for what is sent to a wait condition's handle: status 503, or
+                with `silent` no answer. EC2, Systems Manager and Service Quotas know all kinds,
                 the other services `throttle` and `deny`.
             kind: How it fails; None: it works again. `expired` is for CloudFormation's calls,
                 `unsettled` for DescribeImages, DeregisterImage, DescribeSnapshots, DeleteSnapshot.
             times: How many calls fail before it works again. Default: all of them.
         """
-        self._call("fault", operation=operation, kind=kind, times=times)
+        _set(self._world.faults, operation, None if kind is None else [kind, times])
 
     def resource_fault(
         self, operation: Operation, logical_id: str, reason: str | None, times: int | None = None
     ) -> None:
-        """Make a resource of any stack fail, before its service is asked for anything.
+        """Make a resource of any stack fail before its service is called.
 
         Args:
-            operation: What fails. A replacement is an `update`; a rollback and a clean-up `delete`
-                and `update` too.
+            operation: What fails. A replacement is an `update`; a rollback and a clean-up are
+                `delete` and `update` too.
             logical_id: Its name in the template.
-            reason: What the service says; None: it works again.
+            reason: The service's message; None: it works again.
             times: How often it fails before it works again. Default: always.
         """
-        self._call(
-            "resource_fault",
-            operation=operation,
-            logical_id=logical_id,
-            reason=reason,
-            times=times,
-        )
+        planned = None if reason is None else [reason, times]
+        _set(self._world.resource_faults, f"{operation} {logical_id}", planned)
 
     def open_quota_request(self, code: str, value: float, status: str = "PENDING") -> str:
-        """File a request for a quota as the person might have done before; answers its id."""
-        return str(self._call("open_quota_request", code=code, value=value, status=status))
+        """File a quota request as a person might have done before; returns its id."""
+        return self._world.open_quota_request(code, value, status)
 
     def enforce_quota(self, on: bool) -> None:
-        """Whether launch and start obey the quota. Default: they do."""
-        self._call("enforce_quota", on=on)
+        """Whether launches and starts obey the quota. Default: they do."""
+        self._world.enforce = on
 
     def set_offerings(self, instance_type: str, zones: Iterable[str] | None) -> None:
         """The zones that offer a type, by full name; None: AWS's own data again."""
-        named = None if zones is None else sorted(zones)
-        self._call("set_offerings", instance_type=instance_type, zones=named)
+        _set(self._world.offerings, instance_type, None if zones is None else sorted(zones))
 
     def set_capacity(self, instance_type: str, available: bool) -> None:
         """Whether a launch or start finds capacity (else InsufficientInstanceCapacity)."""
-        self._call("set_capacity", instance_type=instance_type, available=available)
+        without = self._world.no_capacity
+        (without.discard if available else without.add)(instance_type)
 
     def add_image(
         self,
@@ -146,9 +169,8 @@ class Control:
         size_gib: int = 8,
         name: str = "test image",
     ) -> None:
-        """An image of another account, as DescribeImages shows it."""
-        self._call(
-            "add_image",
+        """Add an image of another account, as DescribeImages shows it."""
+        self._world.add_image(
             image_id=image_id,
             architecture=architecture,
             root_device=root_device,
@@ -158,133 +180,203 @@ class Control:
         )
 
     def set_parameter(self, name: str, value: str | None) -> None:
-        """A public parameter (`/aws/service/...`, which no account may write); None: it is gone."""
-        self._call("set_parameter", name=name, value=value)
+        """Set a public parameter (`/aws/service/...`); None: it does not exist."""
+        self._world.parameters[name] = value
+
+    def wait_scale(self, scale: float) -> None:
+        """How many real seconds one second of a wait condition or ServiceTimeout lasts."""
+        self._world.scale = scale
+
+    def role_session(self, role: str) -> dict[str, str]:
+        """Credentials of a new session of a role, whoever its trust policy names.
+
+        Args:
+            role: The role's name.
+
+        Returns:
+            The environment variables that the AWS SDKs read.
+        """
+        return self._open_session(role)
+
+    def history(self, instance_id: str | None = None) -> list[InstanceEvent]:
+        """Events of an instance, or of all instances, oldest first."""
+        return [e for e in self._world.events if instance_id in (None, e.instance_id)]
+
+    def signals(self) -> list[Signal]:
+        """Every signal that a wait condition's handle has taken, oldest first."""
+        return self._world.signals
+
+    def calls(self) -> list[str]:
+        """Operations called so far of the services that can fail, in order: see `fault`."""
+        return self._world.calls
 
     def machine_fault(self, faults: Mapping[str, Mapping[str, Any]] | None) -> None:
-        """Faults of the stubbed commands, for boots from now on; see localaws/stubs.
+        """Make stubbed commands fail, in boots from now on; see the folder `stubs`.
 
         Args:
             faults: By command: `exit`, `stderr` and optionally `when`, a part of its arguments;
                 `bash` stands for the scripts of an image's components. None: no faults.
         """
-        self._call("machine_fault", faults=dict(faults or {}))
+        self._world.machine_faults = dict(faults or {})
 
     def machine_silent(self, on: bool) -> None:
-        """Whether machines start and then do nothing at all, for boots from now on."""
-        self._call("machine_silent", on=on)
-
-    def hold_logs(self, on: bool) -> None:
-        """Whether the functions' logs are held back; what was held is delivered when it ends.
-
-        AWS delivers them seconds after the run, so maybe after the group is gone.
-        """
-        self._call("hold_logs", on=on)
-
-    def wait_scale(self, scale: float) -> None:
-        """How many real seconds one second of a wait condition or ServiceTimeout lasts."""
-        self._call("wait_scale", scale=scale)
-
-    def history(self, instance_id: str | None = None) -> list[InstanceEvent]:
-        """What happened to instances, oldest first; of all of them unless one is named."""
-        return [InstanceEvent(**row) for row in self._call("history", instance_id=instance_id)]
+        """Whether machines start and then do nothing, in boots from now on."""
+        self._world.silent = on
 
     def console(self, instance_id: str) -> str:
         """Everything that a machine's user data printed, over all its boots."""
-        return str(self._call("console", instance_id=instance_id))
+        return self._machines.console(instance_id)
 
     def machine_root(self, instance_id: str) -> str:
         """The folder that stands for a machine's root file system."""
-        return str(self._call("machine_root", instance_id=instance_id))
+        return str(self._machines.get(instance_id).root)
 
     def image_root(self, image_id: str) -> str:
-        """The folder with the files of an own image: what its machine wrote over what it had."""
-        return str(self._call("image_root", image_id=image_id))
+        """The folder with an own image's files: what its machine wrote over what it had."""
+        return str(self._machines.image_root(image_id))
 
     def machine_idle(self, instance_id: str, seconds: float = 60) -> bool:
         """Wait until a machine's last boot has nothing left to run; False: it still runs."""
-        return bool(self._call("machine_idle", instance_id=instance_id, seconds=seconds))
+        return self._machines.get(instance_id).wait_idle(seconds)
 
     def metadata_url(self, instance_id: str) -> str:
-        """Where a running machine finds its metadata service."""
-        return str(self._call("metadata_url", instance_id=instance_id))
+        """Address of a running machine's metadata service."""
+        server = self._machines.get(instance_id).metadata
+        if server is None:
+            raise ValueError(f"instance {instance_id} does not run, so it has no metadata service")
+        return server.url
 
     def machine_run(self, instance_id: str, *words: str, seconds: float = 60) -> CommandResult:
         """Run a command as root in a machine that boots."""
-        answer = self._call("machine_run", instance_id=instance_id, words=words, seconds=seconds)
-        return CommandResult(**answer)
+        done = self._booted("machine_run").get(instance_id).box.run(*words, seconds=seconds)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def forward(self, instance_id: str, port: int) -> int:
-        """A port of this computer's loopback that leads to one of a booted machine's loopback."""
-        return int(self._call("forward", instance_id=instance_id, port=port))
+        """Forward a port of this computer's loopback to one of a machine's; returns the port."""
+        return self._booted("forward").forward(instance_id, port)
 
     def cut_power(self, instance_id: str) -> None:
         """End everything in a booted machine at once, and boot it again from the same disk."""
-        self._call("cut_power", instance_id=instance_id)
+        self._booted("cut_power").cut_power(instance_id)
 
     def machine_environment(self, variables: Mapping[str, str]) -> None:
-        """Variables for the services of booted machines that are launched from now on."""
-        self._call("machine_environment", variables=dict(variables))
+        """Set variables for the services of machines that are launched from now on."""
+        self._booted("machine_environment").environment = dict(variables)
 
     def machine_gpu(self, pretended: bool) -> None:
-        """Whether booted machines, launched from now on, are told that they have no GPU.
+        """Whether machines that are launched from now on pretend to have a GPU.
 
         Args:
-            pretended: They are not told: they install the real locks and verify on the GPU, which
-                fails for want of one. Default in a new account: they are told.
+            pretended: They install the real locks and verify on the GPU, which fails as there is
+                none. Default in a new account: their scripts know that there is none.
         """
-        self._call("machine_gpu", pretended=pretended)
+        self._booted("machine_gpu").gpu = pretended
 
     def machine_module(self, available: bool) -> None:
-        """Whether the archive of booted machines has the driver's module for their kernel.
+        """Whether the archive has the driver's module for the kernel of machines.
 
         Args:
-            available: Without it, only a newer kernel brings the driver, after a reboot; for
+            available: Without it only a newer kernel brings the driver, after a reboot; for
                 machines that are launched from now on. Default in a new account: it has.
         """
-        self._call("machine_module", available=available)
-
-    def image_disk(self, image_id: str, folder: str) -> None:
-        """What booted machines find on their disk that are launched from another account's image.
-
-        Args:
-            image_id: The image, which `add_image` makes.
-            folder: What a machine wrote over the root, as `image_root` shows it. Any number of
-                machines may have it below their own disk; none writes into it.
-        """
-        self._call("image_disk", image_id=image_id, folder=folder)
+        self._booted("machine_module").module = available
 
     def machine_reaches(self, port: int | None) -> None:
-        """A port of this computer's loopback that booted machines find on their own; None: none.
+        """Make a port of this computer's loopback one of the machines' loopback; None: none.
 
         Args:
             port: The same number there. Machines that boot from now on have it, beside those of
                 earlier calls. Default in a new account: the embedded AWS alone.
         """
-        self._call("machine_reaches", port=port)
+        machines = self._booted("machine_reaches")
+        machines.reachable = [] if port is None else [*machines.reachable, port]
+
+    def image_disk(self, image_id: str, folder: str) -> None:
+        """Set the disk of machines that are launched from another account's image.
+
+        Args:
+            image_id: The image, which `add_image` adds.
+            folder: What a machine wrote over the root, as `image_root` returns it. Any number of
+                machines may have it below their own disk; none writes into it.
+        """
+        self._booted("image_disk").lend(image_id, Path(folder))
 
     def silence_network(self, instance_id: str, on: bool) -> None:
         """Whether a booted machine's way out is silent: nothing is refused, nothing answers."""
-        self._call("silence_network", instance_id=instance_id, on=on)
+        machine = self._booted("silence_network").get(instance_id)
+        os.kill(machine.box.slirp_pid, signal.SIGSTOP if on else signal.SIGCONT)
 
-    def signals(self) -> list[Signal]:
-        """Every signal that a wait condition's handle has taken, oldest first."""
-        return [Signal(**row) for row in self._call("signals")]
+    def _booted(self, command: str) -> BootedMachines:
+        if not isinstance(self._machines, BootedMachines):
+            raise ValueError(f"{command} needs machines that boot: LocalAws(booted=True)")
+        return self._machines
 
-    def calls(self) -> list[str]:
-        """Names of the calls made so far to the services that can fail, in order: see `fault`."""
-        return [str(name) for name in self._call("calls")]
 
-    def _call(self, command: str, **arguments: Any) -> Any:
+class RemoteControl:
+    """Has the methods of `Control`, and sends each call to the child.
+
+    Args:
+        url: Address of the embedded AWS.
+        secret: The secret that the child requires.
+    """
+
+    def __init__(self, url: str, secret: str) -> None:
+        self._url = url
+        self._secret = secret
+
+    def __getattr__(self, command: str) -> Callable[..., Any]:
+        method = getattr(Control, command)
+        result = get_type_hints(method)["return"]
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            given = inspect.signature(method).bind(self, *args, **kwargs)
+            given.apply_defaults()
+            seconds = CALL_SECONDS + float(given.arguments.get("seconds", 0))
+            return _typed(result, self._send(command, [args, kwargs], seconds))
+
+        return call
+
+    def _send(self, command: str, arguments: list[Any], seconds: float) -> Any:
         request = urllib.request.Request(
             f"{self._url}/_localaws/{command}",
-            json.dumps(arguments).encode(),
+            json.dumps(arguments, default=list).encode(),
             {"Authorization": f"Bearer {self._secret}"},
             method="POST",
         )
         try:
-            timeout = CALL_SECONDS + float(arguments.get("seconds", 0))
-            with DIRECT.open(request, timeout=timeout) as answer:
-                return json.load(answer)
+            with NO_PROXY.open(request, timeout=seconds) as response:
+                return json.load(response)
         except urllib.error.HTTPError as error:
             raise ValueError(error.read().decode()) from None
+
+
+def answer(control: Control, command: str, body: bytes) -> bytes:
+    """Carry out a call of a `RemoteControl`.
+
+    Raises:
+        ValueError: There is no such command, or it refuses the arguments.
+    """
+    method = None if command.startswith("_") else getattr(control, command, None)
+    if method is None:
+        raise ValueError(f"there is no command {command}; see localaws/control.py")
+    args, kwargs = json.loads(body)
+    return json.dumps(method(*args, **kwargs), default=dataclasses.asdict).encode()
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """A result of JSON in its declared type."""
+    if dataclasses.is_dataclass(hint):
+        make: Any = hint
+        return make(**value)
+    if get_origin(hint) is list:
+        (item,) = get_args(hint)
+        return [_typed(item, each) for each in value]
+    return value
+
+
+def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    """Set an entry; None removes it."""
+    if value is None:
+        table.pop(key, None)
+    else:
+        table[key] = value

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 KEY_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
@@ -21,7 +17,7 @@ class Credentials:
     Args:
         access_key_id: Of the account's root; 20 characters, as AWS's are.
         secret_access_key: Signs the requests of the account's root.
-        control: Opens `/_localaws/` and signs the tokens of made-up identity providers.
+        control: Opens `/_localaws/`.
     """
 
     access_key_id: str
@@ -41,21 +37,3 @@ class Credentials:
     def opens_control(self, authorization: str) -> bool:
         """Whether an Authorization header may turn the knobs."""
         return hmac.compare_digest(authorization.encode(), f"Bearer {self.control}".encode())
-
-    def web_identity_token(self, claims: Mapping[str, Any]) -> str:
-        """A token of any identity provider, with these claims."""
-        parts = [json.dumps(part).encode() for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
-        signed = ".".join(_base64(part) for part in parts)
-        return f"{signed}.{self._signature(signed)}"
-
-    def signed(self, token: str) -> bool:
-        """Whether `web_identity_token` made a token."""
-        text, _, signature = token.rpartition(".")
-        return hmac.compare_digest(signature.encode(), self._signature(text).encode())
-
-    def _signature(self, text: str) -> str:
-        return _base64(hmac.digest(self.control.encode(), text.encode(), hashlib.sha256))
-
-
-def _base64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")

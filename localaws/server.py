@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import urllib.error
-from collections.abc import Mapping
 from pathlib import Path
 from select import select
 from types import TracebackType
@@ -20,7 +19,7 @@ import boto3
 
 from localaws.boots import cgroups
 from localaws.boots.root import machine_root
-from localaws.control import Control
+from localaws.control import Control, RemoteControl
 from localaws.credentials import Credentials
 from localaws.inventory import Leftover, leftovers
 from localaws.processes import kill_session
@@ -130,12 +129,10 @@ class LocalAws:
 
     @property
     def control(self) -> Control:
-        """What no AWS has: the knobs that tests turn."""
-        return Control(self.url, self._credentials.control)
-
-    def web_identity_token(self, claims: Mapping[str, Any]) -> str:
-        """A token with these claims, which this AWS takes for its issuer's own."""
-        return self._credentials.web_identity_token(claims)
+        """What tests set and read beside AWS's own interfaces."""
+        remote: Any = RemoteControl(self.url, self._credentials.control)
+        control: Control = remote
+        return control
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A boto3 client of this AWS, made once per service and region."""

@@ -1,20 +1,38 @@
-"""What the account is like and what shall fail: the state that `Control` sets, in the child."""
+"""The state of the account that `Control` sets, in the child process."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from localaws.control import Fault, InstanceEvent, Operation
+from localaws.control import Fault, InstanceEvent, Operation, Signal
 from localaws.images import Image
 from localaws.quotas import QUOTAS, QuotaRequest
 
 
 @dataclass
 class World:
-    """One account. A new one: no quota for GPUs, AWS's own offerings, nothing broken."""
+    """One account. A new one has no quota for GPUs and AWS's own offerings; nothing fails.
+
+    Attributes:
+        applied: Applied values of quotas, in vCPUs, by code.
+        defaults: Default values of quotas, likewise.
+        requests: Quota requests, oldest first.
+        enforce: Whether launches obey the quota.
+        offerings: Zones of the types whose offerings are not AWS's.
+        no_capacity: Types without capacity.
+        images: Images of other accounts, by id.
+        parameters: Public parameters that differ; None: it does not exist.
+        faults: Planned faults of calls: kind and how many calls are left, by operation.
+        resource_faults: Planned faults of resources: reason and how many are left.
+        machine_faults: Faults of stubbed commands.
+        silent: Whether machines do nothing.
+        scale: Real seconds of one second of a wait.
+        events: History of the instances.
+        calls: Operations that were called.
+        signals: Signals that handles have taken.
+    """
 
     applied: dict[str, float] = field(
         default_factory=lambda: {quota.code: quota.default for quota in QUOTAS}
@@ -35,121 +53,44 @@ class World:
     scale: float = 1.0
     events: list[InstanceEvent] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
-    signals: list[dict[str, str]] = field(default_factory=list)
-    held_logs: list[Callable[[], None]] | None = None
+    signals: list[Signal] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """Set everything as in a new account, but keep the history of instances and calls."""
+        self.__dict__.update(World(events=self.events, calls=self.calls).__dict__)
+
+    def open_quota_request(self, code: str, value: float, status: str) -> str:
+        """File a quota request; returns its id."""
+        request = QuotaRequest.new(code, value, status)
+        self.requests.append(request)
+        return request.id
+
+    def add_image(self, **image: Any) -> None:
+        """Add an image of another account."""
+        self.images[image["image_id"]] = Image(**image)
 
     def take_fault(self, operation: str) -> Fault | None:
-        """The fault that this call meets, counted down."""
-        found: Fault | None = _take(self.faults, operation)
-        return found
+        """The fault of this call, counted down."""
+        kind: Fault | None = _take(self.faults, operation)
+        return kind
 
     def take_resource_fault(self, operation: Operation, logical_id: str) -> str | None:
-        """What a resource meets in this operation, counted down."""
-        found: str | None = _take(self.resource_faults, f"{operation} {logical_id}")
-        return found
-
-    def deliver(self, write: Callable[[], None]) -> None:
-        """Write a function's log, or hold it until `hold_logs` lets it go."""
-        if self.held_logs is None:
-            write()
-        else:
-            self.held_logs.append(write)
+        """The reason why a resource fails in this operation, counted down."""
+        reason: str | None = _take(self.resource_faults, f"{operation} {logical_id}")
+        return reason
 
     def record(self, instance_id: str, event: Any, instance_type: str) -> None:
         """Add to the instances' history."""
         self.events.append(InstanceEvent(instance_id, event, time.time(), instance_type))
 
-    # The commands of `Control`, by its names and arguments
-
-    def reset(self) -> None:
-        """Everything as in a new account, but for what has happened."""
-        self.hold_logs(False)
-        fresh = World(events=self.events, calls=self.calls)
-        self.__dict__.update(fresh.__dict__)
-
-    def set_quota(self, code: str, value: float | None) -> None:
-        """Set or remove an applied value."""
-        _set(self.applied, code, value)
-
-    def set_default_quota(self, code: str, value: float | None) -> None:
-        """Set or remove a default value."""
-        _set(self.defaults, code, value)
-
-    def fault(self, operation: str, kind: Fault | None, times: int | None) -> None:
-        """Plan a fault."""
-        _set(self.faults, operation, None if kind is None else [kind, times])
-
-    def resource_fault(
-        self, operation: Operation, logical_id: str, reason: str | None, times: int | None
-    ) -> None:
-        """Plan a fault of a resource."""
-        planned = None if reason is None else [reason, times]
-        _set(self.resource_faults, f"{operation} {logical_id}", planned)
-
-    def open_quota_request(self, code: str, value: float, status: str) -> str:
-        """File a quota request."""
-        request = QuotaRequest.new(code, value, status)
-        self.requests.append(request)
-        return request.id
-
-    def enforce_quota(self, on: bool) -> None:
-        """Switch the quota's enforcement."""
-        self.enforce = on
-
-    def set_offerings(self, instance_type: str, zones: list[str] | None) -> None:
-        """Override the zones of a type."""
-        _set(self.offerings, instance_type, zones)
-
-    def set_capacity(self, instance_type: str, available: bool) -> None:
-        """Say whether there is room for a type."""
-        (self.no_capacity.discard if available else self.no_capacity.add)(instance_type)
-
-    def add_image(self, **image: Any) -> None:
-        """Add an image."""
-        self.images[image["image_id"]] = Image(**image)
-
-    def set_parameter(self, name: str, value: str | None) -> None:
-        """Override a public parameter."""
-        self.parameters[name] = value
-
-    def machine_fault(self, faults: dict[str, Any]) -> None:
-        """Set the faults of stubbed commands."""
-        self.machine_faults = faults
-
-    def machine_silent(self, on: bool) -> None:
-        """Say whether machines do nothing."""
-        self.silent = on
-
-    def hold_logs(self, on: bool) -> None:
-        """Hold the functions' logs, or deliver all that were held."""
-        held, self.held_logs = self.held_logs or [], [] if on else None
-        for write in held:
-            write()
-
-    def wait_scale(self, scale: float) -> None:
-        """Set the length of a second."""
-        self.scale = scale
-
-    def history(self, instance_id: str | None) -> list[dict[str, Any]]:
-        """Instance events as rows."""
-        return [asdict(e) for e in self.events if instance_id in (None, e.instance_id)]
-
 
 def _take(table: dict[str, list[Any]], key: str) -> Any:
-    """What is planned under the key, if anything, one time less."""
-    planned = table.get(key)
-    if planned is None:
+    """The value that is planned under a key, one time less."""
+    if key not in table:
         return None
-    what, times = planned
+    value, times = table[key]
     if times is not None:
-        planned[1] = times - 1
+        table[key][1] = times - 1
         if times <= 1:
             del table[key]
-    return what
-
-
-def _set(table: dict[str, Any], key: str, value: Any) -> None:
-    if value is None:
-        table.pop(key, None)
-    else:
-        table[key] = value
+    return value

@@ -11,6 +11,7 @@ from ministack.services import ssm
 from ministack.services.cloudformation import provisioners, stacks, wait_conditions
 
 from localaws import schemas
+from localaws.control import Signal
 from localaws.emulator import (
     custom_resources,
     image_resource,
@@ -21,7 +22,7 @@ from localaws.emulator import (
     stack_resources,
     subnet_resource,
 )
-from localaws.emulator.image_builder_resources import failure
+from localaws.emulator.handler_errors import failure
 from localaws.emulator.instances import Instances
 from localaws.emulator.stack_events import WAIT, Events
 from localaws.emulator.stack_operations import CANCELLED, Operations, is_given_up
@@ -127,7 +128,7 @@ def _install_waits(world: World) -> None:
         taken = bool(plain_deliver(token, payload))
         if taken:
             kept = {name: str(payload[name]) for name in ("UniqueId", "Status", "Reason", "Data")}
-            world.signals.append({"handle": token, **kept})
+            world.signals.append(Signal(handle=token, **kept))
         return taken
 
     wait_conditions.deliver_signal = deliver_signal

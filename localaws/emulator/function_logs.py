@@ -1,42 +1,31 @@
-"""What a Lambda function writes, as its role: a group that is gone comes back only if it may.
+"""A Lambda function's log, written with the permissions of the function's role.
 
-ministack makes the group whatever the role says. AWS delivers the lines as the function's role,
-some seconds after the run, so also after a stack has removed the group.
+ministack writes the log, and creates its group, whatever the role allows. On AWS a role without
+``logs:CreateLogGroup`` cannot bring back a group that its stack has deleted.
 """
 
 from __future__ import annotations
 
-import contextvars
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import cloudwatch_logs, lambda_svc
 
-from localaws.world import World
 
-
-def install(world: World) -> None:
-    """Take the place of ministack's function."""
+def install() -> None:
+    """Replace ministack's function by one that asks IAM first."""
     plain = lambda_svc._emit_lambda_logs
 
-    def emit(function: dict[str, Any], *about: Any, **more: Any) -> None:
-        allowed = _allowed(function.get("config") or function)
-        context = contextvars.copy_context()
-        world.deliver(
-            partial(context.run, _deliver, partial(plain, function, *about, **more), allowed)
-        )
+    def emit(function: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        if _may_write(function.get("config") or function):
+            plain(function, *args, **kwargs)
 
     lambda_svc._emit_lambda_logs = emit
 
 
-def _allowed(config: dict[str, Any]) -> Callable[[], bool]:
-    """Whether the lines may be written, by what the role may do at the time of the run.
-
-    IAM forgets a policy within seconds, not at once: what was allowed then is the worst case.
-    """
+def _may_write(config: dict[str, Any]) -> bool:
+    """Whether the function's role may write its log, and create the group if it is missing."""
     logging = config.get("LoggingConfig") or {}
     group = logging.get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
     account, region = get_account_id(), get_region()
@@ -44,7 +33,7 @@ def _allowed(config: dict[str, Any]) -> Callable[[], bool]:
     policies = iam_evaluator._gather_role_policies(role, account)
 
     def may(action: str) -> bool:
-        about = iam_evaluator.EvalContext(
+        context = iam_evaluator.EvalContext(
             principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/{config['FunctionName']}",
             principal_type="AssumedRole",
             principal_account=account,
@@ -52,13 +41,7 @@ def _allowed(config: dict[str, Any]) -> Callable[[], bool]:
             resource_arn=f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:",
             region=region,
         )
-        return bool(iam_evaluator.evaluate(about, policies).decision == "Allow")
+        return bool(iam_evaluator.evaluate(context, policies).decision == "Allow")
 
-    writes = may("CreateLogStream") and may("PutLogEvents")
-    creates = may("CreateLogGroup")
-    return lambda: writes and (creates or group in cloudwatch_logs._log_groups)
-
-
-def _deliver(write: Callable[[], None], allowed: Callable[[], bool]) -> None:
-    if allowed():
-        write()
+    exists = group in cloudwatch_logs._log_groups
+    return may("CreateLogStream") and may("PutLogEvents") and (exists or may("CreateLogGroup"))

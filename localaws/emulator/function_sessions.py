@@ -17,8 +17,13 @@ def install() -> None:
 
 
 def credentials(config: dict[str, Any]) -> dict[str, str]:
-    """The variables of a session of the function's role."""
-    session = new_session(config.get("Role", "").rpartition("/")[2], config["FunctionName"])
+    """Environment variables with a session of the function's role."""
+    return open_session(config.get("Role", "").rpartition("/")[2], config["FunctionName"])
+
+
+def open_session(role: str, name: str = "session") -> dict[str, str]:
+    """A new session of a role, as the environment variables that the AWS SDKs read."""
+    session = new_session(role, name)
     return {
         "AWS_ACCESS_KEY_ID": session["access_key"],
         "AWS_SECRET_ACCESS_KEY": session["secret_key"],

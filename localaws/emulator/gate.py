@@ -29,7 +29,6 @@ INSIDE = ("/_ministack/", "/_localstack/", "/_aws/", "/_alb/")
 LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
 BUCKET = r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
 """One label: the CDK CLI puts the bucket's name before the host's."""
-FORM = "application/x-www-form-urlencoded"
 
 
 class Gate:
@@ -111,11 +110,8 @@ class Gate:
     ) -> None:
         query = parse_qs(scope["query_string"].decode(errors="replace"), keep_blank_values=True)
         caller = signatures.identify(query, headers)
-        if caller is signatures.MISSING and self._may_be_web_identity(scope, headers):
-            body = await read(receive)
-            fault = None if _is_web_identity(body) else signatures.MISSING
-        elif isinstance(caller, AuthError):
-            fault = caller
+        if isinstance(caller, AuthError):
+            fault: AuthError | None = caller
         else:
             raw_path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
             body = await read(receive)
@@ -129,15 +125,6 @@ class Gate:
         )
         told = b"" if scope["method"] == "HEAD" else text
         await answer(send, 403, told, [(k.encode(), v.encode()) for k, v in shown.items()])
-
-    def _may_be_web_identity(self, scope: Scope, headers: Mapping[str, str]) -> bool:
-        """Whether nothing but the body can say which call of which service a request is."""
-        return (
-            (scope["method"], scope["path"], scope["query_string"]) == ("POST", "/", b"")
-            and headers["host"].lower() in self._plain
-            and headers.get("content-type", "").partition(";")[0].strip() == FORM
-            and not {"x-amz-target", "content-encoding", "smithy-protocol"} & headers.keys()
-        )
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -163,12 +150,6 @@ def _without_cors(send: Send) -> Send:
         await send(message)
 
     return silent
-
-
-def _is_web_identity(body: bytes) -> bool:
-    """Whether it is the one call without a signature: it carries a token, which STS checks."""
-    form = parse_qs(body.decode(errors="replace"), keep_blank_values=True)
-    return form.get("Action") == ["AssumeRoleWithWebIdentity"]
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

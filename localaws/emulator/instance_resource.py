@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ministack.services import ec2
 
+from localaws.emulator import handler_errors
 from localaws.emulator.instance_record import Launch, Record
 from localaws.emulator.instances import Instances
 from localaws.emulator.volumes import is_true
@@ -15,6 +15,7 @@ from localaws.errors import ApiError
 
 Properties = dict[str, Any]
 Created = tuple[str, dict[str, str]]
+T = TypeVar("T")
 
 STOPPED_CHANGES = ("InstanceType", "UserData", "EbsOptimized")
 """What EC2 changes on a stopped instance only: CloudFormation stops it, changes it, starts it."""
@@ -38,7 +39,7 @@ def handlers(fleet: Instances) -> dict[str, Callable[..., Any]]:
     """The functions that ministack calls for a resource type."""
 
     def create(logical_id: str, properties: Properties, stack: str) -> Created:
-        record = said(lambda: fleet.launch(_launch(properties)))
+        record = call(lambda: fleet.launch(_launch(properties)))
         _set_in_place(fleet, record, {}, properties)
         return record["InstanceId"], _attributes(record)
 
@@ -50,15 +51,15 @@ def handlers(fleet: Instances) -> dict[str, Callable[..., Any]]:
                 f"AWS::EC2::Instance {', '.join(sorted(unknown))}: the embedded AWS does not know "
                 "how this changes; teach localaws/emulator/instance_resource.py"
             )
-        record = said(lambda: _living(fleet, instance_id))
+        record = call(lambda: _living(fleet, instance_id))
         _set_in_place(fleet, record, old, new)
         if changed & {*STOPPED_CHANGES}:
-            said(lambda: _change_stopped(fleet, record, new))
+            call(lambda: _change_stopped(fleet, record, new))
         return instance_id, _attributes(record)
 
     def delete(instance_id: str, properties: Properties) -> None:
         if instance_id in ec2._instances:
-            said(lambda: fleet.terminate(fleet.get(instance_id)))
+            call(lambda: fleet.terminate(fleet.get(instance_id)))
 
     return {"create": create, "update": update, "delete": delete}
 
@@ -112,7 +113,7 @@ def _set_in_place(fleet: Instances, record: Record, old: Properties, new: Proper
             {"GroupId": g, "GroupName": ec2._security_groups[g]["GroupName"]} for g in groups
         ]
     if old.get("IamInstanceProfile") != new.get("IamInstanceProfile"):
-        said(lambda: fleet.set_profile(record, new.get("IamInstanceProfile", "")))
+        call(lambda: fleet.set_profile(record, new.get("IamInstanceProfile", "")))
     _keep_disks(record, new)
 
 
@@ -142,6 +143,15 @@ def _change_stopped(fleet: Instances, record: Record, new: Properties) -> None:
         record["_start_failed"] = False
 
 
+def call(function: Callable[[], T]) -> T:
+    """Call EC2 on behalf of a resource.
+
+    Raises:
+        RuntimeError: EC2 refused the call.
+    """
+    return handler_errors.call("Ec2", _HANDLER_CODES, "GeneralServiceException", function)
+
+
 def _attributes(record: Record) -> dict[str, str]:
     """What Fn::GetAtt knows."""
     return {
@@ -153,18 +163,6 @@ def _attributes(record: Record) -> dict[str, str]:
         "PublicIp": record["PublicIpAddress"],
         "VpcId": record["VpcId"],
     }
-
-
-def said(call: Callable[[], Any]) -> Any:
-    """The call's result, or EC2's refusal as CloudFormation reports it."""
-    try:
-        return call()
-    except ApiError as error:
-        raise RuntimeError(
-            f'Resource handler returned message: "{error.message} (Service: Ec2, Status Code: '
-            f'{error.status}, Request ID: {uuid.uuid4()})" (RequestToken: {uuid.uuid4()}, '
-            f"HandlerErrorCode: {_HANDLER_CODES.get(error.code, 'GeneralServiceException')})"
-        ) from error
 
 
 _HANDLER_CODES = {

@@ -7,7 +7,7 @@ from typing import Any
 from ministack.services.cloudformation import stacks
 
 from localaws.control import Operation
-from localaws.emulator.image_builder_resources import failure
+from localaws.emulator.handler_errors import failure
 from localaws.world import World
 
 CODE = "GeneralServiceException"

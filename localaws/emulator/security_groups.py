@@ -9,7 +9,7 @@ from ministack.services.cloudformation import provisioners
 
 from localaws.emulator import wire
 from localaws.emulator.ec2_request import Parameters, one
-from localaws.emulator.instance_resource import said
+from localaws.emulator.instance_resource import call
 from localaws.emulator.instances import Instances
 from localaws.errors import ApiError
 
@@ -22,7 +22,7 @@ def install() -> None:
     plain = handler["delete"]
 
     def delete_resource(group_id: str, properties: Any) -> None:
-        said(lambda: _require_unused(group_id))
+        call(lambda: _require_unused(group_id))
         plain(group_id, properties)
 
     handler["delete"] = delete_resource

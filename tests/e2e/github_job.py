@@ -1,11 +1,12 @@
-"""A job of GitHub Actions as AWS sees it: its token, and the session that it gets for it."""
+"""A session of the deploy role, as a job of GitHub Actions has one after STS took its token.
 
-import time
+Whom the role trusts is asserted on the template (tests/infra/test_gpu_deploy_role_stack.py): the
+embedded AWS issues no tokens, so its sessions come from `Control.role_session`.
+"""
+
 from typing import Any
 
 import boto3
-from botocore import UNSIGNED
-from botocore.config import Config
 
 from localaws import LocalAws
 
@@ -14,35 +15,16 @@ REPOSITORY = "octo-org/octo-repo"
 SUBJECT = f"repo:{REPOSITORY}:environment:production"
 
 
-def token(aws: LocalAws, **claims: Any) -> str:
-    """A token with the claims of the right job, but for those that are given."""
-    usual = {"iss": ISSUER, "aud": "sts.amazonaws.com", "sub": SUBJECT, "exp": time.time() + 300}
-    return aws.web_identity_token(usual | claims)
+def session_of(aws: LocalAws, role_arn: str) -> dict[str, str]:
+    """The session's variables, as ``aws-actions/configure-aws-credentials`` sets them."""
+    return aws.control.role_session(role_arn.rpartition("/")[2])
 
 
-def assume(aws: LocalAws, role_arn: str, seconds: int = 3600, **claims: Any) -> dict[str, str]:
-    """The session's variables, as ``aws-actions/configure-aws-credentials`` sets them.
-
-    Raises:
-        ClientError: The role does not open.
-    """
-    sts = boto3.client(
-        "sts",
-        region_name=aws.region,
-        endpoint_url=aws.url,
-        config=Config(signature_version=UNSIGNED),
-    )
-    given = sts.assume_role_with_web_identity(
-        RoleArn=role_arn,
-        RoleSessionName="job",
-        WebIdentityToken=token(aws, **claims),
-        DurationSeconds=seconds,
-    )["Credentials"]
-    return {
-        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": given["SessionToken"],
-    }
+def trusted_subject(aws: LocalAws, role_arn: str) -> str:
+    """The subject that the deployed role's trust policy requires of a token."""
+    role = aws.client("iam").get_role(RoleName=role_arn.rpartition("/")[2])["Role"]
+    (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+    return str(statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"])
 
 
 def client(aws: LocalAws, session: dict[str, str], service: str) -> Any:
@@ -60,5 +42,5 @@ def client(aws: LocalAws, session: dict[str, str], service: str) -> Any:
 
 def outputs(aws: LocalAws, stack: str) -> dict[str, str]:
     """Outputs of a stack."""
-    (found,) = aws.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
-    return {row["OutputKey"]: row["OutputValue"] for row in found["Outputs"]}
+    (described,) = aws.client("cloudformation").describe_stacks(StackName=stack)["Stacks"]
+    return {row["OutputKey"]: row["OutputValue"] for row in described["Outputs"]}

@@ -138,22 +138,6 @@ def test_stack_that_was_refused_is_a_leftover_until_it_is_deleted(
 
 
 @pytest.mark.tier("all")
-@pytest.mark.parametrize("quota", [8, 3])
-def test_no_log_group_comes_back_with_a_line_that_comes_late(
-    aws: LocalAws, cdk: Cdk, session: boto3.session.Session, quota: int
-) -> None:
-    """AWS delivers a function's lines seconds after its run, so maybe after the deletion."""
-    aws.control.set_quota(G_QUOTA, quota)
-    assert (cdk.deploy().status == 0) == (quota == 8)
-    aws.control.hold_logs(True)
-    assert cdk.destroy().status == 0
-    assert aws.leftovers() == []
-    aws.control.hold_logs(False)
-    assert aws.leftovers() == []
-    assert only_bootstrap(find_leftovers(session))
-
-
-@pytest.mark.tier("all")
 def test_saved_image_stays_and_does_not_count(
     aws: LocalAws, cdk: Cdk, session: boto3.session.Session
 ) -> None:

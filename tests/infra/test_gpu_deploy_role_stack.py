@@ -42,6 +42,48 @@ def test_exactly_one_subject_and_audience_open_it() -> None:
     }
 
 
+STRANGERS = {
+    "another repository": {"sub": "repo:octo-org/other:environment:production"},
+    "another owner": {"sub": "repo:evil/octo-repo:environment:production"},
+    "a longer name": {"sub": "repo:octo-org/octo-repo-2:environment:production"},
+    "another spelling": {"sub": "repo:Octo-Org/octo-repo:environment:production"},
+    "ids in the name": {"sub": "repo:octo-org@1/octo-repo@2:environment:production"},
+    "another environment": {"sub": "repo:octo-org/octo-repo:environment:staging"},
+    "a longer environment": {"sub": "repo:octo-org/octo-repo:environment:production-2"},
+    "a branch": {"sub": "repo:octo-org/octo-repo:ref:refs/heads/main"},
+    "a tag": {"sub": "repo:octo-org/octo-repo:ref:refs/tags/v1"},
+    "a pull request": {"sub": "repo:octo-org/octo-repo:pull_request"},
+    "a branch named like the environment": {
+        "sub": "repo:octo-org/octo-repo:ref:refs/heads/environment:production"
+    },
+    "a star": {"sub": "*"},
+    "a star for the repository": {"sub": "repo:*:environment:production"},
+    "a star for the environment": {"sub": "repo:octo-org/octo-repo:environment:*"},
+    "question marks": {"sub": "repo:octo-org/octo-rep?:environment:production"},
+    "no subject": {"sub": ""},
+    "another audience": {"aud": "https://github.com/octo-org"},
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_fails_when_a_stranger_asks_for_a_session(stranger: str) -> None:
+    """``StringEquals`` compares letter by letter and has no wildcards, so equality decides."""
+    condition = trust()["Condition"]
+    assert condition.keys() == {"StringEquals"}
+    claims = {"aud": "sts.amazonaws.com"} | STRANGERS[stranger]
+    required = condition["StringEquals"]
+    assert any(required[f"{ISSUER}:{name}"] != value for name, value in claims.items())
+
+
+def test_only_tokens_of_githubs_issuer_open_it() -> None:
+    """STS names the provider by the token's issuer; the role trusts this one and no other."""
+    providers = synthesize_role(**REPOSITORY).find_resources("AWS::IAM::OIDCProvider")
+    ((logical_id, provider),) = providers.items()
+    assert trust()["Principal"] == {"Federated": {"Fn::GetAtt": [logical_id, "Arn"]}}
+    assert provider["Properties"]["Url"] == f"https://{ISSUER}"
+    assert provider["Properties"]["ClientIdList"] == ["sts.amazonaws.com"]
+
+
 @pytest.mark.parametrize(
     ("settings", "names"),
     [

@@ -24,6 +24,9 @@ def test_nobody_assumes_a_role_for_another_account(stack: str) -> None:
         service = statement["Principal"].get("Service")
         equal = statement.get("Condition", {}).get("StringEquals", {})
         if service is None:
+            assert statement["Action"] == "sts:AssumeRoleWithWebIdentity"
+            assert statement["Principal"].keys() == {"Federated"}
+            assert statement["Condition"].keys() == {"StringEquals"}
             assert equal.keys() == OF_A_JOB
         elif service not in NEEDS_NO_ACCOUNT:
             assert equal == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}, service

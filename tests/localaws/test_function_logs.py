@@ -1,4 +1,4 @@
-"""A function writes its log as its role, and late: who may make groups brings one back."""
+"""A function's log is written with the permissions of its role."""
 
 from __future__ import annotations
 
@@ -73,15 +73,3 @@ def test_group_is_made_by_a_role_that_may(aws: LocalAws, invoked: Any) -> None:
 
 def test_group_is_not_made_by_a_role_that_may_not(aws: LocalAws, invoked: Any) -> None:
     assert invoked(*WRITES, with_group=False) not in groups(aws)
-
-
-@pytest.mark.parametrize("comes_back", [True, False])
-def test_late_line_brings_a_deleted_group_back_where_the_role_may(
-    aws: LocalAws, stack: Stack, invoked: Any, comes_back: bool
-) -> None:
-    aws.control.hold_logs(True)
-    group = invoked(*WRITES, *(["logs:CreateLogGroup"] if comes_back else []))
-    assert stack.delete() == "DELETE_COMPLETE"
-    assert group not in groups(aws)
-    aws.control.hold_logs(False)
-    assert (group in groups(aws)) == comes_back

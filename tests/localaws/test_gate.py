@@ -53,7 +53,6 @@ CREATE_ROLE = urlencode(
     }
 )
 WHO = urlencode({"Action": "GetCallerIdentity", "Version": "2011-06-15"})
-WEB_IDENTITY = urlencode({"Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15"})
 as_root = pytest.mark.skipif(
     os.name != "posix" or os.geteuid() != 0 or not shutil.which("setpriv"),
     reason="only root can become another user, by setpriv",
@@ -164,17 +163,20 @@ def test_fails_without_credentials(
 
 
 @pytest.mark.parametrize(
-    "body",
+    "token",
     [
-        "Action=AssumeRoleWithSAML&Version=2011-06-15&RoleArn={role}&SAMLAssertion=x",
-        "Action=AssumeRoleWithWebIdentity&Action=CreateRole&RoleName=planted",
-        "Action=CreateRole&Action=AssumeRoleWithWebIdentity&RoleName=planted",
+        {"Action": "AssumeRoleWithSAML", "SAMLAssertion": "x"},
+        {"Action": "AssumeRoleWithWebIdentity", "WebIdentityToken": "x"},
     ],
 )
-def test_the_one_call_without_credentials_is_no_way_for_others(aws: LocalAws, body: str) -> None:
-    body += "&PrincipalArn=arn:aws:iam::123456789012:saml-provider/x"
-    arn = "arn:aws:iam::123456789012:role/x"
-    answer = send(aws, "POST", "/", body.format(role=arn), FORM)
+def test_fails_when_sts_is_called_with_a_token_instead_of_a_signature(
+    aws: LocalAws, token: dict[str, str]
+) -> None:
+    """AWS takes these two calls without a signature; here nobody can issue a token."""
+    provider = {"PrincipalArn": "arn:aws:iam::123456789012:saml-provider/x"}
+    role = {"RoleArn": "arn:aws:iam::123456789012:role/x", "RoleSessionName": "x"}
+    body = urlencode(token | provider | role | {"Version": "2011-06-15"})
+    answer = send(aws, "POST", "/", body, FORM)
     assert (answer.status, "Missing Authentication Token" in answer.text) == (403, True)
 
 
@@ -186,7 +188,7 @@ def test_fails_when_a_bucket_is_asked_without_credentials(
     assert send(aws, method, f"/{path}", "x").status == 403
     port = urlsplit(aws.url).port
     host = {"Host": f"planted.localhost:{port}"}
-    assert send(aws, method, f"/{path}", WEB_IDENTITY, FORM | host).status == 403
+    assert send(aws, method, f"/{path}", WHO, FORM | host).status == 403
 
 
 @pytest.mark.parametrize("key", ["root", "test", "123456789012", "AKIAIOSFODNN7EXAMPLE"])
@@ -256,7 +258,7 @@ def test_a_presigned_address_opens_one_object_for_its_time(aws: LocalAws) -> Non
 
 def test_knobs_need_the_secret(aws: LocalAws) -> None:
     right = {"Authorization": f"Bearer {aws._credentials.control}"}
-    path, body = "/_localaws/fault", '{"operation": "GetParameter", "kind": "deny", "times": null}'
+    path, body = "/_localaws/fault", '[["GetParameter", "deny"], {}]'
     for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer x"}, FORM):
         assert send(aws, "POST", path, body, headers).status == 403
     assert send(aws, "GET", path, body, right).status == 403
@@ -306,15 +308,6 @@ def test_web_sockets_are_refused(aws: LocalAws) -> None:
     for host in (f"a-ats.iot.us-east-1.localhost:{port}", f"localhost:{port}"):
         broker = upgrade | {"Host": host, "Sec-WebSocket-Protocol": "mqtt"}
         assert send(aws, "GET", "/mqtt", headers=broker).status == 403
-
-
-def test_a_token_that_this_aws_did_not_sign_opens_nothing(aws: LocalAws) -> None:
-    parts = aws.web_identity_token({"iss": EVIL, "aud": "me"}).split(".")
-    forged = ".".join([parts[0], parts[1], "x"])
-    for token in (forged, ".".join([*parts[:2], ""]), ".".join(["e30", "e30", parts[2]])):
-        asked = {"RoleArn": "arn:aws:iam::123456789012:role/x", "WebIdentityToken": token}
-        answer = send(aws, "POST", "/", f"{WEB_IDENTITY}&{urlencode(asked)}", FORM)
-        assert (answer.status, "signature is invalid" in answer.text) == (400, True)
 
 
 def function(code: str) -> str:

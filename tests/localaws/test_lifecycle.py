@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -210,5 +211,7 @@ def test_the_demo_ends_with_the_signals_status_and_leaves_no_file(
 
 
 def test_fails_when_a_control_command_does_not_exist(server: LocalAws) -> None:
-    with pytest.raises(ValueError, match="no_such"):
-        server.control._call("no_such")
+    remote: Any = server.control
+    for command in ("no_such", "_set", "_world"):
+        with pytest.raises(ValueError, match=f"there is no command {command}"):
+            remote._send(command, [[], {}], 60)
