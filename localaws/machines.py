@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from localaws.awstoe.actions import Fetch
+from localaws.awstoe.host import Fetch
 from localaws.awstoe.record import RecordHost
 from localaws.metadata import MachineFacts, MetadataServer
 from localaws.processes import group_lives

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from localaws.awstoe.actions import Fetch, Output
+from localaws.awstoe.host import Fetch, Output
 
 SIMULATED = "simulated: no machine boots, so this was not run"
 
@@ -16,8 +16,8 @@ class RecordHost:
 
     Args:
         root: The folder that stands for its root file system.
-        fetch: Gets an object from S3 as the machine's role.
-        faults: The faults of stubbed commands; that of `bash` meets the scripts.
+        fetch: Reads an object from S3 as the machine's role.
+        faults: Faults of stubbed commands; the one of `bash` applies to the scripts.
     """
 
     def __init__(self, root: Path, fetch: Fetch, faults: Mapping[str, Any]) -> None:
@@ -26,10 +26,10 @@ class RecordHost:
         self._fault = faults.get("bash")
 
     def await_boot(self) -> None:
-        """Nothing: a record is up at once."""
+        """Do nothing: a record is up at once."""
 
-    def bash(self, script: str, _seconds: float | None) -> Output:
-        """What a planned fault says, or that nothing was run."""
+    def bash(self, script: str, _seconds: float) -> Output:
+        """Return the planned fault, or a note that nothing was run."""
         fault = self._fault
         if fault and fault.get("when", "") in script:
             return Output(int(fault.get("exit", 1)), "", str(fault.get("stderr", "")))
@@ -42,4 +42,4 @@ class RecordHost:
         target.write_bytes(content)
 
     def reboot(self) -> None:
-        """Nothing to restart."""
+        """Do nothing: a record runs nothing that a reboot would end."""

@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import time
 
-from localaws.awstoe.actions import ActionError, Fetch, Output
+from localaws.awstoe.host import ActionError, Fetch, Output
 from localaws.boots.booted import BootedMachine
 from localaws.boots.machine import BootError
 
@@ -15,7 +15,6 @@ BOOT_SECONDS = 300
 SCRIPT = "/run/localaws-step.sh"
 """On a file system that no image keeps."""
 GRACE_SECONDS = 30
-WEEK = 7 * 86400.0
 TIMED_OUT = 124
 """The exit status of `timeout`."""
 
@@ -44,20 +43,20 @@ class BootedHost:
             time.sleep(0.1)
         raise ActionError(f"the machine was not up within {BOOT_SECONDS} s")
 
-    def bash(self, script: str, seconds: float | None) -> Output:
+    def bash(self, script: str, seconds: float) -> Output:
         """Run a script as a service of the machine, as the agent's children are: without HOME."""
         self.write(SCRIPT, script.encode())
         service = ["systemd-run", "--quiet", "--pipe", "--wait", "--collect"]
         service += ["--property=WorkingDirectory=/tmp"]
-        limit = [] if seconds is None else ["timeout", "--kill-after=5", str(seconds)]
-        patience = (WEEK if seconds is None else seconds) + GRACE_SECONDS
+        limit = ["timeout", "--kill-after=5", str(seconds)]
+        patience = seconds + GRACE_SECONDS
         try:
             done = self._machine.box.run(*service, *limit, "bash", SCRIPT, seconds=patience)
         except (BootError, OSError, subprocess.SubprocessError) as error:
             raise ActionError(str(error)) from error
-        late = seconds is not None and done.returncode == TIMED_OUT
-        fault = f"it took longer than {seconds:g} s" if late else ""
-        return Output(done.returncode, done.stdout, done.stderr, fault)
+        late = done.returncode == TIMED_OUT
+        failure = f"it took longer than {seconds:g} s" if late else ""
+        return Output(done.returncode, done.stdout, done.stderr, failure)
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file as root."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from localaws.awstoe.actions import Fetch
+from localaws.awstoe.host import Fetch
 from localaws.boots import cgroups, standalone_python
 from localaws.boots.booted import BootedMachine
 from localaws.boots.component_host import BootedHost

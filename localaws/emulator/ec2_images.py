@@ -10,7 +10,7 @@ from ministack.services import ec2
 from localaws.emulator import wire
 from localaws.emulator.ec2_request import Parameters, disks, filtered, one, passes, tags
 from localaws.emulator.instances import Instances
-from localaws.emulator.own_images import Wanted
+from localaws.emulator.own_images import ImageRequest
 from localaws.errors import ApiError
 from localaws.images import AMAZON
 
@@ -60,7 +60,7 @@ def create(fleet: Instances, asked: Parameters) -> wire.Answer:
         )
     if not one(asked, "Name"):
         raise ApiError("MissingParameter", "The request must contain the parameter name")
-    wanted = Wanted(
+    wanted = ImageRequest(
         name=one(asked, "Name"),
         description=one(asked, "Description"),
         reboot=one(asked, "NoReboot") != "true",

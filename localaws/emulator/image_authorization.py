@@ -1,4 +1,4 @@
-"""What IAM must know for images: actions, ARNs, the tags of what a call names, AWS's policies."""
+"""What IAM must know about images: actions of Image Builder, ARNs, and tags of images."""
 
 from __future__ import annotations
 
@@ -9,40 +9,17 @@ from urllib.parse import unquote
 
 from ministack.core import iam_actions
 from ministack.core.responses import get_account_id
-from ministack.services import ec2, iam
+from ministack.services import ec2
 
 BUILDER = "imagebuilder"
-_TAG = {"StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}}
-_LOG_CALLS = ["logs:CreateLogStream", "logs:CreateLogGroup", "logs:PutLogEvents"]
-_IMAGE_CALLS = [
-    *("ec2:EnableImage", "ec2:DeregisterImage", "ec2:EnableImageDeprecation"),
-    *("ec2:DescribeImageAttribute", "ec2:DisableImage", "ec2:DisableImageDeprecation"),
-]
-POLICIES: dict[str, list[tuple[list[str], str, dict[str, Any]]]] = {
-    "EC2InstanceProfileForImageBuilder": [
-        (["imagebuilder:GetComponent"], "*", {}),
-        (["s3:GetObject"], "arn:aws:s3:::ec2imagebuilder*", {}),
-        (_LOG_CALLS, "arn:aws:logs:*:*:log-group:/aws/imagebuilder/*", {}),
-    ],
-    "service-role/EC2ImageBuilderLifecycleExecutionPolicy": [
-        (_IMAGE_CALLS, "arn:aws:ec2:*::image/*", _TAG),
-        (["ec2:DeleteSnapshot"], "arn:aws:ec2:*::snapshot/*", _TAG),
-        (["tag:GetResources"], "*", {}),
-    ],
-}
-"""AWS's policies for roles of Image Builder, in what they allow that is asked for here."""
 
 
 def install() -> None:
-    """Correct ministack's reading of calls, and add the policies."""
-    for name, statements in POLICIES.items():
-        rows = [
-            {"Effect": "Allow", "Action": actions, "Resource": resource, "Condition": condition}
-            for actions, resource, condition in statements
-        ]
-        document = json.dumps({"Version": "2012-10-17", "Statement": rows})
-        record = iam._make_aws_managed_record(name, document)
-        iam._aws_managed_policies[record["Arn"]] = record
+    """Correct how ministack's IAM reads a call.
+
+    Upstream it does not know Image Builder, gives images and snapshots of EC2 an account in their
+    ARN, and knows no tags of theirs for `aws:ResourceTag`.
+    """
     plain_arn, plain_context = iam_actions.extract_resource_arn, iam_actions.request_tag_context
     plain_action = iam_actions.extract_iam_action
 
@@ -64,10 +41,10 @@ def install() -> None:
         return arn
 
     def request_tag_context(
-        service: str, action: str, body: bytes, asked: Mapping[str, Any]
+        service: str, action: str, body: bytes, parameters: Mapping[str, Any]
     ) -> dict[str, Any]:
-        context: dict[str, Any] = plain_context(service, action, body, asked)
-        return {**(_tags_of(asked) if service == "ec2" else {}), **context}
+        context: dict[str, Any] = plain_context(service, action, body, parameters)
+        return {**(_tags_of(parameters) if service == "ec2" else {}), **context}
 
     iam_actions.extract_iam_action = extract_iam_action
     iam_actions.extract_resource_arn = extract_resource_arn
@@ -75,15 +52,15 @@ def install() -> None:
 
 
 def _builder_arn(body: bytes, query: Mapping[str, Any]) -> str:
-    """The resource of Image Builder that a call names; a list names none."""
-    named = [value[0] if isinstance(value, list) else value for value in query.values()]
-    named += [value for value in json.loads(body or b"{}").values() if isinstance(value, str)]
-    arns = [unquote(one) for one in named if unquote(one).startswith("arn:aws:imagebuilder:")]
-    return arns[0] if arns else "*"
+    """The Image Builder resource that a call names; `*` for a list, which names none."""
+    values = [value[0] if isinstance(value, list) else value for value in query.values()]
+    values += [value for value in json.loads(body or b"{}").values() if isinstance(value, str)]
+    arns = [unquote(value) for value in values]
+    return next((arn for arn in arns if arn.startswith("arn:aws:imagebuilder:")), "*")
 
 
-def _tags_of(asked: Mapping[str, Any]) -> dict[str, str]:
+def _tags_of(parameters: Mapping[str, Any]) -> dict[str, str]:
     """The tags of the image or snapshot that a call names, as condition keys."""
-    named = str(ec2._p(asked, "ImageId") or ec2._p(asked, "SnapshotId"))
-    tags = ec2._tags.get(named, [])
+    resource = str(ec2._p(parameters, "ImageId") or ec2._p(parameters, "SnapshotId"))
+    tags = ec2._tags.get(resource, [])
     return {f"aws:ResourceTag/{tag['Key']}".lower(): tag["Value"] for tag in tags}

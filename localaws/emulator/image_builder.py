@@ -1,4 +1,4 @@
-"""EC2 Image Builder's components, recipes and configurations: kept, checked, refused."""
+"""The resources of EC2 Image Builder, with the refusals that the construct GpuImage can meet."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 
-from localaws.awstoe.document import Document, DocumentError, parse
-from localaws.awstoe.execution import Component
+from localaws.awstoe.document import DocumentError, Phases, parse
 from localaws.errors import ApiError
 
 Properties = Mapping[str, Any]
 COMPONENT, RECIPE, IMAGE = "component", "image-recipe", "image"
 INFRASTRUCTURE, DISTRIBUTION = "infrastructure-configuration", "distribution-configuration"
-_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 _NAME = re.compile(r"[-_A-Za-z0-9][-_A-Za-z0-9 ]{1,126}[-_A-Za-z0-9]")
 DATA_CHARACTERS = 16000
 """The longest document that a component takes as Data (its CloudFormation schema)."""
@@ -25,12 +23,19 @@ DATA_CHARACTERS = 16000
 
 @dataclass
 class Entry:
-    """One resource of Image Builder, with its properties in CloudFormation's form."""
+    """One resource, with its properties under CloudFormation's names.
+
+    Attributes:
+        phases: A component's document.
+        image_id: The AMI of an image.
+        snapshots: The snapshots of that AMI.
+        created: When it was created, in ISO 8601.
+    """
 
     arn: str
     kind: str
     properties: Properties
-    document: Document | None = None
+    phases: Phases = field(default_factory=dict)
     image_id: str = ""
     snapshots: tuple[str, ...] = ()
     created: str = field(
@@ -44,57 +49,59 @@ class Entry:
 
     @property
     def version(self) -> str:
-        """Its version, as x.y.z."""
+        """Its version as x.y.z; empty for a configuration."""
         return str(self.properties.get("Version", ""))
 
 
 class ImageBuilder:
-    """Everything that the account has in Image Builder."""
+    """All Image Builder resources of the account."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
 
     def all(self, kind: str) -> list[Entry]:
         """The region's resources of a kind."""
-        start = arn_of(kind, "")
-        return [one for one in list(self._entries.values()) if one.arn.startswith(start)]
+        prefix = arn_of(kind, "")
+        return [entry for entry in list(self._entries.values()) if entry.arn.startswith(prefix)]
 
-    def get(self, arn: str, kind: str) -> Entry:
-        """A resource by its ARN; of a component's versions the newest that the ARN means."""
-        if arn in self._entries:
-            return self._entries[arn]
-        pattern = re.escape(arn).replace("x", r"[^/]*") + r"(/\d+)?"
-        found = [one for one in self.all(kind) if re.fullmatch(pattern, one.arn)]
-        if not found:
+    def get(self, arn: str) -> Entry:
+        """A resource by its ARN.
+
+        Raises:
+            ApiError: There is none.
+        """
+        if arn not in self._entries:
             raise ApiError(
                 "ResourceNotFoundException", f"The resource with arn '{arn}' does not exist.", 404
             )
-        return max(found, key=lambda one: tuple(map(int, one.version.split("."))))
+        return self._entries[arn]
 
     def find(self, arn: str) -> Entry | None:
-        """A resource by its exact ARN."""
+        """A resource by its ARN, if there is one."""
         return self._entries.get(arn)
 
     def add(self, kind: str, properties: Properties) -> Entry:
-        """A new resource, or Image Builder's refusal."""
+        """Create a resource.
+
+        Raises:
+            ApiError: The name, the document or a component of the recipe is not valid, or the
+                version exists.
+        """
         name = str(properties.get("Name", ""))
         if not _NAME.fullmatch(name):
             raise ApiError("InvalidParameterValueException", f"The name '{name}' is not valid.")
         arn = arn_of(kind, name)
-        document = None
+        phases: Phases = {}
         if kind in (COMPONENT, RECIPE):
-            version = str(properties.get("Version"))
-            if not _VERSION.fullmatch(version):
-                raise ApiError("InvalidVersionNumberException", f"'{version}' is not x.y.z.")
-            arn += f"/{version}"
+            arn += f"/{properties['Version']}"
         if kind == COMPONENT:
-            arn, document = f"{arn}/1", _document(properties)
+            arn, phases = f"{arn}/1", _parsed(properties)
         if arn in self._entries:
             raise ApiError(
                 "ResourceAlreadyExistsException",
                 f"Resource of type '{kind}' with identifier '{arn}' already exists.",
             )
-        entry = Entry(arn, kind, dict(properties), document)
+        entry = Entry(arn, kind, dict(properties), phases)
         if kind == RECIPE:
             self.components(entry)
         self._entries[arn] = entry
@@ -105,52 +112,42 @@ class ImageBuilder:
         self._entries[entry.arn] = entry
 
     def change(self, arn: str, properties: Properties) -> Entry:
-        """Other properties in place."""
+        """Replace a resource's properties."""
         entry = self._entries[arn]
         entry.properties = dict(properties)
         return entry
 
     def remove(self, arn: str) -> None:
-        """Delete a resource, if nothing depends on it."""
-        for recipe in self.all(RECIPE) if f":{COMPONENT}/" in arn else []:
-            used = [one["ComponentArn"] for one in recipe.properties.get("Components") or []]
-            if arn in [self.get(one, COMPONENT).arn for one in used]:
+        """Delete a resource.
+
+        Raises:
+            ApiError: A recipe needs the component.
+        """
+        for recipe in self.all(RECIPE):
+            if arn in [component.arn for component in self.components(recipe)]:
                 raise ApiError(
                     "ResourceDependencyException",
                     f"The resource '{arn}' has the dependent resource '{recipe.arn}'.",
                 )
         self._entries.pop(arn, None)
 
-    def components(self, recipe: Entry) -> list[Component]:
-        """The components of a recipe in its order, each with all its parameters."""
-        found = []
-        for used in recipe.properties.get("Components") or []:
-            entry = self.get(used["ComponentArn"], COMPONENT)
-            assert entry.document is not None
-            given = {one["Name"]: one["Value"][0] for one in used.get("Parameters") or []}
-            missing = {name for name, value in entry.document.values.items() if value is None}
-            wrong = sorted((given.keys() - entry.document.parameters) | (missing - given.keys()))
-            if wrong:
-                raise ApiError(
-                    "InvalidParameterValueException",
-                    f"component {entry.name}: unknown or missing parameters {', '.join(wrong)}",
-                )
-            found.append(Component(entry.name, entry.document, given))
-        return found
+    def components(self, recipe: Entry) -> list[Entry]:
+        """The components of a recipe, in its order."""
+        return [self.get(row["ComponentArn"]) for row in recipe.properties.get("Components") or []]
 
 
 def arn_of(kind: str, name: str) -> str:
-    """The beginning of the ARN of a resource."""
+    """The ARN of a resource without its version."""
     slug = re.sub(r"[^a-z0-9-_]", "-", name.lower())
     return f"arn:aws:imagebuilder:{get_region()}:{get_account_id()}:{kind}/{slug}"
 
 
-def _document(properties: Properties) -> Document:
+def _parsed(properties: Properties) -> Phases:
     data = properties.get("Data")
     if not data or len(data) > DATA_CHARACTERS:
         raise ApiError(
             "InvalidParameterValueException",
-            f"a component needs Data of 1 to {DATA_CHARACTERS} characters here; Uri is not known",
+            f"Data must have 1 to {DATA_CHARACTERS} characters; the embedded AWS knows no Uri",
         )
     try:
         return parse(data)

@@ -8,7 +8,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
 from localaws import catalog, quotas
-from localaws.awstoe.actions import Fetch, Host
+from localaws.awstoe.host import Fetch, Host
 from localaws.boots.fleet import BootedMachines
 from localaws.emulator import volumes
 from localaws.emulator.instance_record import (

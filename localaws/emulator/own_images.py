@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImageRequest:
     """What CreateImage asks for."""
 
     name: str
@@ -70,7 +70,7 @@ class OwnImages:
                 "InvalidAMIID.Unavailable", f"The image ID '{image_id}' is not available"
             )
 
-    def create(self, record: Record, wanted: Wanted) -> OwnImage:
+    def create(self, record: Record, wanted: ImageRequest) -> OwnImage:
         """An image of an instance, pending; it becomes available by itself."""
         image = self._register(record, wanted)
         context = contextvars.copy_context()
@@ -78,7 +78,7 @@ class OwnImages:
         threading.Thread(target=context.run, args=arguments, daemon=True).start()
         return image
 
-    def take(self, record: Record, wanted: Wanted) -> OwnImage:
+    def take(self, record: Record, wanted: ImageRequest) -> OwnImage:
         """An image of a stopped instance that will not start again, available at once."""
         image = self._register(record, wanted)
         self._machines.take_image(record["InstanceId"], image.image_id)
@@ -123,7 +123,7 @@ class OwnImages:
         """An image that needs a snapshot."""
         return next((one.image_id for one in self.all() if snapshot in one.snapshots()), None)
 
-    def _register(self, record: Record, wanted: Wanted) -> OwnImage:
+    def _register(self, record: Record, wanted: ImageRequest) -> OwnImage:
         self._require_name(wanted.name)
         image_id = ec2._new_image_id()
         left_out = {disk["DeviceName"] for disk in wanted.disks if disk.get("NoDevice")}
@@ -187,7 +187,7 @@ class OwnImages:
         self._images[image_id] = replace(image, state=state, reason=reason)
 
 
-def _mapping(device: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
+def _mapping(device: Mapping[str, Any], wanted: ImageRequest) -> dict[str, Any]:
     """A volume as the image describes it, with what was asked otherwise."""
     volume = ec2._volumes[device["Ebs"]["VolumeId"]]
     name = device["DeviceName"]
@@ -205,7 +205,7 @@ def _mapping(device: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
 
 
 def _new_snapshot(
-    volume: str, mapping: Mapping[str, Any], record: Record, image_id: str, wanted: Wanted
+    volume: str, mapping: Mapping[str, Any], record: Record, image_id: str, wanted: ImageRequest
 ) -> None:
     ebs = mapping["Ebs"]
     ec2._snapshots[ebs["SnapshotId"]] = {

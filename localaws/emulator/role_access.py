@@ -12,7 +12,7 @@ import boto3
 from botocore.exceptions import ClientError
 from ministack.core.responses import get_region
 
-from localaws.awstoe.actions import ActionError, Fetch
+from localaws.awstoe.host import ActionError, Fetch
 
 Clients = Callable[[str], Any]
 FLUSH_SECONDS, FLUSH_LINES = 1.0, 1000

@@ -21,29 +21,28 @@ PATIENCE = 600
 BUCKET = "probe-boot"
 LOG = "/aws/imagebuilder/probe"
 BUILD = [
-    step("S3Download", [{"source": f"s3://{BUCKET}/word", "destination": "/opt/probe/"}], "fetch"),
     step(
-        "CreateFile",
-        [
-            {
-                "path": "/opt/probe/{{ build.read.outputs.stdout }}",
-                "content": "it's here",
-                "permissions": "0640",
-                "group": "ubuntu",
-            }
-        ],
-        "chained",
+        "S3Download", [{"source": f"s3://{BUCKET}/word", "destination": "/opt/probe/word"}], "fetch"
+    ),
+    bash(
+        'file="/opt/probe/$(cat /opt/probe/word)"',
+        'printf "it\'s here" > "$file"',
+        'chmod 0640 "$file" && chgrp ubuntu "$file"',
+        "cat /opt/probe/word",
+        name="write",
     ),
     bash("rm /etc/issue.net", "echo $HOME$AWS_ENDPOINT_URL", name="remove"),
     bash(
         "python3 -c \"import os; os.setxattr('/opt/probe/word', 'trusted.probe', b'1')\"",
         name="mark",
     ),
-    bash("cat /proc/sys/kernel/random/boot_id > /opt/probe/boot", name="before"),
-    step("Reboot", {}, "reboot"),
-    bash("! cmp /proc/sys/kernel/random/boot_id /opt/probe/boot", name="after"),
+    bash(
+        "current=/proc/sys/kernel/random/boot_id",
+        "if [[ ! -e /opt/probe/boot ]]; then cat $current > /opt/probe/boot; exit 194; fi",
+        "! cmp $current /opt/probe/boot",
+        name="reboot",
+    ),
 ]
-BUILD.insert(1, bash("cat /opt/probe/word", name="read"))
 TEST = [
     bash(
         "set -e",

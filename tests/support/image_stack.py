@@ -8,8 +8,9 @@ from typing import Any
 from localaws import LocalAws
 from tests.support.probe_stack import UBUNTU, network, role
 
-MANAGED = "arn:aws:iam::aws:policy/"
-LIFECYCLE = "service-role/EC2ImageBuilderLifecycleExecutionPolicy"
+LOG = "/aws/imagebuilder/probe"
+WRITES = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
+DELETES = ["ec2:DeregisterImage", "ec2:DeleteSnapshot"]
 Resources = dict[str, Any]
 
 
@@ -44,7 +45,7 @@ def component(data: str, version: str = "1.0.0", name: str = "probe") -> dict[st
 
 
 def image_stack(
-    data: str, version: str = "1.0.0", *, delete: bool = True, log_group: bool = True, **image: Any
+    data: str, version: str = "1.0.0", *, delete: bool = True, **image: Any
 ) -> Resources:
     """Everything that an image needs, with one component of this document and version."""
     disk = {"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 30, "VolumeType": "gp3"}}
@@ -54,8 +55,12 @@ def image_stack(
             "Type": "AWS::EC2::SecurityGroup",
             "Properties": {"GroupDescription": "probe", "VpcId": {"Ref": "Vpc"}},
         },
-        "Role": role("ec2", Action="s3:GetObject", Resource="*"),
-        "Cleaner": cleaner(),
+        "Role": role("ec2", Action=["s3:GetObject", *WRITES], Resource="*"),
+        "Cleaner": role("imagebuilder", Action=DELETES, Resource="*"),
+        "Log": {
+            "Type": "AWS::Logs::LogGroup",
+            "Properties": {"LogGroupName": LOG, "RetentionInDays": 30},
+        },
         "Profile": {
             "Type": "AWS::IAM::InstanceProfile",
             "Properties": {"Roles": [{"Ref": "Role"}]},
@@ -65,9 +70,10 @@ def image_stack(
             "ImageRecipe",
             Name="probe",
             Version=version,
-            ParentImage=f"ssm:{UBUNTU}",
+            ParentImage=f"{{{{resolve:ssm:{UBUNTU}}}}}",
             Components=[{"ComponentArn": arn("Component")}],
             BlockDeviceMappings=[disk],
+            AmiTags={"gpustation": "probe"},
         ),
         "Infrastructure": typed(
             "InfrastructureConfiguration",
@@ -78,43 +84,17 @@ def image_stack(
             SecurityGroupIds=[{"Fn::GetAtt": ["Group", "GroupId"]}],
             InstanceMetadataOptions={"HttpTokens": "required"},
         ),
-        "Distribution": typed(
-            "DistributionConfiguration",
-            Name="probe",
-            Distributions=[
-                {
-                    "Region": "us-east-1",
-                    "AmiDistributionConfiguration": {
-                        "Name": "probe-{{ imagebuilder:buildDate }}",
-                        "AmiTags": {"gpustation": "probe"},
-                    },
-                }
-            ],
-        ),
         "Image": typed(
             "Image",
             ImageRecipeArn=arn("Recipe"),
             InfrastructureConfigurationArn=arn("Infrastructure"),
-            DistributionConfigurationArn=arn("Distribution"),
+            LoggingConfiguration={"LogGroupName": {"Ref": "Log"}},
             **image,
         ),
     }
-    logs = [f"{MANAGED}EC2InstanceProfileForImageBuilder"]
-    resources["Role"]["Properties"]["ManagedPolicyArns"] = logs
-    if log_group:
-        properties = {"LogGroupName": "/aws/imagebuilder/probe", "RetentionInDays": 30}
-        resources["Log"] = {"Type": "AWS::Logs::LogGroup", "Properties": properties}
-        resources["Image"]["DependsOn"] = ["Log"]
     if delete:
         resources["Image"]["Properties"]["DeletionSettings"] = {"ExecutionRole": arn("Cleaner")}
     return resources
-
-
-def cleaner() -> dict[str, Any]:
-    """The role that deletes images, with AWS's own policy."""
-    made = role("imagebuilder")
-    made["Properties"]["ManagedPolicyArns"] = [f"{MANAGED}{LIFECYCLE}"]
-    return made
 
 
 def living(aws: LocalAws) -> list[str]:
@@ -126,5 +106,4 @@ def living(aws: LocalAws) -> list[str]:
 OUTPUTS = {
     "ImageId": {"Value": {"Fn::GetAtt": ["Image", "ImageId"]}},
     "Arn": {"Value": {"Ref": "Image"}},
-    "Latest": {"Value": {"Fn::GetAtt": ["Component", "LatestVersion.Major"]}},
 }
