@@ -14,8 +14,8 @@ import time
 
 from bench.cdk import DEPLOY, bootstrap, cdk
 from localaws import LocalAws
-from localaws.boots.root import STAND_INS
-from localaws.boots.support import why_not
+from localaws.machines.booted.root import STAND_INS
+from localaws.machines.booted.support import why_not
 
 ROUNDS = 3
 LIMIT = 1.25

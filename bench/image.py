@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bench.cdk import DEPLOY, bootstrap, cdk
 from localaws import LocalAws
-from localaws.boots.root import STAND_INS
-from localaws.boots.support import why_not
+from localaws.machines.booted.root import STAND_INS
+from localaws.machines.booted.support import why_not
 
 LIMIT = 5.0
 """How many times faster the baked machine must be."""

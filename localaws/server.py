@@ -17,12 +17,12 @@ from typing import IO, Any
 
 import boto3
 
-from localaws.boots import cgroups
-from localaws.boots.root import machine_root
 from localaws.control import Control, RemoteControl
 from localaws.credentials import Credentials
-from localaws.inventory import Leftover, leftovers
-from localaws.processes import kill_session
+from localaws.inventory import InventoryItem, inventory
+from localaws.machines.booted import cgroups
+from localaws.machines.booted.root import machine_root
+from localaws.machines.processes import kill_session
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
@@ -37,19 +37,19 @@ class LocalAwsError(RuntimeError):
 
 
 class LocalAws:
-    """An AWS account on this machine, alive as long as the `with` block.
+    """An AWS account on this computer, for the duration of the `with` block.
 
-    It listens on loopback only, serves only what is signed with its own random key, and keeps
-    everything in one temporary folder. It ends with its
-    owner, however the owner ends: the child holds the read end of a pipe, and a closed pipe
-    (also after `kill -9`) makes it end everything that it started.
+    It listens on loopback only, serves only requests that are signed with its own random key, and
+    keeps everything in one temporary folder. It ends with its owner, however the owner ends: the
+    child holds the read end of a pipe, and a closed pipe (also after `kill -9`) makes it end
+    everything that it started.
 
     Args:
         region: The region that `environment` names. Default: us-east-1.
         booted: Boot instances as real machines, which needs root on Linux and two Debian packages
-            (localaws.boots.support.why_not tells). Default: instances are records.
-        root: What they boot, one of localaws.boots.root.DISTRIBUTIONS. Default: what LOCALAWS_ROOT
-            names, else Debian 13.
+            (see `localaws.machines.booted.support.why_not`). Default: instances are records.
+        root: The distribution to boot, from `localaws.machines.booted.root.DISTRIBUTIONS`.
+            Default: the value of LOCALAWS_ROOT, or Debian 13.
         verbose: Log the emulator's own messages too. Default: warnings only.
     """
 
@@ -152,9 +152,9 @@ class LocalAws:
         """Everything that a machine's user data printed, over all its boots."""
         return self.control.console(instance_id)
 
-    def leftovers(self) -> list[Leftover]:
-        """Everything in the account that costs or lingers, less what `cdk bootstrap` made."""
-        return leftovers(self.client)
+    def inventory(self) -> list[InventoryItem]:
+        """Everything in the account, except what AWS owns and what `cdk bootstrap` created."""
+        return inventory(self.client)
 
     def log_lines(self, log_group: str) -> list[str]:
         """The lines of a log group, oldest first; a Lambda's prints among them."""
@@ -196,7 +196,7 @@ class LocalAws:
             del environment[name]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "localaws.emulator", *arguments]
+                [sys.executable, "-m", "localaws.account", *arguments]
                 + ([f"--root={self._root}"] if self._root else [])
                 + ["--verbose"] * self._verbose,
                 stdin=subprocess.PIPE,

@@ -1,10 +1,10 @@
 """Whether the book runs: ``python -m tests.book FRAMEWORK SOURCE --environment FOLDER``.
 
 SOURCE is a checkout of Dive into Deep Learning at the commit that the machine takes, FOLDER an
-environment made from userdata/locks or, without a GPU, from localaws/boots/locks. Every section is
-converted as on the machine and executed in that environment, one after the other. Downloads get
-small generated data where `data` has some. Prints one line per section, in the groups below, and
-exits with 1 if one fails for a reason of ours.
+environment made from userdata/locks or, without a GPU, from localaws/machines/booted/locks. Every
+section is converted as on the machine and executed in that environment, one after the other.
+Downloads get small generated data where `data` has some. Prints one line per section, in the groups
+below, and exits with 1 if one fails for a reason of ours.
 """
 
 from __future__ import annotations

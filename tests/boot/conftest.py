@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws
-from localaws.boots.root import DISTRIBUTIONS, STAND_INS
-from localaws.boots.support import why_not
+from localaws.machines.booted.root import DISTRIBUTIONS, STAND_INS
+from localaws.machines.booted.support import why_not
 from tests.boot.installed import INSTALLED, installed_disk
 from tests.boot.phase_machine import Machine, phase_machine
 from tests.support.bootstrap import bootstrap
@@ -112,4 +112,4 @@ def _as_new(aws: LocalAws) -> None:
 def _leave_nothing(aws: LocalAws) -> None:
     aws.control.fault("Signal", None)
     delete_stack(aws, STACK)
-    assert aws.leftovers() == []
+    assert aws.inventory() == []

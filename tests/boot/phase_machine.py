@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from localaws.boots import packages
-from localaws.boots.fleet import BootedMachines
-from localaws.boots.root import machine_root
-from localaws.metadata import MachineFacts
+from localaws.machines.booted import packages
+from localaws.machines.booted.machines import BootedMachines
+from localaws.machines.booted.root import machine_root
+from localaws.machines.metadata import MachineFacts
 
 NAME = "i-phases"
 RECORD = "/run/failed"
@@ -46,10 +46,10 @@ class Machine:
 
     def reach(self, port: int) -> None:
         """Let it reach a port of this computer's loopback by its own."""
-        self._machines.get(NAME).box.carry_out(port, port)
+        self._machines.get(NAME).namespaces.carry_out(port, port)
 
     def sh(self, script: str, status: int = 0) -> str:
-        done = self._machines.get(NAME).box.run("bash", "-c", script, seconds=300)
+        done = self._machines.get(NAME).namespaces.run("bash", "-c", script, seconds=300)
         assert done.returncode == status, f"{script}: {done.stdout}{done.stderr}"
         return f"{done.stdout}{done.stderr}".strip()
 
@@ -83,8 +83,8 @@ class Machine:
 
     def await_boot(self) -> str:
         deadline = time.monotonic() + 300
-        box = self._machines.get(NAME).box
-        while box.run("systemctl", "is-system-running").stdout.strip() != "running":
+        namespaces = self._machines.get(NAME).namespaces
+        while namespaces.run("systemctl", "is-system-running").stdout.strip() != "running":
             assert time.monotonic() < deadline
             time.sleep(0.2)
         return self.sh("cat /proc/sys/kernel/random/boot_id")

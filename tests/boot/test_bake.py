@@ -39,7 +39,7 @@ def image(cloud: LocalAws, cdk: Cdk, bakery: Bakery) -> Iterator[str]:
     yield made
     delete_stack(cloud, STACK)
     delete_stack(cloud, "GpuImage")
-    assert cloud.leftovers() == []
+    assert cloud.inventory() == []
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def test_failing_phase_publishes_nothing_and_leaves_nothing(
     assert bakery.images() == bakery.snapshots() == []
     assert Account(bakery.aws).instances() == []
     assert bakery.destroy().status == 0
-    assert bakery.aws.leftovers() == []
+    assert bakery.aws.inventory() == []
 
 
 def test_only_changed_scripts_build_an_image_and_the_machine_is_left_alone(

@@ -61,7 +61,7 @@ def account(cloud: LocalAws) -> Iterator[LocalAws]:
     """The account with room for two machines; afterwards nothing is left in it."""
     cloud.control.set_quota(G_QUOTA, 8)
     yield cloud
-    assert cloud.leftovers() == []
+    assert cloud.inventory() == []
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from localaws.boots import cgroups
+from localaws.machines.booted import cgroups
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 600
@@ -54,7 +54,7 @@ class Demo:
             assert self.process.poll() is None, self.text
             assert time.monotonic() < deadline, self.text
             time.sleep(0.05)
-        self.emulators |= set(_children(self.process.pid, "localaws.emulator"))
+        self.emulators |= set(_children(self.process.pid, "localaws.account"))
 
     def end(self) -> int:
         return self.process.wait(PATIENCE)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from localaws.boots import packages
-from localaws.boots.fleet import BootedMachine, BootedMachines
-from localaws.boots.root import machine_root
-from localaws.metadata import MachineFacts
+from localaws.machines.booted import packages
+from localaws.machines.booted.machines import BootedMachine, BootedMachines
+from localaws.machines.booted.root import machine_root
+from localaws.machines.metadata import MachineFacts
 
 pytestmark = pytest.mark.tier("test")
 
@@ -44,7 +44,7 @@ class Standalone:
         return self._machines.get(NAME)
 
     def sh(self, script: str, status: int = 0) -> str:
-        done = self.machine.box.run("bash", "-c", script, seconds=300)
+        done = self.machine.namespaces.run("bash", "-c", script, seconds=300)
         text = done.stdout + done.stderr
         assert done.returncode == status, text
         return text.strip()
@@ -81,7 +81,10 @@ def station(distribution: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         machines.boot(facts, {}, silent=False)
         made = Standalone(machines)
         deadline = time.monotonic() + 300
-        while made.machine.box.run("systemctl", "is-system-running").stdout.strip() != "running":
+        while (
+            made.machine.namespaces.run("systemctl", "is-system-running").stdout.strip()
+            != "running"
+        ):
             assert time.monotonic() < deadline
             time.sleep(0.2)
         made.sh("useradd --create-home --shell /bin/bash ada")

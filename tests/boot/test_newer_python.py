@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from localaws.boots.root import machine_root
+from localaws.machines.booted.root import machine_root
 from tests.support.synthesis import ROOT
 
 PATIENCE = 900

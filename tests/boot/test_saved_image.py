@@ -77,7 +77,7 @@ def image(cloud: LocalAws, cdk: Cdk, original: Workstation, identity: Identity) 
     yield made
     delete_stack(cloud, STACK)
     remove.remove(ec2, made)
-    assert cloud.leftovers() == []
+    assert cloud.inventory() == []
 
 
 @pytest.fixture(scope="module")

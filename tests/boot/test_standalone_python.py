@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from localaws.boots import standalone_python
+from localaws.machines.booted import standalone_python
 from tests.boot.phase_machine import Machine
 
 pytestmark = pytest.mark.parametrize("distribution", ["debian-13"], indirect=True)

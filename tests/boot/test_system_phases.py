@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from localaws.boots import packages
+from localaws.machines.booted import packages
 from tests.boot.phase_machine import Machine
 
 pytestmark = pytest.mark.tier("test")

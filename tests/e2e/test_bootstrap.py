@@ -34,4 +34,4 @@ def test_the_command_makes_what_the_tests_make_by_the_api(
         assert done.status == 0
         bootstrap(ours, tmp_path_factory)
         assert made(ours) == made(theirs)
-        assert theirs.leftovers() == []
+        assert theirs.inventory() == []

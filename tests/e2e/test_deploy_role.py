@@ -61,8 +61,8 @@ def test_created_moved_to_another_environment_and_destroyed(aws: LocalAws, role:
     arn = outputs(aws, "GpuDeployRole")["DeployRoleArn"]
     assert outputs(aws, "GpuDeployRole")["Subject"] == SUBJECT
     assert trusted_subject(aws, arn) == SUBJECT
-    assert {row.kind for row in aws.leftovers()} == {"stack", "role", "identity provider"}
-    (provider,) = [row.id for row in aws.leftovers() if row.kind == "identity provider"]
+    assert {row.kind for row in aws.inventory()} == {"stack", "role", "identity provider"}
+    (provider,) = [row.id for row in aws.inventory() if row.kind == "identity provider"]
     iam = aws.client("iam")
     tags = {"Key": "gpustation", "Value": "GpuDeployRole"}
     assert tags in iam.get_open_id_connect_provider(OpenIDConnectProviderArn=provider)["Tags"]
@@ -73,7 +73,7 @@ def test_created_moved_to_another_environment_and_destroyed(aws: LocalAws, role:
     assert trusted_subject(aws, arn) == f"repo:{REPOSITORY}:environment:staging"
 
     assert role.destroy().status == 0
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
 
 
 @pytest.mark.tier("all")
@@ -105,7 +105,7 @@ def test_the_accounts_own_provider_is_used_and_stays(aws: LocalAws, role: RoleSt
         trust = iam.get_role(RoleName=arn.rpartition("/")[2])["Role"]["AssumeRolePolicyDocument"]
         assert trust["Statement"][0]["Principal"] == {"Federated": provider}
         assert role.destroy().status == 0
-        assert [row.id for row in aws.leftovers()] == [provider]
+        assert [row.id for row in aws.inventory()] == [provider]
     finally:
         iam.delete_open_id_connect_provider(OpenIDConnectProviderArn=provider)
 

@@ -48,7 +48,7 @@ def role(bootstrapped: LocalAws, tmp_path_factory: pytest.TempPathFactory) -> It
     assert cdk.run("deploy", *stack, "--require-approval", "never").status == 0
     yield outputs(bootstrapped, "GpuDeployRole")["DeployRoleArn"]
     delete_stack(bootstrapped, "GpuDeployRole")
-    assert bootstrapped.leftovers() == []
+    assert bootstrapped.inventory() == []
 
 
 def decision(aws: LocalAws, role: str, action: str, resource: str) -> str:

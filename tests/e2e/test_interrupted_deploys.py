@@ -76,7 +76,7 @@ def test_a_creation_that_nobody_watches_is_destroyed(
     assert "is in CREATE_IN_PROGRESS state and can not be updated" in other.output
     assert cdk.destroy().status == 0
     assert account.instances() == []
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
 
 
 @pytest.mark.tier("all")
@@ -103,7 +103,7 @@ def test_a_deletion_goes_on_without_the_cli(aws: LocalAws, cdk: Cdk, account: Ac
         *("destroy", "--force", "--app", assembly),
     )
     assert cdk.destroy().status == 0
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
 
 
 @pytest.mark.tier("all")
@@ -157,7 +157,7 @@ def test_a_deletion_that_fails_is_repeated_when_the_reason_is_gone(
     assert account.instance()["InstanceId"] == foreign["InstanceId"], "our machine went first"
     ec2.terminate_instances(InstanceIds=[foreign["InstanceId"]])
     assert cdk.destroy().status == 0
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
 
 
 @pytest.mark.tier("all")

@@ -100,7 +100,7 @@ def test_whatever_stacks_leave_behind_is_found_and_can_be_removed(
     for stack in ("GpuWorkstation", IMAGE_STACK):
         assert cdk.deploy_app("--app", app, stack).status == 0
         assert cdk.destroy_app("--app", app, stack).status == 0
-    listed = {(row.kind, row.id) for row in aws.leftovers()}
+    listed = {(row.kind, row.id) for row in aws.inventory()}
     assert len(listed) > 30
     found = find_leftovers(session)
     left = {
@@ -112,7 +112,7 @@ def test_whatever_stacks_leave_behind_is_found_and_can_be_removed(
     shown = run(aws)
     assert shown.returncode == 1
     paste(aws, *(row.removal for row in found.left))
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
     assert only_bootstrap(find_leftovers(session))
 
 

@@ -44,7 +44,7 @@ def test_an_image_from_first_to_last(aws: LocalAws, cdk: Cdk) -> None:
     (second,) = own_images(aws)
     assert named(aws) == second != first
     assert destroy(cdk, assembly).status == 0
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
 
 
 @pytest.mark.tier("all")
@@ -61,7 +61,7 @@ def test_a_build_that_nobody_watches_is_destroyed(aws: LocalAws, cdk: Cdk) -> No
     cdk.interrupt(signal.SIGKILL, builds, "deploy", IMAGE, "--app", assembly, *DEPLOY)
     assert destroy(cdk, assembly).status == 0
     assert own_images(aws) == []
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
 
 
 @pytest.mark.tier("all")
@@ -73,5 +73,5 @@ def test_a_build_that_fails_says_where_and_leaves_nothing(aws: LocalAws, cdk: Cd
     text = " ".join(refused.output.split())
     assert "phase build, step" in text
     assert "no space left on device" in text
-    assert [row.kind for row in aws.leftovers()] == ["stack"]
+    assert [row.kind for row in aws.inventory()] == ["stack"]
     assert destroy(cdk, assembly).status == 0

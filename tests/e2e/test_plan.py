@@ -94,7 +94,7 @@ def machine(
     yield Question(bootstrapped, folder), Account(bootstrapped)
     bootstrapped.control.reset()
     delete_stack(bootstrapped, STACK)
-    assert bootstrapped.leftovers() == []
+    assert bootstrapped.inventory() == []
 
 
 Machine = tuple[Question, Account]

@@ -41,7 +41,7 @@ def machine(aws: LocalAws, account: Account) -> Iterator[str]:
     delete_stack(aws, STACK)
     for image in images(aws):
         remove.remove(aws.client("ec2"), image)
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
 
 
 def images(aws: LocalAws) -> list[str]:

@@ -101,7 +101,7 @@ def test_from_the_first_deploy_to_destroy(aws: LocalAws, runner: Runner, account
     pushed = runner.run("deploy", event="push")
     assert (pushed.status, pushed.step) == (Effect.NEW.status, "What it would do")
     assert "Not deployed: exit status 11" in pushed.summary
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
 
     made = runner.run("deploy", public_key=PUBLIC_KEY, more="quota=warn notebooks=false")
     assert made.status == 0, made.log
@@ -135,7 +135,7 @@ def test_from_the_first_deploy_to_destroy(aws: LocalAws, runner: Runner, account
     gone = runner.run("destroy", confirm="GpuWorkstation")
     assert gone.status == 0
     assert gone.summary == "GpuWorkstation is destroyed.\n"
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
 
 
 @pytest.mark.tier("all")
@@ -153,7 +153,7 @@ def test_a_name_means_its_own_stack_from_deploy_to_destroy(
             assert len(account.instances()) == 1, wrong
         gone = runner.run("destroy", confirm="GpuWorkstation-anna")
         assert gone.summary == "GpuWorkstation-anna is destroyed.\n"
-        assert aws.leftovers() == []
+        assert aws.inventory() == []
     finally:
         delete_stack(aws, "GpuWorkstation-anna")
 

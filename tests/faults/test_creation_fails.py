@@ -49,7 +49,7 @@ def test_rolls_back_says_why_and_leaves_nothing(
     launched = launches(aws) > before
     assert launched == (logical_id in after_machine(name))
     assert_no_machine_runs(aws)
-    assert [row.id for row in aws.leftovers()] == [name], "the stack's record alone is left"
+    assert [row.id for row in aws.inventory()] == [name], "the stack's record alone is left"
     assert made.delete() == "DELETE_COMPLETE"
     assert_nothing_left(aws)
 

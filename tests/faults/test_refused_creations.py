@@ -32,7 +32,7 @@ def refusal(aws: LocalAws, stack: MakeStack, **settings: Any) -> str:
     made, status = create(aws, stack, **settings)
     assert status == "ROLLBACK_COMPLETE"
     assert_no_machine_runs(aws)
-    assert [row.id for row in aws.leftovers()] == [WORKSTATION], "the stack's record alone is left"
+    assert [row.id for row in aws.inventory()] == [WORKSTATION], "the stack's record alone is left"
     return next(reason for _, status, reason in made.events() if status == "CREATE_FAILED")
 
 

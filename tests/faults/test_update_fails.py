@@ -106,7 +106,7 @@ def state(stack: Stack) -> dict[str, Any]:
     described = stack.describe()
     return {
         "ids": ids,
-        "left": sorted((row.kind, row.id) for row in aws.leftovers()),
+        "left": sorted((row.kind, row.id) for row in aws.inventory()),
         "machine": {key: machine[key] for key in kept},
         "groups": [g["IpPermissions"] for g in ec2.describe_security_groups()["SecurityGroups"]],
         "values": [row["Value"] for row in ssm.get_parameters(Names=names)["Parameters"]],

@@ -110,7 +110,7 @@ def prepare(aws: LocalAws, stack: MakeStack, variant: str, **more: Any) -> tuple
 
 def rest(aws: LocalAws) -> list[str]:
     """What is left, without the parameter of a baked image, which belongs to another stack."""
-    return [row.id for row in aws.leftovers() if row.id != BAKED_PARAMETER]
+    return [row.id for row in aws.inventory() if row.id != BAKED_PARAMETER]
 
 
 @pytest.mark.parametrize("variant", [*_lives()])

@@ -31,9 +31,9 @@ from botocore.exceptions import ClientError
 from test_machines import COUNTS_BOOTS, launch
 
 from localaws import LocalAws
-from localaws.boots import network
-from localaws.emulator.__main__ import listen
-from localaws.processes import _living
+from localaws.account.__main__ import listen
+from localaws.machines.booted import network
+from localaws.machines.processes import _living
 from tests.support.probe_stack import UBUNTU, Stack
 
 SESSION = 3
@@ -488,7 +488,7 @@ def test_a_connection_that_nobody_holds_any_more_is_nobodys() -> None:
 
 
 def test_whoever_imports_the_inside_leaves_no_key_in_tmp() -> None:
-    code = "from localaws.emulator import contact; contact.check(); import sys; "
+    code = "from localaws.account import ministack_names; ministack_names.check(); import sys; "
     code += "print(sys.modules['ministack.services.cognito']._STATE_DIR)"
     environment = {name: value for name, value in os.environ.items() if name != "STATE_DIR"}
     run = subprocess.run(

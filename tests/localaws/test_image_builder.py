@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from localaws import LocalAws, schemas
+from localaws import LocalAws
+from localaws.account.cloudformation import schemas
 from tests.support.image_stack import (
     DELETES,
     LOG,

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from localaws import LocalAws, LocalAwsError, server
-from localaws.processes import _living
+from localaws.machines.processes import _living
 from tests.support.probe_stack import UBUNTU
 
 ROOT = Path(server.__file__).parent.parent

@@ -34,7 +34,7 @@ def test_a_provider_changes_in_place_and_goes(stack: Stack, aws: LocalAws) -> No
     assert stack.update({"Provider": provider(Url="https://other.example")}) == "UPDATE_COMPLETE"
     (replaced,) = known(aws)
     assert replaced == "arn:aws:iam::123456789012:oidc-provider/other.example"
-    assert ("identity provider", replaced) in [(row.kind, row.id) for row in aws.leftovers()]
+    assert ("identity provider", replaced) in [(row.kind, row.id) for row in aws.inventory()]
     assert stack.delete() == "DELETE_COMPLETE"
     assert known(aws) == {}
 

@@ -74,7 +74,7 @@ def test_image_has_the_disk_a_snapshot_and_tags(ec2: Any, box: str, aws: LocalAw
     (snapshot,) = ec2.describe_snapshots(SnapshotIds=[ebs["SnapshotId"]])["Snapshots"]
     assert (snapshot["State"], snapshot["VolumeSize"]) == ("completed", 64)
     assert (snapshot["Tags"], snapshot["Encrypted"]) == ([TAG], True)
-    kinds = [(row.kind, row.id) for row in aws.leftovers()]
+    kinds = [(row.kind, row.id) for row in aws.inventory()]
     assert {("image", made), ("snapshot", ebs["SnapshotId"])} <= {*kinds}
 
 
@@ -115,7 +115,7 @@ DATA = {"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 9, "DeleteOnTermination"
 def test_a_volume_of_the_launch_or_attached_later_is_in_the_image_unless_left_out(
     ec2: Any, aws: LocalAws
 ) -> None:
-    others = aws.leftovers()  # of the account, which is shared
+    others = aws.inventory()  # of the account, which is shared
     made = launch(aws, BlockDeviceMappings=[ROOT, DATA])
     zone = ec2.describe_instances(InstanceIds=[made])["Reservations"][0]["Instances"][0]
     zone = zone["Placement"]["AvailabilityZone"]
@@ -151,7 +151,7 @@ def test_a_volume_of_the_launch_or_attached_later_is_in_the_image_unless_left_ou
             ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
         for row in ec2.describe_volumes()["Volumes"]:
             ec2.delete_volume(VolumeId=row["VolumeId"])
-    assert aws.leftovers() == others
+    assert aws.inventory() == others
 
 
 def test_ec2_may_contradict_itself_for_a_while(ec2: Any, box: str, aws: LocalAws) -> None:

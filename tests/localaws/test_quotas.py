@@ -129,7 +129,7 @@ def test_the_first_request_creates_a_role_as_its_caller(aws: LocalAws) -> None:
         assert asks() == ""
         made = iam.get_role(RoleName=QUOTA_ROLE)["Role"]
         assert made["Arn"] == create["Resource"]
-        assert not any(row.id == QUOTA_ROLE for row in aws.leftovers())
+        assert not any(row.id == QUOTA_ROLE for row in aws.inventory())
         aws.control.reset()
         allow(request)
         assert asks() == "", "the role exists"

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from localaws import LocalAws, schemas
+from localaws import LocalAws
+from localaws.account.cloudformation import schemas
 from tests.support.probe_stack import Stack, network, role, zipped
 
 ACTIONS = ["ec2:DescribeInstances", "logs:CreateLogStream", "logs:PutLogEvents"]
@@ -105,7 +106,7 @@ def test_all_change_in_place_keep_their_tags_and_go(
     assert ranges == ["192.0.2.2/32"]
     check_services(aws, ids)
     assert stack.delete() == "DELETE_COMPLETE"
-    left = [row for row in aws.leftovers() if row.id in ids.values()]
+    left = [row for row in aws.inventory() if row.id in ids.values()]
     assert left == []
 
 

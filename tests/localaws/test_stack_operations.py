@@ -51,7 +51,7 @@ def test_deletion_cancels_a_creation_that_waits(stack: Stack, aws: LocalAws) -> 
     assert stack.delete() == "DELETE_COMPLETE"
     assert stack.reason("Wait") == "Resource creation cancelled"
     assert not [event for event in stack.events() if "ROLLBACK" in event[1]]
-    assert not [row for row in aws.leftovers() if row.kind in ("instance", "vpc", "subnet")]
+    assert not [row for row in aws.inventory() if row.kind in ("instance", "vpc", "subnet")]
 
 
 def test_metadata_alone_is_no_change(aws: LocalAws, stack: Stack) -> None:
@@ -163,9 +163,9 @@ def test_what_a_rollback_could_not_delete_stays_in_the_stack(stack: Stack, aws: 
     aws.control.resource_fault("delete", "Vpc", "it has dependencies", times=1)
     assert stack.create(network()) == "ROLLBACK_FAILED"
     assert stack.describe()["StackStatusReason"].endswith("failed to delete: [Vpc]. ")
-    assert [row.kind for row in aws.leftovers() if row.id == stack.physical_id("Vpc")] == ["vpc"]
+    assert [row.kind for row in aws.inventory() if row.id == stack.physical_id("Vpc")] == ["vpc"]
     assert stack.delete() == "DELETE_COMPLETE"
-    assert not [row for row in aws.leftovers() if row.kind == "vpc"]
+    assert not [row for row in aws.inventory() if row.kind == "vpc"]
 
 
 def test_failed_deletion_keeps_what_the_resource_needs(stack: Stack, aws: LocalAws) -> None:
@@ -208,7 +208,7 @@ def test_forced_deletion_leaves_what_it_could_not_delete(stack: Stack, aws: Loca
         StackName=stack.stack_id, DeletionMode="FORCE_DELETE_STACK"
     )
     assert stack.settled() == "DELETE_COMPLETE"
-    assert {subnet, vpc} <= {row.id for row in aws.leftovers()}
+    assert {subnet, vpc} <= {row.id for row in aws.inventory()}
     ec2 = aws.client("ec2")
     ec2.delete_subnet(SubnetId=subnet)
     ec2.delete_vpc(VpcId=vpc)

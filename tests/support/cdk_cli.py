@@ -199,7 +199,7 @@ def _session(key: str) -> boto3.session.Session:
 
 def assert_nothing_left(aws: LocalAws) -> None:
     """Neither the account's own inventory nor the person's command finds anything."""
-    assert aws.leftovers() == []
+    assert aws.inventory() == []
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws.exports.items():
             patch.setenv(name, value)

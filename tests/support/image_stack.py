@@ -100,7 +100,7 @@ def image_stack(
 def living(aws: LocalAws) -> list[str]:
     """Kinds of what is left of builds: images, snapshots, instances, volumes, log groups."""
     kinds = {"image", "snapshot", "instance", "volume", "log group", "built image"}
-    return [row.kind for row in aws.leftovers() if row.kind in kinds]
+    return [row.kind for row in aws.inventory() if row.kind in kinds]
 
 
 OUTPUTS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localaws.boots import root as roots
+from localaws.machines.booted import root as roots
 from tests.support.package_index import index_url
 
 HOSTS = ("pypi org", "pythonhosted org", "npmjs org", "npmjs com", "debian org", "ubuntu com")

@@ -15,11 +15,11 @@ from cloud_bench import PARAMETER, REGION, Cloud
 
 from gpustation.synth.stripped_source import strip_python
 from gpustation.synth.user_data import render_user_data
-from localaws.machines import give_home
+from localaws.machines.records import give_home
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 USERDATA = REPOSITORY / "userdata"
-STUBS = REPOSITORY / "localaws" / "stubs"
+STUBS = REPOSITORY / "localaws" / "machines" / "stubs"
 STEPS = ("driver", "environment", "gpu")
 SETTINGS: dict[str, Any] = {
     "stack": "GpuWorkstation",

@@ -14,7 +14,7 @@ import pytest
 from cloud_bench import Cloud, running_cloud
 from machine_bench import SETTINGS, STUBS, USERDATA, Machine
 
-from localaws.machines import give_home
+from localaws.machines.records import give_home
 
 PERSON = "nobody"
 SECRETS = {

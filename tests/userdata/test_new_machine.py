@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from machine_bench import SETTINGS, STUBS, USERDATA
 
-from localaws.machines import give_home
+from localaws.machines.records import give_home
 
 BLOCK = """\
 # gpustation: set by the stack, replaced at every boot

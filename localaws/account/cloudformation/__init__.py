@@ -1,0 +1,1 @@
+"""CloudFormation: ministack's engine with its differences from AWS corrected."""

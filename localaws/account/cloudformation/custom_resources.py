@@ -1,0 +1,126 @@
+"""Custom resources as CloudFormation treats them, where ministack's engine does not."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from ministack.core.responses import now_iso
+from ministack.services import cloudformation
+from ministack.services.cloudformation import custom_resource, provisioners, stacks
+
+from localaws.account.world import World
+
+CUSTOM = "AWS::CloudFormation::CustomResource"
+TOKEN = "ServiceToken"
+_issued: set[str] = set()
+
+
+def install(world: World) -> FailedCreates:
+    """Replace what differs; the answer knows which creations failed."""
+    _scale_timeouts(world)
+    _refuse_another_service_token()
+    failed = FailedCreates()
+    failed.install()
+    return failed
+
+
+def is_custom(resource_type: str) -> bool:
+    """Whether a type is answered by a function of the account."""
+    return resource_type == CUSTOM or resource_type.startswith("Custom::")
+
+
+def response_known(token: str) -> bool:
+    """Whether a function was given this token; it may answer too late, as on AWS."""
+    return token in _issued
+
+
+def _scale_timeouts(world: World) -> None:
+    plain = custom_resource.register_token
+
+    class ScaledEvent(threading.Event):
+        """An event whose time-out is in the world's seconds."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            return super().wait(None if timeout is None else timeout * world.scale)
+
+    def register_token(token: str) -> threading.Event:
+        plain(token)
+        _issued.add(token)
+        event = ScaledEvent()
+        custom_resource._pending[token]["event"] = event
+        return event
+
+    custom_resource.register_token = register_token
+
+
+def _refuse_another_service_token() -> None:
+    plain = stacks._custom_named_replacement_error
+
+    def refusal(
+        resource_type: str, old: dict[str, Any], new: dict[str, Any], *rest: Any
+    ) -> str | None:
+        if is_custom(resource_type) and old.get(TOKEN) != new.get(TOKEN):
+            return "Modifying service token is not allowed."
+        found: str | None = plain(resource_type, old, new, *rest)
+        return found
+
+    for module in (provisioners, stacks):
+        module._custom_named_replacement_error = refusal
+
+
+class FailedCreates:
+    """Creations that failed: CloudFormation sends a Delete in the rollback.
+
+    The answer may name what was made; without a name CloudFormation makes one up.
+    """
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[str, str], str] = {}
+        self._records: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def install(self) -> None:
+        """Watch creations and answers."""
+        deliver = custom_resource.deliver_response
+
+        def deliver_response(token: str, response: dict[str, Any]) -> bool:
+            key = (response.get("StackId", ""), response.get("LogicalResourceId", ""))
+            self._answers[key] = response.get("PhysicalResourceId") or ""
+            return bool(deliver(token, response))
+
+        custom_resource.deliver_response = deliver_response
+        stacks._provision_resource = self._watched(stacks._provision_resource)
+
+    def hand_over(self, stack: dict[str, Any]) -> list[str]:
+        """Put what failed into the stack, whose rollback or deletion begins; their logical ids."""
+        found = self._records.pop(stack["StackId"], {})
+        stack["_resources"].update(found)
+        return list(found)
+
+    def _watched(self, provision: Callable[..., Any]) -> Callable[..., Any]:
+        def provision_resource(
+            resource_type: str, logical_id: str, properties: dict[str, Any], stack_name: str
+        ) -> Any:
+            stack_id = cloudformation._stacks[stack_name]["StackId"]
+            self._answers.pop((stack_id, logical_id), None)
+            failed = self._records.setdefault(stack_id, {})
+            failed.pop(logical_id, None)
+            try:
+                return provision(resource_type, logical_id, properties, stack_name)
+            except (RuntimeError, TimeoutError):
+                if is_custom(resource_type):
+                    made_up = f"{stack_name}-{logical_id}-{uuid.uuid4().hex[:12].upper()}"
+                    failed[logical_id] = {
+                        "PhysicalResourceId": self._answers.get((stack_id, logical_id)) or made_up,
+                        "ResourceType": resource_type,
+                        "ResourceStatus": "CREATE_FAILED",
+                        "LogicalResourceId": logical_id,
+                        "Properties": properties,
+                        "Attributes": {},
+                        "Timestamp": now_iso(),
+                    }
+                raise
+
+        return provision_resource

@@ -1,0 +1,285 @@
+"""One operation of a stack at a time, and what a failed one leaves in the stack.
+
+ministack's engine starts a second operation beside one that runs; the two then work on the same
+resources. What its rollback of a creation could not delete is in no stack any more. And where a
+resource cannot be deleted, it goes on with what that resource needs, a custom resource's function
+for one, so that no second try can succeed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from typing import Any
+
+from ministack.services import cloudformation
+from ministack.services.cloudformation import changesets, handlers, stacks
+
+from localaws.account.cloudformation.custom_resources import FailedCreates
+
+Answer = tuple[int, dict[str, str], bytes]
+Record = dict[str, Any]
+NOT_UPDATED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "UPDATE_ROLLBACK_FAILED", "DELETE_FAILED")
+"""Settled states in which CloudFormation takes no update."""
+REASON = "ResourceStatusReason"
+FAILED = {"ResourceStatus": "DELETE_FAILED"}
+CANCELLED = "Resource creation cancelled"
+
+
+class Operations:
+    """Stands before the engine's operations.
+
+    Args:
+        failed: The custom resources whose creation failed.
+    """
+
+    def __init__(self, failed: FailedCreates) -> None:
+        self._failed = failed
+        self._running: dict[str, asyncio.Event] = {}
+        self._kept: dict[str, set[str]] = {}
+
+    def install(self) -> None:
+        """Take the engine's places, also where they were imported by name."""
+        actions = handlers._ACTION_HANDLERS
+        for action in ("CreateChangeSet", "ExecuteChangeSet", "UpdateStack"):
+            actions[action] = _refusing_updates(actions[action])
+        actions["DeleteStack"] = _refusing_deletion(actions["DeleteStack"])
+        handlers._stack_has_no_updates = _but_metadata(handlers._stack_has_no_updates)
+        actions["ContinueUpdateRollback"] = _skipping_nothing(actions["ContinueUpdateRollback"])
+        deploy = self._alone(_remembering(stacks._deploy_stack_async))
+        for module in (stacks, changesets, handlers):
+            module._deploy_stack_async = deploy
+        roll_back = self._complete(stacks._roll_back_operation)
+        stacks._roll_back_operation = roll_back
+        handlers._roll_back_operation = self._alone(roll_back)
+        handlers._delete_stack_async = self._after_others(stacks._delete_stack_async)
+        stacks._provision_resource = _cancelled_by_deletion(stacks._provision_resource)
+        stacks._delete_resource = self._keeping(stacks._delete_resource)
+
+    def keeps(self, stack_name: str, logical_id: str) -> bool:
+        """Whether a deletion leaves a resource alone, as one that needs it could not be deleted."""
+        return logical_id in self._kept.get(stack_name, ())
+
+    def _alone(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        """The operation, so that a deletion can wait for its end."""
+
+        async def alone(stack_name: str, stack_id: str, *rest: Any, **named: Any) -> None:
+            ended = self._running[stack_id] = asyncio.Event()
+            try:
+                await operation(stack_name, stack_id, *rest, **named)
+            finally:
+                del self._running[stack_id]
+                ended.set()
+
+        return alone
+
+    def _after_others(self, delete: Callable[..., Any]) -> Callable[..., Any]:
+        """A deletion, which cancels a creation and lets a rollback end."""
+
+        async def delete_stack(stack_name: str, stack_id: str, *rest: Any, **named: Any) -> None:
+            stack = cloudformation._stacks[stack_name]
+            stack["StackStatus"] = "DELETE_IN_PROGRESS"
+            running = self._running.get(stack_id)
+            if running is not None:
+                await running.wait()
+            self._failed.hand_over(stack)
+            if named.get("force"):  # the engine itself keeps what a retained resource needs
+                await delete(stack_name, stack_id, *rest, **named)
+                return
+            with self._keeping_what_is_needed(stack) as kept:
+                before = {name: one["ResourceStatus"] for name, one in stack["_resources"].items()}
+                await delete(stack_name, stack_id, *rest, **named)
+                for name in kept & stack["_resources"].keys():
+                    stack["_resources"][name] |= {"ResourceStatus": before[name], REASON: ""}
+
+        return delete_stack
+
+    @contextlib.contextmanager
+    def _keeping_what_is_needed(self, stack: Record) -> Iterator[set[str]]:
+        """While deletions run: what they leave alone, and the stack's reason without it."""
+        name = stack["StackName"]
+        kept = self._kept[name] = set()
+        try:
+            yield kept
+        finally:
+            del self._kept[name]
+        if stack["StackStatus"].endswith("_FAILED"):
+            last = cloudformation._stack_events[stack["StackId"]][-1]
+            stack["StackStatusReason"] = last[REASON]
+
+    def _keeping(self, delete: Callable[..., Any]) -> Callable[..., Any]:
+        """Delete a resource, and if that fails, let nothing go that it needs."""
+
+        def delete_resource(
+            resource_type: str, physical_id: str, properties: Any, stack_name: str, logical_id: str
+        ) -> None:
+            kept = self._kept.get(stack_name)
+            if kept is not None and logical_id in kept:
+                raise RuntimeError("kept")  # the engine goes on; its events of this are dropped
+            try:
+                delete(resource_type, physical_id, properties, stack_name, logical_id)
+            except Exception:
+                if kept is not None:
+                    stack = cloudformation._stacks[stack_name]
+                    known, made = stack["_template"]["Resources"], set(stack["_resources"])
+                    kept |= stacks._with_dependencies([logical_id], known, made) - {logical_id}
+                raise
+
+        return delete_resource
+
+    def _complete(self, roll_back: Callable[..., Any]) -> Callable[..., Any]:
+        """A rollback that counts custom resources whose creation failed, and forgets nothing."""
+
+        async def roll_back_operation(
+            stack_name: str,
+            stack_id: str,
+            stack: Record,
+            operation: Record,
+            *rest: Any,
+            **named: Any,
+        ) -> None:
+            if is_deleted(stack_name):
+                return  # the deletion that waits takes all there is
+            operation["created"] += self._failed.hand_over(stack)
+            before = dict(stack["_resources"])
+            if operation["is_update"]:
+                await roll_back(stack_name, stack_id, stack, operation, *rest, **named)
+                return
+            with self._keeping_what_is_needed(stack):
+                await roll_back(stack_name, stack_id, stack, operation, *rest, **named)
+                for logical_id in stack.get("_rollback_failed", {}):
+                    failed = {} if self.keeps(stack_name, logical_id) else FAILED
+                    stack["_resources"][logical_id] = {**before[logical_id], **failed}
+
+        return roll_back_operation
+
+
+def _remembering(deploy: Callable[..., Any]) -> Callable[..., Any]:
+    """A creation whose stack has its template from the beginning, also from a change set.
+
+    Where a creation stopped without a rollback, the template has what was made: the next change
+    set adds the rest.
+    """
+
+    async def deploy_stack(
+        stack_name: str, stack_id: str, template: Record, *rest: Any, **named: Any
+    ) -> None:
+        stack = cloudformation._stacks[stack_name]
+        if not named.get("is_update"):
+            stack["_template"] = template
+        await deploy(stack_name, stack_id, template, *rest, **named)
+        if stack["StackStatus"] == "CREATE_FAILED":
+            made = {name: template["Resources"][name] for name in stack["_resources"]}
+            stack["_template"] = {**template, "Resources": made}
+
+    return deploy_stack
+
+
+def is_deleted(stack_name: str) -> bool:
+    """Whether a stack's deletion was asked for."""
+    return str(cloudformation._stacks[stack_name]["StackStatus"]).startswith("DELETE_IN")
+
+
+def is_given_up(stack_name: str) -> bool:
+    """Whether what a stack waits for is no longer wanted: a deletion, or CancelUpdateStack."""
+    cancelled = cloudformation._stacks[stack_name].pop("_cancel_requested", False)
+    return bool(cancelled) or is_deleted(stack_name)
+
+
+def _cancelled_by_deletion(provision: Callable[..., Any]) -> Callable[..., Any]:
+    def provision_resource(
+        resource_type: str, logical_id: str, properties: Any, stack_name: str
+    ) -> Any:
+        if is_deleted(stack_name):
+            raise RuntimeError(CANCELLED)
+        return provision(resource_type, logical_id, properties, stack_name)
+
+    return provision_resource
+
+
+def _refusing_updates(handler: Callable[..., Answer]) -> Callable[..., Answer]:
+    def update(params: Any) -> Answer:
+        stack = _stack(params)
+        status = stack.get("StackStatus", "")
+        if handlers._p(params, "ChangeSetType") != "CREATE" and (
+            _in_progress(status) or status in NOT_UPDATED
+        ):
+            return _refusal(
+                f"Stack:{stack['StackId']} is in {status} state and can not be updated."
+            )
+        return handler(params)
+
+    return update
+
+
+def _but_metadata(has_no_updates: Callable[..., bool]) -> Callable[..., bool]:
+    """Count a change of the template's Metadata alone as none.
+
+    It cannot be updated by itself (user guide, "Metadata").
+    """
+
+    def without(template: Record) -> Record:
+        return {name: part for name, part in template.items() if name != "Metadata"}
+
+    def asked(stack: Record, template: Record, *rest: Any, **named: Any) -> bool:
+        had = stack | {"_template": without(stack["_template"])}
+        return has_no_updates(had, without(template), *rest, **named)
+
+    return asked
+
+
+def _refusing_deletion(handler: Callable[..., Answer]) -> Callable[..., Answer]:
+    def delete(params: Any) -> Answer:
+        stack = _stack(params)
+        status = stack.get("StackStatus", "")
+        if status == "DELETE_IN_PROGRESS":
+            done: Answer = handlers._xml(200, "DeleteStackResponse", "")
+            return done
+        if status.startswith("UPDATE_") and _in_progress(status):
+            return _refusal(
+                f"Stack [{stack['StackId']}] cannot be deleted while in status {status}"
+            )
+        answer = handler(params)
+        if answer[0] == HTTPStatus.OK:
+            _forget_change_sets(stack.get("StackName", ""))
+        return answer
+
+    return delete
+
+
+def _forget_change_sets(stack_name: str) -> None:
+    """All of a deleted stack's.
+
+    ministack gives a stack under review another id with each change set that would create it, and
+    forgets those of the last id alone; the next stack of the name would inherit the others.
+    """
+    change_sets = cloudformation._change_sets
+    for key in [key for key, one in change_sets.items() if one["StackName"] == stack_name]:
+        change_sets.pop(key)
+
+
+def _skipping_nothing(handler: Callable[..., Answer]) -> Callable[..., Answer]:
+    """An empty list of resources to skip, as the CDK CLI sends it, names no resource."""
+
+    def continue_update_rollback(params: Any) -> Answer:
+        if params.get("ResourcesToSkip") == [""]:
+            del params["ResourcesToSkip"]
+        return handler(params)
+
+    return continue_update_rollback
+
+
+def _stack(params: Any) -> Record:
+    found: Record = handlers._resolve_stack(handlers._p(params, "StackName")) or {}
+    return found
+
+
+def _in_progress(status: str) -> bool:
+    return status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
+
+
+def _refusal(text: str) -> Answer:
+    answer: Answer = handlers._error("ValidationError", text)
+    return answer

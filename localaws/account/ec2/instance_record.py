@@ -1,0 +1,112 @@
+"""The record of an instance: what a launch asks for, and ministack's record made whole."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_network
+from itertools import islice
+from typing import Any
+
+from ministack.core.responses import get_account_id
+from ministack.services import ec2, iam, sts
+
+from localaws.account.ec2 import volumes
+from localaws.account.ec2.images import Image
+from localaws.account.errors import ApiError
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a launch asks for, whether by RunInstances or by CloudFormation."""
+
+    image_id: str
+    instance_type: str
+    subnet_id: str
+    user_data: str = ""
+    groups: tuple[str, ...] = ()
+    key_name: str = ""
+    profile: str = ""
+    disks: tuple[volumes.Disk, ...] = ()
+    tags: tuple[Mapping[str, str], ...] = ()
+    volume_tags: tuple[Mapping[str, str], ...] = ()
+    public: bool | None = None
+    tokens: str = "optional"
+    spot: bool = False
+
+
+def new_record(wanted: Launch, subnet: Mapping[str, Any], image: Image) -> Record:
+    """The record as ministack makes it, with what it leaves out."""
+    created: list[Record] = ec2._launch_instances_internal(
+        image_id=wanted.image_id,
+        instance_type=wanted.instance_type,
+        subnet_id=wanted.subnet_id,
+        count=1,
+        key_name=wanted.key_name,
+        user_data=wanted.user_data,
+        sg_ids=list(wanted.groups),
+        requested_private_ip=_private_address(subnet["CidrBlock"]),
+        iam_profile=profile(wanted.profile),
+    )
+    record = created[0]
+    record["Architecture"] = image.architecture
+    record["Placement"]["AvailabilityZone"] = subnet["AvailabilityZone"]
+    record["_public"] = subnet["MapPublicIpOnLaunch"] if wanted.public is None else wanted.public
+    record["_lifecycle"] = "spot" if wanted.spot else ""
+    record["_tokens"], record["_protected"] = wanted.tokens, False
+    return record
+
+
+def profile(name: str) -> dict[str, str] | None:
+    """The instance profile of a name, or of an ARN, which must exist."""
+    if not name:
+        return None
+    arn = {"iam_arn": name} if name.startswith("arn:") else {"iam_name": name}
+    found, refusal = ec2._resolve_iam_instance_profile(**arn)
+    if refusal:
+        raise ApiError(
+            "InvalidParameterValue",
+            f"Value ({name}) for parameter iamInstanceProfile.name is invalid. "
+            "Invalid IAM Instance Profile name",
+        )
+    resolved: dict[str, str] = found
+    return resolved
+
+
+def role_session(record: Record) -> dict[str, str]:
+    """The instance's role and credentials that IAM knows; nothing for an instance without one."""
+    association = record.get("IamInstanceProfile")
+    if not association:
+        return {}
+    profile = iam._lookup_instance_profile(name="", arn=association["Arn"])
+    if profile is None or not profile["Roles"]:
+        return {}
+    return new_session(profile["Roles"][0], record["InstanceId"])
+
+
+def new_session(role: str, name: str) -> dict[str, str]:
+    """A role that is assumed under a session's name, with credentials that IAM knows."""
+    key = f"ASIA{secrets.token_hex(8).upper()}"
+    secret, token = secrets.token_hex(20), secrets.token_hex(32)
+    session = {"SecretAccessKey": secret, "SessionToken": token, "UserId": f"{role}:{name}"}
+    session["Arn"] = f"arn:aws:sts::{get_account_id()}:assumed-role/{role}/{name}"
+    sts.register_session(key, session)
+    return {"role": role, "access_key": key, "secret_key": secret, "session_token": token}
+
+
+def _private_address(block: str) -> str:
+    """A free address of the subnet; EC2 keeps the first four and the last for itself."""
+    taken = {record["PrivateIpAddress"] for record in ec2._instances.values()}
+    addresses = [str(address) for address in islice(ip_network(block).hosts(), 3, 250)]
+    return next(address for address in addresses if address not in taken)
+
+
+def set_address(record: Record) -> None:
+    """A new public address, as every start gives one."""
+    address = ec2._random_ip("54.") if record["_public"] else ""
+    record["PublicIpAddress"] = address
+    dashed = address.replace(".", "-")
+    record["PublicDnsName"] = f"ec2-{dashed}.compute-1.amazonaws.com" if address else ""

@@ -1,0 +1,213 @@
+"""EC2 instances as AWS runs them: quota, capacity, disks, states, and a machine behind each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import ec2
+
+from localaws.account import quotas
+from localaws.account.ec2 import catalog, volumes
+from localaws.account.ec2.images import Image, public_images
+from localaws.account.ec2.instance_record import (
+    Launch,
+    Record,
+    new_record,
+    profile,
+    role_session,
+    set_address,
+)
+from localaws.account.ec2.own_images import OwnImages
+from localaws.account.errors import ApiError
+from localaws.account.world import World
+from localaws.machines.booted.machines import BootedMachines
+from localaws.machines.host import Fetch, Host
+from localaws.machines.metadata import MachineFacts
+from localaws.machines.records import RecordMachines
+
+RUNNING = ("pending", "running")
+CONTACT = "http://aws.amazon.com/contact-us/ec2-request"
+
+
+class Instances:
+    """Launches, stops, changes, starts and terminates instances.
+
+    Args:
+        world: The account's state.
+        machines: What runs behind the instances.
+    """
+
+    def __init__(self, world: World, machines: RecordMachines | BootedMachines) -> None:
+        self.world = world
+        self._machines = machines
+        self.own = OwnImages(machines)
+
+    def launch(self, wanted: Launch) -> Record:
+        """A running instance, or AWS's refusal."""
+        self.own.require_available(wanted.image_id)
+        image = self.image(wanted.image_id)
+        subnet = ec2._subnets.get(wanted.subnet_id)
+        if subnet is None:
+            raise ApiError(
+                "InvalidSubnetID.NotFound", f"The subnet ID '{wanted.subnet_id}' does not exist"
+            )
+        self._require_room(wanted.instance_type, subnet["AvailabilityZone"], wanted.spot)
+        disks = volumes.wanted(image, wanted.disks)
+        record = new_record(wanted, subnet, image)
+        volumes.attach(record, image, disks, wanted.volume_tags)
+        if wanted.tags:
+            ec2._tags[record["InstanceId"]] = [dict(tag) for tag in wanted.tags]
+        set_address(record)
+        self._event(record, "launched")
+        self._boot(record)
+        return record
+
+    def stop(self, record: Record) -> None:
+        """Running to stopped: the disk stays, the public address goes."""
+        if record["State"]["Name"] not in RUNNING:
+            return
+        self._machines.halt(record["InstanceId"])
+        record["State"] = {"Code": 80, "Name": "stopped"}
+        record["PublicIpAddress"] = record["PublicDnsName"] = ""
+        self._event(record, "stopped")
+
+    def start(self, record: Record) -> None:
+        """Stopped to running, if quota and capacity allow; with another public address."""
+        if record["State"]["Name"] in RUNNING:
+            return
+        zone = record["Placement"]["AvailabilityZone"]
+        self._require_room(record["InstanceType"], zone, bool(record["_lifecycle"]))
+        record["State"] = {"Code": 16, "Name": "running"}
+        set_address(record)
+        self._event(record, "started")
+        self._boot(record)
+
+    def reboot(self, record: Record) -> None:
+        """A restart in place: state, addresses and disk stay."""
+        if record["State"]["Name"] in RUNNING:
+            self._machines.reboot(record["InstanceId"])
+
+    def terminate(self, record: Record) -> None:
+        """The end of the instance and of the volumes that go with it."""
+        if record["State"]["Name"] == "terminated":
+            return
+        if record["_protected"]:
+            raise ApiError(
+                "OperationNotPermitted",
+                f"The instance '{record['InstanceId']}' may not be terminated. Modify its "
+                "'disableApiTermination' instance attribute and try again.",
+            )
+        ec2._terminate_instances({"InstanceId.1": [record["InstanceId"]]})
+        record["PublicIpAddress"] = record["PublicDnsName"] = ""
+        self._machines.remove(record["InstanceId"])
+        volumes.release(record)
+        self._event(record, "terminated")
+
+    def get(self, instance_id: str) -> Record:
+        """The record of an instance."""
+        record: Record | None = ec2._instances.get(instance_id)
+        if record is None:
+            raise ApiError(
+                "InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist"
+            )
+        return record
+
+    def image(self, image_id: str) -> Image:
+        """An image by its id."""
+        for image in self.images():
+            if image.image_id == image_id:
+                return image
+        raise ApiError("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
+
+    def images(self) -> list[Image]:
+        """Every image of the region."""
+        others = [*public_images(get_region()).values(), *self.world.images.values()]
+        return [*others, *self.own.all()]
+
+    def host(self, record: Record, fetch: Fetch) -> Host:
+        """The instance's machine as Image Builder's components see it."""
+        machines: Any = self._machines
+        found: Host = machines.host(record["InstanceId"], fetch, self.world.machine_faults)
+        return found
+
+    def set_profile(self, record: Record, name: str) -> None:
+        """Another role for the instance, in place."""
+        for association in list(ec2._iam_instance_profile_associations.values()):
+            if association["InstanceId"] == record["InstanceId"]:
+                ec2._mark_iam_instance_profile_association_disassociated(association)
+        resolved = profile(name)
+        if resolved is not None:
+            ec2._upsert_iam_instance_profile_association(record["InstanceId"], resolved)
+
+    def set_tokens(self, record: Record, tokens: str) -> None:
+        """Whether the metadata service needs a token, which a running machine feels at once."""
+        record["_tokens"] = tokens
+        self._machines.require_token(record["InstanceId"], tokens == "required")
+
+    def _require_room(self, instance_type: str, zone: str, spot: bool) -> None:
+        """AWS's three refusals of a launch: not offered, quota, capacity."""
+        if instance_type not in catalog.instance_types():
+            raise ApiError(
+                "InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType."
+            )
+        offered = catalog.offerings(get_region(), self.world.offerings)
+        zones = sorted({z for kind, z in offered if kind == instance_type})
+        if zone not in zones:
+            others = ", ".join(zones) or "another region"
+            raise ApiError(
+                "Unsupported",
+                f"Your requested instance type ({instance_type}) is not supported in your "
+                f"requested Availability Zone ({zone}). Please retry your request by not "
+                f"specifying an Availability Zone or choosing {others}.",
+            )
+        self._require_quota(instance_type, spot)
+        if instance_type in self.world.no_capacity:
+            raise ApiError(
+                "InsufficientInstanceCapacity",
+                f"We currently do not have sufficient {instance_type} capacity in the "
+                f"Availability Zone you requested ({zone}). Our system will be working on "
+                "provisioning additional capacity.",
+                500,
+            )
+
+    def _require_quota(self, instance_type: str, spot: bool) -> None:
+        code = quotas.bucket(instance_type, spot)
+        if code is None or not self.world.enforce:
+            return
+        limit = quotas.limit(self.world, code)
+        used = sum(
+            catalog.vcpus(record["InstanceType"])
+            for record in ec2._instances.values()
+            if record["State"]["Name"] in RUNNING
+            and quotas.bucket(record["InstanceType"], bool(record["_lifecycle"])) == code
+        )
+        if used + catalog.vcpus(instance_type) <= limit:
+            return
+        if spot:
+            raise ApiError("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
+        raise ApiError(
+            "VcpuLimitExceeded",
+            f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} "
+            "allows for the instance bucket that the specified instance type belongs to. Please "
+            f"visit {CONTACT} to request an adjustment to this limit.",
+        )
+
+    def _boot(self, record: Record) -> None:
+        facts = MachineFacts(
+            instance_id=record["InstanceId"],
+            instance_type=record["InstanceType"],
+            image_id=record["ImageId"],
+            account=get_account_id(),
+            region=get_region(),
+            zone=record["Placement"]["AvailabilityZone"],
+            private_ip=record["PrivateIpAddress"],
+            public_ip=record["PublicIpAddress"],
+            user_data=record["UserData"],
+            token_required=record["_tokens"] == "required",
+            **role_session(record),
+        )
+        self._machines.boot(facts, self.world.machine_faults, self.world.silent)
+
+    def _event(self, record: Record, event: str) -> None:
+        self.world.record(record["InstanceId"], event, record["InstanceType"])

@@ -1,0 +1,54 @@
+"""Answers of the EC2 API in XML, from the SDK's form and botocore's own model of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from xml.sax.saxutils import escape
+
+import botocore.session
+from ministack.services import ec2
+
+from localaws.account.errors import ApiError
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def answer(operation: str, result: Mapping[str, Any]) -> Answer:
+    """The answer of an operation; members that the model lacks are left out."""
+    shape = _model().operation_model(operation).output_shape
+    found: Answer = ec2._xml(200, f"{operation}Response", _members(shape, result))
+    return found
+
+
+def refusal(error: ApiError) -> Answer:
+    """An error in the API's form."""
+    found: Answer = ec2._error(error.code, escape(error.message), error.status)
+    return found
+
+
+@cache
+def _model() -> Any:
+    return botocore.session.get_session().get_service_model("ec2")
+
+
+def _members(shape: Any, value: Mapping[str, Any]) -> str:
+    parts = []
+    for name, member in shape.members.items():
+        if value.get(name) is not None:
+            parts.append(_element(member.serialization.get("name", name), member, value[name]))
+    return "".join(parts)
+
+
+def _element(tag: str, shape: Any, value: Any) -> str:
+    if shape.type_name == "structure":
+        inner = _members(shape, value)
+    elif shape.type_name == "list":
+        item = shape.member.serialization.get("name", "item")
+        inner = "".join(_element(item, shape.member, one) for one in value)
+    elif isinstance(value, bool):
+        inner = str(value).lower()
+    else:
+        inner = escape(str(value))
+    return f"<{tag}>{inner}</{tag}>"

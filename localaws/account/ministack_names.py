@@ -1,0 +1,193 @@
+"""The names of ministack's inside that localaws calls or replaces; `check` requires them."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from importlib.metadata import version
+
+VERSION = "1.5.33"
+_CLOUDFORMATION = "ministack.services.cloudformation"
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "ministack.app": (
+        "app",
+        "AUTH",
+        "SERVICE_HANDLERS",
+        "_credential_failure",
+        "pin_request_origin",
+    ),
+    "ministack.core.lambda_runtime": ("execution_credentials",),
+    "ministack.core.router": ("SERVICE_PATTERNS", "detect_service", "extract_access_key_id"),
+    "ministack.core.sigv4": (
+        "decode_header_value",
+        "header_signature_failure",
+        "parse_header_signature",
+        "parse_query_signature",
+        "presigned_request_is_expired",
+        "request_time_failure",
+    ),
+    "ministack.core.iam_actions": (
+        "SERVICE_TO_IAM_NAMESPACE",
+        "access_denied_response",
+        "extract_iam_action",
+        "extract_resource_arn",
+        "request_tag_context",
+    ),
+    "ministack.core.iam_evaluator": (
+        "AuthError",
+        "CredentialResolutionError",
+        "EvalContext",
+        "_gather_role_policies",
+        "enforce",
+        "evaluate",
+        "resolve_credential",
+    ),
+    "ministack.core.responses": (
+        "_account_from_sts_session",
+        "get_account_id",
+        "get_region",
+        "now_iso",
+    ),
+    "ministack.services.ec2": (
+        "_ACTION_MAP",
+        "_DEFAULT_SG_ID",
+        "_DEFAULT_SUBNET_ID",
+        "_attach_volume",
+        "_create_network_interface",
+        "_create_tags",
+        "_delete_security_group",
+        "_describe_instances",
+        "_describe_snapshots",
+        "_error",
+        "_glob_match",
+        "_iam_instance_profile_associations",
+        "_instance_xml",
+        "_instances",
+        "_key_pairs",
+        "_launch_instances_internal",
+        "_mark_iam_instance_profile_association_disassociated",
+        "_matches_filters",
+        "_network_interfaces",
+        "_new_image_id",
+        "_new_snapshot_id",
+        "_new_volume_id",
+        "_p",
+        "_parse_filters",
+        "_parse_member_list",
+        "_random_ip",
+        "_resolve_iam_instance_profile",
+        "_resource_matches_tag_filters",
+        "_security_groups",
+        "_snapshot_matches_filters",
+        "_snapshots",
+        "_subnets",
+        "_tags",
+        "_terminate_instances",
+        "_upsert_iam_instance_profile_association",
+        "_volumes",
+        "_xml",
+        "parse_qs",
+    ),
+    "ministack.services.cloudwatch_logs": ("_log_groups",),
+    "ministack.services.iam": (
+        "_create_oidc_provider",
+        "_create_service_linked_role",
+        "_error",
+        "_lookup_instance_profile",
+        "_oidc_providers",
+        "_roles",
+    ),
+    "ministack.services.lambda_svc": ("_emit_lambda_logs", "execution_credentials"),
+    "ministack.services.ssm": ("_parameters", "_public_parameter"),
+    "ministack.services.sts": ("register_session",),
+    _CLOUDFORMATION: ("_change_sets", "_stack_events", "_stacks"),
+    f"{_CLOUDFORMATION}.custom_resource": ("_pending", "deliver_response", "register_token"),
+    f"{_CLOUDFORMATION}.changesets": ("_add_event", "_deploy_stack_async"),
+    f"{_CLOUDFORMATION}.handlers": (
+        "_ACTION_HANDLERS",
+        "_add_event",
+        "_delete_stack_async",
+        "_deploy_stack_async",
+        "_error",
+        "_p",
+        "_resolve_stack",
+        "_roll_back_operation",
+        "_stack_has_no_updates",
+        "_xml",
+    ),
+    f"{_CLOUDFORMATION}.helpers": ("_error",),
+    f"{_CLOUDFORMATION}.wait_conditions": (
+        "SIGNAL_PATH",
+        "deliver_signal",
+        "has_handle",
+        "wait_for",
+    ),
+    f"{_CLOUDFORMATION}.provisioners": (
+        "_RESOURCE_HANDLERS",
+        "_STACK_TAG_PROPERTY",
+        "_custom_named_replacement_error",
+        "_property_recreation",
+        "_replacing_change",
+    ),
+    f"{_CLOUDFORMATION}.stacks": (
+        "_add_event",
+        "_custom_named_replacement_error",
+        "_delete_resource",
+        "_delete_stack_async",
+        "_deploy_stack_async",
+        "_property_recreation",
+        "_provision_resource",
+        "_replacing_change",
+        "_roll_back_operation",
+        "_runs_on_worker_thread",
+        "_sends_back_failed_update",
+        "_update_resource",
+        "_with_dependencies",
+    ),
+}
+
+SIGNATURES = {
+    ("ministack.app", "_credential_failure"): "service iam_action request_id denied headers",
+    ("ministack.core.iam_evaluator", "resolve_credential"): "access_key_id account_id "
+    "session_token",
+    ("ministack.core.sigv4", "header_signature_failure"): "signature secret method raw_path "
+    "query_params headers body presigned explain",
+    (f"{_CLOUDFORMATION}.stacks", "_add_event"): "stack_id stack_name logical_id resource_type "
+    "status reason physical_id detailed_status",
+    (f"{_CLOUDFORMATION}.stacks", "_update_resource"): "resource_type physical_id old_props "
+    "new_props stack_name logical_id old_attrs",
+    (f"{_CLOUDFORMATION}.stacks", "_delete_resource"): "resource_type physical_id props "
+    "stack_name logical_id",
+    (f"{_CLOUDFORMATION}.stacks", "_provision_resource"): "resource_type logical_id props "
+    "stack_name",
+    (f"{_CLOUDFORMATION}.stacks", "_delete_stack_async"): "stack_name stack_id retain_resources "
+    "force",
+    (f"{_CLOUDFORMATION}.stacks", "_roll_back_operation"): "stack_name stack_id stack operation "
+    "reason_override",
+    (f"{_CLOUDFORMATION}.wait_conditions", "deliver_signal"): "token payload",
+    (f"{_CLOUDFORMATION}.wait_conditions", "wait_for"): "token stack_id stack_name logical_id "
+    "resource_type count timeout_s",
+}
+
+
+def check() -> None:
+    """Check version, names and signatures.
+
+    Raises:
+        RuntimeError: One of them is not what localaws was written for.
+    """
+    installed = version("ministack")
+    if installed != VERSION:
+        raise RuntimeError(
+            f"ministack must be {VERSION}, whose inside localaws/account knows, got {installed}; "
+            "install requirements.txt"
+        )
+    for module, names in NAMES.items():
+        missing = [name for name in names if not hasattr(import_module(module), name)]
+        if missing:
+            raise RuntimeError(f"{module} has no {', '.join(missing)}; localaws/account needs it")
+    for (module, name), expected in SIGNATURES.items():
+        got = " ".join(inspect.signature(getattr(import_module(module), name)).parameters)
+        if got != expected:
+            raise RuntimeError(f"{module}.{name} takes ({got}), localaws/account knows {expected}")

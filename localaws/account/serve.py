@@ -1,0 +1,87 @@
+"""The server: ministack's application with our services, resources and control paths around it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+from ministack import app as ministack_app
+from ministack.services.cloudformation import wait_conditions
+
+from localaws.account import function_logs, ministack_names, services
+from localaws.account.asgi import Application, Receive, Scope, Send, answer, read
+from localaws.account.cloudformation import custom_resources
+from localaws.account.cloudformation import engine as cloudformation
+from localaws.account.ec2 import api as ec2_api
+from localaws.account.ec2.instances import Instances
+from localaws.account.gate import CONTROL_PATH, Gate
+from localaws.account.iam import function_sessions
+from localaws.account.world import World
+from localaws.control import Control
+from localaws.control import answer as answer_control
+from localaws.credentials import Credentials
+from localaws.machines.booted.machines import BootedMachines
+from localaws.machines.booted.namespaces import BootError
+from localaws.machines.records import RecordMachines
+
+SILENCE_SECONDS = 60
+"""Longer than what the agent on a machine waits for an answer."""
+AnyMachines = RecordMachines | BootedMachines
+
+
+def make_machines(listener: socket.socket, state: Path, root: Path | None) -> AnyMachines:
+    """RecordMachines that boot from a root, or without one their records."""
+    folder, endpoint = state / "machines", f"http://127.0.0.1:{listener.getsockname()[1]}"
+    return BootedMachines(folder, endpoint, root) if root else RecordMachines(folder, endpoint)
+
+
+def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentials) -> None:
+    """Extend ministack and serve it on a socket that listens already."""
+    ministack_names.check()
+    port = listener.getsockname()[1]
+    world = World()
+    instances = Instances(world, machines)
+    services.install(world)
+    ec2_api.install(instances)
+    cloudformation.install(world, instances)
+    function_logs.install()
+    function_sessions.install()
+    services.install_refusals(world)
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]
+    config.loglevel = "WARNING"
+    config.keep_alive_timeout = 75
+    control = Control(world, machines, function_sessions.open_session)
+    served = _application(control, world)
+    gate: Any = Gate(served, credentials, port, custom_resources.response_known)
+    asyncio.run(hypercorn_serve(gate, config))
+
+
+def _application(control: Control, world: World) -> Application:
+    """Ministack's application, with the control paths and planned faults before it."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(wait_conditions.SIGNAL_PATH):
+            kind = world.take_fault("Signal")
+            if kind == "silent":
+                await asyncio.sleep(SILENCE_SECONDS)
+            if kind:
+                await answer(send, 503, b"Slow Down")
+                return
+        if scope["type"] != "http" or not scope["path"].startswith(CONTROL_PATH):
+            await ministack_app.app(scope, receive, send)
+            return
+        body = await read(receive)
+        try:
+            command = scope["path"].removeprefix(CONTROL_PATH)
+            # On a thread: machine_idle waits
+            status, text = 200, await asyncio.to_thread(answer_control, control, command, body)
+        except (TypeError, ValueError, BootError) as error:
+            status, text = 400, str(error).encode()
+        await answer(send, status, text)
+
+    return application

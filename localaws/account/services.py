@@ -1,0 +1,232 @@
+"""Service Quotas, the public parameters, and planned faults: what wraps ministack's services."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from ministack import app
+from ministack.core import iam_actions, iam_evaluator, router
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import iam, ssm
+from ministack.services.cloudformation import helpers as cloudformation_helpers
+
+from localaws.account.ec2 import wire
+from localaws.account.ec2.images import public_images
+from localaws.account.errors import ApiError
+from localaws.account.quotas import HANDLERS
+from localaws.account.world import World
+
+Answer = tuple[int, dict[str, str], bytes]
+Service = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awaitable[Answer]]
+PUBLIC = ":parameter/aws/service/"
+_JSON = "application/x-amz-json-1.1"
+
+_NO_IMAGE = "The image id does not exist"
+_FAULTS = {
+    ("throttle", "ec2"): ("RequestLimitExceeded", "Request limit exceeded.", 503),
+    ("throttle", "servicequotas"): ("TooManyRequestsException", "Too Many Requests", 400),
+    ("throttle", "ssm"): ("ThrottlingException", "Rate exceeded", 400),
+    ("deny", "ec2"): ("UnauthorizedOperation", "You are not authorized to perform: {}", 403),
+    ("deny", "servicequotas"): (
+        "AccessDeniedException",
+        "User is not authorized to perform: servicequotas:{}",
+        400,
+    ),
+    ("deny", "ssm"): ("AccessDeniedException", "User is not authorized to perform: ssm:{}", 400),
+    ("missing", "ec2"): ("InvalidParameterValue", "{}: it does not exist", 400),
+    ("missing", "servicequotas"): (
+        "NoSuchResourceException",
+        "The request failed because the specified service quota does not exist.",
+        400,
+    ),
+    ("missing", "ssm"): ("ParameterNotFound", "", 400),
+    ("throttle", "cloudformation"): ("Throttling", "Rate exceeded", 400),
+    ("deny", "cloudformation"): (
+        "AccessDenied",
+        "User is not authorized to perform: cloudformation:{}",
+        403,
+    ),
+    ("expired", "cloudformation"): (
+        "ExpiredToken",
+        "The security token included in the request is expired",
+        403,
+    ),
+    ("unsettled", "DescribeImages"): ("InvalidAMIID.NotFound", _NO_IMAGE, 400),
+    ("unsettled", "DeregisterImage"): ("InvalidAMIID.NotFound", _NO_IMAGE, 400),
+    ("unsettled", "DescribeSnapshots"): (
+        "InvalidSnapshot.NotFound",
+        "The snapshot does not exist.",
+        400,
+    ),
+    ("unsettled", "DeleteSnapshot"): (
+        "InvalidSnapshot.InUse",
+        "The snapshot is currently in use",
+        400,
+    ),
+}
+"""By kind, and service or operation."""
+
+
+def install(world: World) -> None:
+    """Add Service Quotas, and let planned faults meet the calls of four services."""
+    router.SERVICE_PATTERNS["servicequotas"] = {
+        "target_prefixes": ["ServiceQuotasV20190624"],
+        "host_patterns": [],
+    }
+    iam_actions.SERVICE_TO_IAM_NAMESPACE["servicequotas"] = "servicequotas"
+    app.SERVICE_HANDLERS["servicequotas"] = _service_quotas(world)
+    for name in ("ec2", "ssm", "servicequotas", "cloudformation"):
+        app.SERVICE_HANDLERS[name] = _with_faults(name, app.SERVICE_HANDLERS[name], world)
+    _correct_authorization()
+    plain = ssm._public_parameter
+
+    def public_parameter(name: str) -> Any:
+        if name in world.parameters:
+            value = world.parameters[name]
+        else:
+            image = public_images(get_region()).get(name)
+            value = image.image_id if image else None
+        if value is None:
+            return None if name in world.parameters else plain(name)
+        arn = f"arn:aws:ssm:{get_region()}::parameter{name}"
+        answer = {"Name": name, "Type": "String", "Value": value, "Version": 1, "ARN": arn}
+        return {**answer, "LastModifiedDate": 1793577600, "DataType": "aws:ec2:image"}
+
+    ssm._public_parameter = public_parameter
+
+
+def install_refusals(world: World) -> None:
+    """Let planned faults meet the calls of all other services, in ministack's own words."""
+    for name in ("iam", "imagebuilder", "lambda", "logs", "s3", "sts"):
+        app.SERVICE_HANDLERS[name] = _with_refusals(name, app.SERVICE_HANDLERS[name], world)
+
+
+def _with_refusals(name: str, service: Service, world: World) -> Service:
+    async def refusing(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Answer:
+        action = iam_actions.extract_iam_action(name, method, path, headers, body, query) or ""
+        kind = world.take_fault(action) or world.take_fault(action.partition(":")[2])
+        if kind is None:
+            return await service(method, path, headers, body, query)
+        code = {"deny": "", "throttle": "ThrottlingException"}[kind]
+        caller, request = f"arn:aws:iam::{get_account_id()}:root", str(uuid.uuid4())
+        refusal: Answer = iam_actions.access_denied_response(
+            name, action, caller, request, error_code=code, headers=headers
+        )
+        return refusal
+
+    return refusing
+
+
+def _correct_authorization() -> None:
+    """What ministack's IAM is told otherwise than AWS's.
+
+    Loopback counts as TLS, for the bootstrap bucket denies what does not come by it; and public
+    parameters belong to no account.
+    """
+    plain_origin, plain_arn = app.pin_request_origin, iam_actions.extract_resource_arn
+
+    def pin_request_origin(source_ip: str, secure_transport: bool) -> None:
+        plain_origin(source_ip, True)
+
+    def extract_resource_arn(service: str, *request: Any) -> str:
+        if service == "servicequotas":
+            return _quota_arn(_operation(request[2], request[3]), request[3])
+        arn: str = plain_arn(service, *request)
+        if PUBLIC in arn:
+            return arn.replace(f":{get_account_id()}{PUBLIC}", f":{PUBLIC}")
+        return arn
+
+    app.pin_request_origin = pin_request_origin
+    iam_actions.extract_resource_arn = extract_resource_arn
+
+
+def _quota_arn(operation: str, body: bytes) -> str:
+    """What a call is authorized on: only a request to raise a quota knows resources.
+
+    A policy that names quotas therefore allows none of the reads: they need `*`.
+    """
+    if operation != "RequestServiceQuotaIncrease":
+        return "*"
+    asked = json.loads(body)
+    owner = f"arn:aws:servicequotas:{get_region()}:{get_account_id()}"
+    return f"{owner}:{asked['ServiceCode']}/{asked['QuotaCode']}"
+
+
+def _service_quotas(world: World) -> Service:
+    async def service(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Answer:
+        operation = _operation(headers, body)
+        if operation not in HANDLERS:
+            return _json_refusal(ApiError("UnknownOperationException", f"no {operation} here"))
+        try:
+            if operation == "RequestServiceQuotaIncrease":
+                _create_quota_role(router.extract_access_key_id(headers, query))
+            asked = json.loads(body or b"{}")
+            answer = HANDLERS[operation](world, asked, get_region(), get_account_id())
+        except ApiError as error:
+            return _json_refusal(error)
+        return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
+
+    return service
+
+
+def _create_quota_role(access_key: str) -> None:
+    """The service-linked role, which an account's first request creates as its caller."""
+    service, name = "servicequotas.amazonaws.com", "AWSServiceRoleForServiceQuotas"
+    if name in iam._roles:
+        return
+    path = f"/aws-service-role/{service}/"
+    arn = f"arn:aws:iam::{get_account_id()}:role{path}{name}"
+    asked = {"iam:AWSServiceName": service}
+    action = "iam:CreateServiceLinkedRole"
+    if iam_evaluator.enforce(access_key, action, "iam", get_region(), arn, asked) is not None:
+        raise ApiError(
+            "DependencyAccessDeniedException", "Service-linked role creation access denied."
+        )
+    iam._create_service_linked_role({"AWSServiceName": [service]})
+    record = iam._roles.pop("AWSServiceRoleForServicequotas")  # ministack's guess at the name
+    iam._roles[name] = {**record, "RoleName": name, "Arn": arn}
+
+
+def _with_faults(name: str, service: Service, world: World) -> Service:
+    async def faulty(
+        method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+    ) -> Answer:
+        operation = _operation(headers, body)
+        world.calls.append(operation)
+        kind = world.take_fault(operation) or world.take_fault(f"{name}:{operation}")
+        if kind is None:
+            return await service(method, path, headers, body, query)
+        code, text, status = _FAULTS.get((kind, operation)) or _FAULTS[kind, name]
+        error = ApiError(code, text.format(operation), status)
+        return _REFUSALS.get(name, _json_refusal)(error)
+
+    return faulty
+
+
+def _operation(headers: Mapping[str, str], body: bytes) -> str:
+    """Name of the call: in a header of the JSON services, in the form of EC2."""
+    target = headers.get("x-amz-target", "")
+    if target:
+        return target.rpartition(".")[2]
+    return parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
+
+
+def _json_refusal(error: ApiError) -> Answer:
+    text = json.dumps({"__type": error.code, "message": error.message})
+    return error.status, {"Content-Type": _JSON, "x-amzn-errortype": error.code}, text.encode()
+
+
+def _query_refusal(error: ApiError) -> Answer:
+    answer: Answer = cloudformation_helpers._error(error.code, error.message, error.status)
+    return answer
+
+
+_REFUSALS = {"ec2": wire.refusal, "cloudformation": _query_refusal}

@@ -1,0 +1,96 @@
+"""The state of the account that `Control` sets, in the child process."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from localaws.account.ec2.images import Image
+from localaws.account.quotas import QUOTAS, QuotaRequest
+from localaws.control import Fault, InstanceEvent, Operation, Signal
+
+
+@dataclass
+class World:
+    """One account. A new one has no quota for GPUs and AWS's own offerings; nothing fails.
+
+    Attributes:
+        applied: Applied values of quotas, in vCPUs, by code.
+        defaults: Default values of quotas, likewise.
+        requests: Quota requests, oldest first.
+        enforce: Whether launches obey the quota.
+        offerings: Zones of the types whose offerings are not AWS's.
+        no_capacity: Types without capacity.
+        images: Images of other accounts, by id.
+        parameters: Public parameters that differ; None: it does not exist.
+        faults: Planned faults of calls: kind and how many calls are left, by operation.
+        resource_faults: Planned faults of resources: reason and how many are left.
+        machine_faults: Faults of stubbed commands.
+        silent: Whether machines do nothing.
+        scale: Real seconds of one second of a wait.
+        events: History of the instances.
+        calls: Operations that were called.
+        signals: Signals that handles have taken.
+    """
+
+    applied: dict[str, float] = field(
+        default_factory=lambda: {quota.code: quota.default for quota in QUOTAS}
+    )
+    defaults: dict[str, float] = field(
+        default_factory=lambda: {quota.code: quota.default for quota in QUOTAS}
+    )
+    requests: list[QuotaRequest] = field(default_factory=list)
+    enforce: bool = True
+    offerings: dict[str, list[str]] = field(default_factory=dict)
+    no_capacity: set[str] = field(default_factory=set)
+    images: dict[str, Image] = field(default_factory=dict)
+    parameters: dict[str, str | None] = field(default_factory=dict)
+    faults: dict[str, list[Any]] = field(default_factory=dict)
+    resource_faults: dict[str, list[Any]] = field(default_factory=dict)
+    machine_faults: dict[str, Any] = field(default_factory=dict)
+    silent: bool = False
+    scale: float = 1.0
+    events: list[InstanceEvent] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    signals: list[Signal] = field(default_factory=list)
+
+    def reset(self) -> None:
+        """Set everything as in a new account, but keep the history of instances and calls."""
+        self.__dict__.update(World(events=self.events, calls=self.calls).__dict__)
+
+    def open_quota_request(self, code: str, value: float, status: str) -> str:
+        """File a quota request; returns its id."""
+        request = QuotaRequest.new(code, value, status)
+        self.requests.append(request)
+        return request.id
+
+    def add_image(self, **image: Any) -> None:
+        """Add an image of another account."""
+        self.images[image["image_id"]] = Image(**image)
+
+    def take_fault(self, operation: str) -> Fault | None:
+        """The fault of this call, counted down."""
+        kind: Fault | None = _take(self.faults, operation)
+        return kind
+
+    def take_resource_fault(self, operation: Operation, logical_id: str) -> str | None:
+        """The reason why a resource fails in this operation, counted down."""
+        reason: str | None = _take(self.resource_faults, f"{operation} {logical_id}")
+        return reason
+
+    def record(self, instance_id: str, event: Any, instance_type: str) -> None:
+        """Add to the instances' history."""
+        self.events.append(InstanceEvent(instance_id, event, time.time(), instance_type))
+
+
+def _take(table: dict[str, list[Any]], key: str) -> Any:
+    """The value that is planned under a key, one time less."""
+    if key not in table:
+        return None
+    value, times = table[key]
+    if times is not None:
+        table[key][1] = times - 1
+        if times <= 1:
+            del table[key]
+    return value

@@ -1,0 +1,1 @@
+"""EC2 Image Builder as the construct GpuImage uses it, with its interpreter of components."""

@@ -1,0 +1,1 @@
+"""What runs behind an instance: a record with stubbed commands, or a machine that boots."""
