@@ -1,4 +1,4 @@
-"""The secrets of one embedded AWS: new at every start, known to its owner and the child alone."""
+"""The secrets of one embedded AWS: new at every start, known only to its owner and the child."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ KEY_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 @dataclass(frozen=True)
 class Credentials:
-    """What opens one embedded AWS.
+    """The secrets that requests need.
 
     Args:
         access_key_id: Of the account's root; 20 characters, as AWS's are.
         secret_access_key: Signs the requests of the account's root.
-        control: Opens `/_localaws/`.
+        control: Required for `/_localaws/`.
     """
 
     access_key_id: str
@@ -26,7 +26,7 @@ class Credentials:
 
     @classmethod
     def new(cls) -> Credentials:
-        """Random ones."""
+        """New random secrets."""
         key = "".join(secrets.choice(KEY_ALPHABET) for _ in range(12))
         return cls(f"LOCALAWS{key}", secrets.token_urlsafe(30), secrets.token_urlsafe(32))
 
@@ -35,5 +35,5 @@ class Credentials:
         return json.dumps(asdict(self))
 
     def opens_control(self, authorization: str) -> bool:
-        """Whether an Authorization header may turn the knobs."""
+        """Whether an Authorization header has the secret of the controls."""
         return hmac.compare_digest(authorization.encode(), f"Bearer {self.control}".encode())

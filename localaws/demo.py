@@ -1,6 +1,6 @@
-"""The main job, shown: the real CDK CLI against the embedded AWS, from bootstrap to nothing left.
+"""Shows the main job: the real CDK CLI against the embedded AWS, from bootstrap to destroy.
 
-Run by ``make demo``. Exit status 0 only if every step ended as it must, the refusal included.
+Run by ``make demo``. Exit status 0 only if every step ended as expected, the refusal included.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ class Step:
     """One command of the story.
 
     Attributes:
-        what: What comes and why, in a line or two.
+        what: What the command does and why, in a line or two.
         command: Arguments of ``cdk``.
         succeeds: Whether it must succeed or must fail. Default: succeed.
-        says: Words that its output must hold. Default: any.
-        proves: Look at the machine afterwards, where one was booted. Default: no.
+        expects: Text that its output must contain. Default: any.
+        proves: Look at the machine afterwards, if it was booted. Default: no.
         validates: Run CDK's template validation, some seconds each time. Default: no.
     """
 
     what: str
     command: Sequence[str]
     succeeds: bool = True
-    says: str = ""
+    expects: str = ""
     proves: bool = False
     validates: bool = False
 
 
 class DemoError(RuntimeError):
-    """A step did not end as it must."""
+    """A step did not end as expected."""
 
 
 JUPYTER_PORT = 8888
@@ -86,24 +86,24 @@ STORY = (
         "zone and image are chosen, the machine starts, and each step that it reports completes a "
         "wait condition: DriverReady, EnvironmentReady, GpuReady.",
         DEPLOY,
-        says="Ready = ",
+        expects="Ready = ",
         proves=True,
         validates=True,
     ),
-    Step("The same again: nothing has changed, so nothing happens.", DEPLOY, says="no changes"),
+    Step("The same again: nothing has changed, so nothing happens.", DEPLOY, expects="no changes"),
     Step(
         "Now a type with 48 vCPUs, and the account's quota is 8: refused before the machine is "
         "touched, with what to do about it. This command must fail.",
         (*DEPLOY, "-c", "instance_type=g4dn.12xlarge"),
         succeeds=False,
-        says="quota too small",
+        expects="quota too small",
     ),
     Step("And away with all of it.", ("destroy", "--force")),
 )
 
 
 def main() -> int:
-    """Runs the story; returns the exit status."""
+    """Run the story; returns the exit status."""
     isolate()
     with listening():
         return _show()
@@ -125,7 +125,7 @@ def _show() -> int:
         with LocalAws(booted=reason is None) as aws, tempfile.TemporaryDirectory() as folder:
             aws.control.set_quota(G_QUOTA, 8)
             for number, step in enumerate(STORY, start=1):
-                _tell(number, step)
+                _announce(number, step)
                 _run(step, aws, Path(folder), booted=reason is None)
             _show_what_is_left(aws)
     except DemoError as error:
@@ -156,7 +156,7 @@ def _about_machines(reason: str | None) -> str:
     )
 
 
-def _tell(number: int, step: Step) -> None:
+def _announce(number: int, step: Step) -> None:
     console.print()
     console.print(Rule(f"{number} of {len(STORY)}", align="left"))
     console.print(step.what)
@@ -164,10 +164,10 @@ def _tell(number: int, step: Step) -> None:
 
 
 def _run(step: Step, aws: LocalAws, folder: Path, *, booted: bool) -> None:
-    """Runs the command, its output shown as it comes.
+    """Run the command and show its output.
 
     Raises:
-        DemoError: It ended otherwise than it must.
+        DemoError: Its exit status or its output is not the expected one.
     """
     # Another home: ~/.cdk.json is a person's own
     home = {"HOME": str(folder), "CDK_VALIDATION": str(step.validates).lower()}
@@ -194,27 +194,29 @@ def _run(step: Step, aws: LocalAws, folder: Path, *, booted: bool) -> None:
     name = f"cdk {' '.join(step.command)}"
     if (status == 0) != step.succeeds:
         raise DemoError(f"`{name}` ended with exit status {status}")
-    for words in (step.says, *([COMPUTED_ON_CPU if booted else SIMULATED] * step.proves)):
+    for words in (step.expects, *([COMPUTED_ON_CPU if booted else SIMULATED] * step.proves)):
         if words not in text:
             raise DemoError(f"`{name}` did not say {words!r}")
     if step.proves and booted:
-        box = aws.control.history()[-1].instance_id
-        _show_machine(aws, box)
-        _show_person(aws, box)
+        instance_id = aws.control.history()[-1].instance_id
+        _show_machine(aws, instance_id)
+        _show_person(aws, instance_id)
 
 
-def _show_machine(aws: LocalAws, box: str) -> None:
-    """What runs in the machine, and Jupyter through a forwarded port.
+def _show_machine(aws: LocalAws, instance_id: str) -> None:
+    """Show the machine's units, and Jupyter through a forwarded port.
 
     Raises:
         DemoError: Jupyter did not answer to its token.
     """
-    console.print(f"\nInside {box}, in its own words:")
-    shown = aws.control.machine_run(box, "systemctl", "list-units", "gpustation*", "--no-legend")
+    console.print(f"\nInside {instance_id}, in its own words:")
+    shown = aws.control.machine_run(
+        instance_id, "systemctl", "list-units", "gpustation*", "--no-legend"
+    )
     print(shown.stdout.strip())
-    url = aws.control.machine_run(box, "gpustation-jupyter-url").stdout.strip()
+    url = aws.control.machine_run(instance_id, "gpustation-jupyter-url").stdout.strip()
     token = url.rpartition("=")[2]
-    port = aws.control.forward(box, JUPYTER_PORT)
+    port = aws.control.forward(instance_id, JUPYTER_PORT)
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/api/status", headers={"Authorization": f"token {token}"}
     )
@@ -228,8 +230,8 @@ def _show_machine(aws: LocalAws, box: str) -> None:
         raise DemoError(f"Jupyter did not answer to its token: {error}") from error
 
 
-def _show_person(aws: LocalAws, box: str) -> None:
-    """What a person does first: compute in a shell and in a notebook, add a package, reboot.
+def _show_person(aws: LocalAws, instance_id: str) -> None:
+    """Do what a person does first: compute in a shell and a notebook, add a package, reboot.
 
     Raises:
         DemoError: One of them failed.
@@ -241,48 +243,54 @@ def _show_person(aws: LocalAws, box: str) -> None:
         for number, source in enumerate(sources)
     ]
     notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
-    console.print(f"\nA person on {box}, in the shell that ssh and Session Manager give:")
-    _as_person(aws, box, f"python3 -c '{COMPUTE}'", says=COMPUTED)
+    console.print(f"\nA person on {instance_id}, in the shell that ssh and Session Manager give:")
+    _as_person(aws, instance_id, f"python3 -c '{COMPUTE}'", expects=COMPUTED)
     console.print(f"\nA notebook's kernel: it installs {PACKAGE}, and computes:")
-    _as_person(aws, box, f"cat >first.ipynb <<'END'\n{json.dumps(notebook)}\nEND", shown=False)
-    _as_person(aws, box, "jupyter execute --inplace --kernel_name=mxnet first.ipynb", shown=False)
-    _as_person(aws, box, f"python3 -c '{SHOW_OUTPUTS}'", says=COMPUTED, shown=False)
-    before = aws.control.machine_run(box, "cat", BOOT_ID).stdout
+    _as_person(
+        aws, instance_id, f"cat >first.ipynb <<'END'\n{json.dumps(notebook)}\nEND", shown=False
+    )
+    _as_person(
+        aws, instance_id, "jupyter execute --inplace --kernel_name=mxnet first.ipynb", shown=False
+    )
+    _as_person(aws, instance_id, f"python3 -c '{SHOW_OUTPUTS}'", expects=COMPUTED, shown=False)
+    before = aws.control.machine_run(instance_id, "cat", BOOT_ID).stdout
     console.print("\nAfter a reboot both are still there:")
-    aws.client("ec2").reboot_instances(InstanceIds=[box])
+    aws.client("ec2").reboot_instances(InstanceIds=[instance_id])
     deadline = time.monotonic() + REBOOT_SECONDS
     while time.monotonic() < deadline:
-        with contextlib.suppress(ValueError):  # between two boots there is no machine to ask
-            if aws.control.machine_run(box, "cat", BOOT_ID).stdout.strip() not in (
+        with contextlib.suppress(ValueError):  # between two boots no command can run
+            if aws.control.machine_run(instance_id, "cat", BOOT_ID).stdout.strip() not in (
                 "",
                 before.strip(),
             ):
                 break
         time.sleep(0.2)
-    aws.control.machine_idle(box, REBOOT_SECONDS)
-    _as_person(aws, box, f"python3 -c '{COMPUTE}; {USE_PACKAGE}'", says=COMPUTED)
+    aws.control.machine_idle(instance_id, REBOOT_SECONDS)
+    _as_person(aws, instance_id, f"python3 -c '{COMPUTE}; {USE_PACKAGE}'", expects=COMPUTED)
 
 
-def _as_person(aws: LocalAws, box: str, script: str, *, says: str = "", shown: bool = True) -> None:
-    """Runs a command in the login shell of the machine's owner, and shows both.
+def _as_person(
+    aws: LocalAws, instance_id: str, script: str, *, expects: str = "", shown: bool = True
+) -> None:
+    """Run a command in the login shell of the machine's user, and show both.
 
     Raises:
-        DemoError: It failed, or did not say the words.
+        DemoError: It failed, or its output lacks the expected text.
     """
     if shown:
         console.print(f"[bold]ubuntu$ {escape(script)}[/bold]")
-    done = aws.control.machine_run(box, "runuser", "-l", "ubuntu", "-c", script)
-    if done.status != 0 or says not in done.stdout:
+    done = aws.control.machine_run(instance_id, "runuser", "-l", "ubuntu", "-c", script)
+    if done.status != 0 or expects not in done.stdout:
         raise DemoError(f"`{script}` on the machine: {done.stdout}{done.stderr}")
-    if says:
+    if expects:
         print(done.stdout.strip())
 
 
 def _show_what_is_left(aws: LocalAws) -> None:
-    """A table of what is still in the account.
+    """Show a table of the account's inventory.
 
     Raises:
-        DemoError: Something is left.
+        DemoError: It is not empty.
     """
     left = aws.inventory()
     console.print()

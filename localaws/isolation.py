@@ -1,4 +1,4 @@
-"""Keeps a person's own AWS, and the proxy to it, away from what runs against the embedded one."""
+"""Hides a person's own AWS configuration and proxies from what runs against the embedded AWS."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ HERE = "localhost,127.0.0.1"
 def isolate() -> None:
     """Change this process's environment, which all its children get.
 
-    Without it a profile that does not exist here ends boto3 (``AWS_PROFILE``), a faulty
-    ``~/.aws/config`` does too, and ``HTTP_PROXY`` sends what is meant for this computer to a proxy.
+    Otherwise boto3 fails for an ``AWS_PROFILE`` that does not exist here or a faulty
+    ``~/.aws/config``, and ``HTTP_PROXY`` sends requests for this computer to a proxy.
     """
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]

@@ -26,7 +26,7 @@ from localaws.machines.processes import kill_session
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
-"""How long a start may take: 2 s were seen on two idle cores, a loaded CI machine takes longer."""
+"""How long a start may take; measured: 2 s on two idle cores."""
 STOP_SECONDS = 10
 LOG_LINES = 15
 ACCOUNT = "123456789012"
@@ -90,7 +90,7 @@ class LocalAws:
 
     @property
     def log(self) -> Path:
-        """What the child wrote, until the block ends."""
+        """File with the child's output, until the block ends."""
         return self._state / "localaws.log"
 
     @property
@@ -102,7 +102,7 @@ class LocalAws:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The whole environment for a subprocess that shall talk to this AWS and to no other."""
+        """The environment for a subprocess that must use this AWS and no other."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return {**kept, **self.exports}
 
@@ -166,7 +166,7 @@ class LocalAws:
         ]
 
     def wait(self) -> int:
-        """Wait until the child ends by itself, which it never should; answers its exit status."""
+        """Wait until the child ends by itself, which it never should; returns its exit status."""
         if self._process is None:
             raise LocalAwsError("the embedded AWS is not running; use it inside its with block")
         return self._process.wait()
@@ -215,7 +215,7 @@ class LocalAws:
             raise self._not_started(str(error)) from error
 
     def _port(self, process: subprocess.Popen[str]) -> int:
-        """The port that the child chose, which it prints as its first line."""
+        """The port, which the child prints as its first line."""
         assert process.stdout is not None
         if not select([process.stdout], [], [], START_SECONDS)[0]:
             raise self._not_started(f"no answer within {START_SECONDS} s")
@@ -232,14 +232,14 @@ class LocalAws:
 def _hand_over(stream: IO[str] | None, credentials: Credentials) -> None:
     """Give the child its secrets by a pipe, where no other process can read them."""
     assert stream is not None
-    # A child that has ended already says why in its log
+    # The log says why the child has ended
     with contextlib.suppress(BrokenPipeError):
         stream.write(f"{credentials.to_json()}\n")
         stream.flush()
 
 
 def _close(stream: IO[str] | None) -> None:
-    """Close a pipe whose other end may be gone."""
+    """Close a pipe whose other end may be closed."""
     if stream is not None:
         with contextlib.suppress(OSError):
             stream.close()

@@ -61,9 +61,9 @@ def main() -> None:
 
 
 def listen() -> tuple[socket.socket, socket.socket | None]:
-    """A port of 127.0.0.1 that is listened on, and the same of ::1 that nobody else can take.
+    """Listen on a free port of 127.0.0.1, and reserve the same port of ::1.
 
-    Programs that look for `localhost` try ::1 first: who listened there would get their requests.
+    Programs that resolve `localhost` try ::1 first: another process there would get the requests.
     """
     while True:
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)

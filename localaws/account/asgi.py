@@ -1,4 +1,4 @@
-"""The few shapes and helpers of ASGI that the server's layers share."""
+"""Types and helpers of ASGI that the server's layers share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 async def answer(
     send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]] | None = None
 ) -> None:
-    """Send a whole answer."""
+    """Send a whole response."""
     await send({"type": "http.response.start", "status": status, "headers": headers or []})
     await send({"type": "http.response.body", "body": body})
 

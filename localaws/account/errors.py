@@ -1,8 +1,8 @@
-"""The error of an AWS API, raised anywhere in the child and answered in the API's own form."""
+"""The error of an AWS API, raised anywhere in the child and sent in the API's own form."""
 
 
 class ApiError(Exception):
-    """An error as an AWS API answers it.
+    """An error response of an AWS API.
 
     Args:
         code: Error code, e.g. `InvalidAMIID.NotFound`.

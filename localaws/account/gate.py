@@ -1,8 +1,8 @@
-"""Who is served: a process of this computer that holds the secrets, never a browser.
+"""Serves only processes of this computer that have the secrets, never a browser.
 
-ministack takes any signature of the root's key for good, and lets every web page read its answers.
-Every request therefore passes here first. What is not from the loopback, or carries what only a
-browser sends, or is not signed, gets status 403 and does nothing.
+Upstream any signature of root's key is accepted, and every web page may read responses. So every
+request is checked here first. A request that does not name the loopback, has an Origin header or
+is not signed gets status 403 and does nothing.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from localaws.credentials import Credentials
 CONTROL_PATH = "/_localaws/"
 RESPONSE_PATH = "/_ministack/cfn-response/"
 INSIDE = ("/_ministack/", "/_localstack/", "/_aws/", "/_alb/")
-"""What ministack serves beside AWS's own interfaces, to anybody."""
+"""Paths that ministack serves to anybody beside AWS's interfaces."""
 LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
 BUCKET = r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]"
-"""One label: the CDK CLI puts the bucket's name before the host's."""
+"""A bucket's name as a label: the CDK CLI puts it before the host name."""
 
 
 class Gate:
     """The application behind the checks.
 
     Args:
-        application: What serves a request that may come in.
-        credentials: What opens it.
+        application: Serves the requests that pass.
+        credentials: The secrets.
         port: Where the server listens; hosts are the loopback's names with this port.
         response_known: Whether a custom resource's function was given this token to answer with.
     """
@@ -81,7 +81,7 @@ class Gate:
             await self._application(scope, receive, send)
 
     def _foreign(self, headers: Mapping[str, str]) -> str | None:
-        """Why a request is none of a process that means this server."""
+        """Why a request is not from a process that means this server; None if it is."""
         host = headers.get("host", "").lower()
         if host not in self._plain and not self._bucket.fullmatch(host):
             return "the Host header must name the loopback and this server's port"
@@ -96,7 +96,7 @@ class Gate:
         return f"{CONTROL_PATH} takes POST with the secret that LocalAws.control holds"
 
     def _no_address(self, scope: Scope) -> str | None:
-        """Why a path of ministack's own is closed; open are the addresses that it gave away."""
+        """Why a path of ministack's own is closed; only addresses that it issued are open."""
         path: str = scope["path"]
         if path.startswith(wait_conditions.SIGNAL_PATH):
             known = wait_conditions.has_handle(path.removeprefix(wait_conditions.SIGNAL_PATH))
@@ -123,21 +123,21 @@ class Gate:
         _, shown, text = ministack_app._credential_failure(
             service, "", str(uuid.uuid4()), fault, dict(headers)
         )
-        told = b"" if scope["method"] == "HEAD" else text
-        await answer(send, 403, told, [(k.encode(), v.encode()) for k, v in shown.items()])
+        body = b"" if scope["method"] == "HEAD" else text
+        await answer(send, 403, body, [(k.encode(), v.encode()) for k, v in shown.items()])
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """Headers by their names in lower case; one that came twice is joined as for a signature."""
-    found: dict[str, str] = {}
+    """Headers by their names in lower case; repeated headers are joined as for a signature."""
+    headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), decode_header_value(raw_value)
-        found[name] = f"{found[name]},{value}" if name in found else value
-    return found
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
 
 
 def _without_cors(send: Send) -> Send:
-    """No answer may be read by a web page."""
+    """Remove the headers that let a web page read a response."""
 
     async def silent(message: Scope) -> None:
         if message["type"] == "http.response.start":
@@ -153,7 +153,7 @@ def _without_cors(send: Send) -> Send:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """A body that was read already, then what else arrives."""
+    """Receive a body that was read before, then whatever follows."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Scope:

@@ -1,4 +1,4 @@
-"""Service Quotas of EC2: the table, the API's answers, and the arithmetic of a launch.
+"""Service Quotas of EC2: the table, the API's responses, and which quota a type uses.
 
 Names, codes, defaults and classes: AWS General Reference, "EC2 endpoints and quotas", and
 published outputs of `aws service-quotas list-service-quotas`, read 2026-11-23.
@@ -25,7 +25,7 @@ STANDARD_FAMILIES = "acdhimrtz"
 
 @dataclass(frozen=True)
 class Quota:
-    """One vCPU quota: its code, name, default and the `Class` of its usage metric."""
+    """A quota in vCPUs, with the `Class` of its usage metric."""
 
     code: str
     name: str
@@ -70,7 +70,7 @@ class QuotaRequest:
         """A request filed now, with an id like AWS's (32 hex digits and eight letters)."""
         return cls(f"{uuid.uuid4().hex}{uuid.uuid4().hex[:8]}", code, value, status, time.time())
 
-    def answer(self, region: str, account: str) -> dict[str, Any]:
+    def shown(self, region: str, account: str) -> dict[str, Any]:
         """As the API shows it."""
         return {
             "Id": self.id,
@@ -90,7 +90,7 @@ class QuotaRequest:
 
 
 def bucket(instance_type: str, spot: bool) -> str | None:
-    """Code of the quota that a type draws on; None for families outside the table."""
+    """Code of the quota that a type uses; None for families that are not in the table."""
     family = re.match(r"[a-z]+", instance_type.replace("u-", "u"))
     letters = family.group() if family else ""
     if letters in ("g", "gr", "vt"):
@@ -110,67 +110,71 @@ def bucket(instance_type: str, spot: bool) -> str | None:
 
 
 def limit(world: World, code: str) -> float:
-    """Limit in force: the applied value, else the default, else none at all."""
+    """The limit in vCPUs: the applied value, else the default, else 0."""
     return world.applied.get(code, world.defaults.get(code, 0.0))
 
 
-Answer = dict[str, Any]
-Handler = Callable[["World", Mapping[str, Any], str, str], Answer]
+Response = dict[str, Any]
+Handler = Callable[["World", Mapping[str, Any], str, str], Response]
 
 
-def get_service_quota(world: World, asked: Mapping[str, Any], region: str, account: str) -> Answer:
+def get_service_quota(
+    world: World, request: Mapping[str, Any], region: str, account: str
+) -> Response:
     """The applied value."""
-    code = _known(world, asked)
+    code = _known(world, request)
     if code not in world.applied:
         raise _missing()
     return {"Quota": _quota(code, world.applied[code], region, account)}
 
 
-def get_default(world: World, asked: Mapping[str, Any], region: str, account: str) -> Answer:
+def get_default(world: World, request: Mapping[str, Any], region: str, account: str) -> Response:
     """AWS's default value."""
-    code = _known(world, asked)
+    code = _known(world, request)
     if code not in world.defaults:
         raise _missing()
     return {"Quota": _quota(code, world.defaults[code], region, account)}
 
 
-def list_quotas(world: World, asked: Mapping[str, Any], region: str, account: str) -> Answer:
+def list_quotas(world: World, request: Mapping[str, Any], region: str, account: str) -> Response:
     """All applied values, in pages."""
-    start = int(asked.get("NextToken") or 0)
-    end = start + int(asked.get("MaxResults") or PAGE)
+    start = int(request.get("NextToken") or 0)
+    end = start + int(request.get("MaxResults") or PAGE)
     codes = sorted(world.applied)
-    answer: Answer = {
+    response: Response = {
         "Quotas": [_quota(c, world.applied[c], region, account) for c in codes[start:end]]
     }
     if end < len(codes):
-        answer["NextToken"] = str(end)
-    return answer
+        response["NextToken"] = str(end)
+    return response
 
 
-def list_requests(world: World, asked: Mapping[str, Any], region: str, account: str) -> Answer:
+def list_requests(world: World, request: Mapping[str, Any], region: str, account: str) -> Response:
     """Requests for one quota, newest first."""
-    code = _known(world, asked)
-    status = asked.get("Status")
-    found = [r for r in world.requests if r.code == code and status in (None, r.status)]
-    return {"RequestedQuotas": [r.answer(region, account) for r in reversed(found)]}
+    code = _known(world, request)
+    status = request.get("Status")
+    requests = [r for r in world.requests if r.code == code and status in (None, r.status)]
+    return {"RequestedQuotas": [r.shown(region, account) for r in reversed(requests)]}
 
 
-def request_increase(world: World, asked: Mapping[str, Any], region: str, account: str) -> Answer:
-    """File a request, unless one is open."""
-    code, wanted = _known(world, asked), float(asked["DesiredValue"])
+def request_increase(
+    world: World, request: Mapping[str, Any], region: str, account: str
+) -> Response:
+    """File a request, unless a request is open."""
+    code, value = _known(world, request), float(request["DesiredValue"])
     if any(r.code == code and r.status in OPEN for r in world.requests):
         raise ApiError(
             "ResourceAlreadyExistsException",
             "Only one open service quota increase request is allowed per quota.",
         )
-    if wanted <= limit(world, code):
+    if value <= limit(world, code):
         raise ApiError(
             "IllegalArgumentException",
-            f"The provided value {wanted} must be greater than the current quota value.",
+            f"The provided value {value} must be greater than the current quota value.",
         )
-    request = QuotaRequest.new(code, wanted)
-    world.requests.append(request)
-    return {"RequestedQuota": request.answer(region, account)}
+    increase = QuotaRequest.new(code, value)
+    world.requests.append(increase)
+    return {"RequestedQuota": increase.shown(region, account)}
 
 
 HANDLERS: dict[str, Handler] = {
@@ -182,9 +186,9 @@ HANDLERS: dict[str, Handler] = {
 }
 
 
-def _known(world: World, asked: Mapping[str, Any]) -> str:
-    code = str(asked.get("QuotaCode"))
-    if asked.get("ServiceCode") != "ec2" or code not in CODES:
+def _known(world: World, request: Mapping[str, Any]) -> str:
+    code = str(request.get("QuotaCode"))
+    if request.get("ServiceCode") != "ec2" or code not in CODES:
         raise _missing()
     return code
 
@@ -200,7 +204,7 @@ def _arn(region: str, account: str, code: str) -> str:
     return f"arn:aws:servicequotas:{region}:{account}:ec2/{code}"
 
 
-def _quota(code: str, value: float, region: str, account: str) -> Answer:
+def _quota(code: str, value: float, region: str, account: str) -> Response:
     return {
         "ServiceCode": "ec2",
         "ServiceName": "Amazon Elastic Compute Cloud (Amazon EC2)",

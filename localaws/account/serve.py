@@ -1,4 +1,4 @@
-"""The server: ministack's application with our services, resources and control paths around it."""
+"""The server: ministack's application, extended by services, resources and the controls."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ AnyMachines = RecordMachines | BootedMachines
 
 
 def make_machines(listener: socket.socket, state: Path, root: Path | None) -> AnyMachines:
-    """RecordMachines that boot from a root, or without one their records."""
+    """Machines that boot from a root, or without a root records."""
     folder, endpoint = state / "machines", f"http://127.0.0.1:{listener.getsockname()[1]}"
     return BootedMachines(folder, endpoint, root) if root else RecordMachines(folder, endpoint)
 

@@ -1,4 +1,4 @@
-"""Service Quotas, the public parameters, and planned faults: what wraps ministack's services."""
+"""Service Quotas, public parameters, and planned faults of ministack's services."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ _FAULTS = {
 
 
 def install(world: World) -> None:
-    """Add Service Quotas, and let planned faults meet the calls of four services."""
+    """Add Service Quotas and public parameters, and planned faults for calls of four services."""
     router.SERVICE_PATTERNS["servicequotas"] = {
         "target_prefixes": ["ServiceQuotasV20190624"],
         "host_patterns": [],
@@ -100,7 +100,7 @@ def install(world: World) -> None:
 
 
 def install_refusals(world: World) -> None:
-    """Let planned faults meet the calls of all other services, in ministack's own words."""
+    """Add planned faults for calls of all other services, with ministack's messages."""
     for name in ("iam", "imagebuilder", "lambda", "logs", "s3", "sts"):
         app.SERVICE_HANDLERS[name] = _with_refusals(name, app.SERVICE_HANDLERS[name], world)
 
@@ -124,10 +124,10 @@ def _with_refusals(name: str, service: Service, world: World) -> Service:
 
 
 def _correct_authorization() -> None:
-    """What ministack's IAM is told otherwise than AWS's.
+    """Correct what ministack's IAM reads in a call.
 
-    Loopback counts as TLS, for the bootstrap bucket denies what does not come by it; and public
-    parameters belong to no account.
+    Requests count as made by TLS, without which the bootstrap bucket denies them. Upstream public
+    parameters have an account in their ARN, on AWS they have none.
     """
     plain_origin, plain_arn = app.pin_request_origin, iam_actions.extract_resource_arn
 
@@ -147,15 +147,15 @@ def _correct_authorization() -> None:
 
 
 def _quota_arn(operation: str, body: bytes) -> str:
-    """What a call is authorized on: only a request to raise a quota knows resources.
+    """The resource that a call is authorized on: only a request to raise a quota has one.
 
-    A policy that names quotas therefore allows none of the reads: they need `*`.
+    So a policy that names quotas allows none of the reads: they need `*`.
     """
     if operation != "RequestServiceQuotaIncrease":
         return "*"
-    asked = json.loads(body)
+    request = json.loads(body)
     owner = f"arn:aws:servicequotas:{get_region()}:{get_account_id()}"
-    return f"{owner}:{asked['ServiceCode']}/{asked['QuotaCode']}"
+    return f"{owner}:{request['ServiceCode']}/{request['QuotaCode']}"
 
 
 def _service_quotas(world: World) -> Service:
@@ -168,8 +168,8 @@ def _service_quotas(world: World) -> Service:
         try:
             if operation == "RequestServiceQuotaIncrease":
                 _create_quota_role(router.extract_access_key_id(headers, query))
-            asked = json.loads(body or b"{}")
-            answer = HANDLERS[operation](world, asked, get_region(), get_account_id())
+            request = json.loads(body or b"{}")
+            answer = HANDLERS[operation](world, request, get_region(), get_account_id())
         except ApiError as error:
             return _json_refusal(error)
         return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
@@ -178,15 +178,15 @@ def _service_quotas(world: World) -> Service:
 
 
 def _create_quota_role(access_key: str) -> None:
-    """The service-linked role, which an account's first request creates as its caller."""
+    """Create the service-linked role as the caller, as an account's first request does."""
     service, name = "servicequotas.amazonaws.com", "AWSServiceRoleForServiceQuotas"
     if name in iam._roles:
         return
     path = f"/aws-service-role/{service}/"
     arn = f"arn:aws:iam::{get_account_id()}:role{path}{name}"
-    asked = {"iam:AWSServiceName": service}
+    request = {"iam:AWSServiceName": service}
     action = "iam:CreateServiceLinkedRole"
-    if iam_evaluator.enforce(access_key, action, "iam", get_region(), arn, asked) is not None:
+    if iam_evaluator.enforce(access_key, action, "iam", get_region(), arn, request) is not None:
         raise ApiError(
             "DependencyAccessDeniedException", "Service-linked role creation access denied."
         )
@@ -212,7 +212,7 @@ def _with_faults(name: str, service: Service, world: World) -> Service:
 
 
 def _operation(headers: Mapping[str, str], body: bytes) -> str:
-    """Name of the call: in a header of the JSON services, in the form of EC2."""
+    """Name of the called operation: in a header for JSON services, in the form for EC2."""
     target = headers.get("x-amz-target", "")
     if target:
         return target.rpartition(".")[2]

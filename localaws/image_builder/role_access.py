@@ -1,4 +1,4 @@
-"""What Image Builder does as a role: objects from S3, a log in CloudWatch, an image's end."""
+"""What Image Builder does as a role: reads objects, writes a log, deletes an image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FLUSH_SECONDS, FLUSH_LINES = 1.0, 1000
 
 
 class Log:
-    """A build's log, as on AWS: a role that may not write it has none, and the build goes on.
+    """A build's log, as on AWS: without permission there is no log, and the build continues.
 
     Args:
         access: Makes the role's clients.
@@ -32,7 +32,7 @@ class Log:
         self._place = {"logGroupName": group, "logStreamName": stream}
         self._lines: list[dict[str, Any]] = []
         self._flushed = 0.0
-        # As the service's roadmap tells (#109): denied a group that may exist, it gives up
+        # Denied the creation of a group, even an existing one, the service gives up (roadmap, #109)
         may_make = self._try(partial(self._logs.create_log_group, logGroupName=group))
         self._open = may_make and self._try(partial(self._logs.create_log_stream, **self._place))
 
@@ -59,7 +59,7 @@ class Log:
 
 
 def clients(given: dict[str, str]) -> Clients:
-    """Clients of this account with a role's session; without one every call is refused."""
+    """Clients with a role's session; without a session every call is refused."""
     # Never nothing: boto3 would look for credentials of this computer
     session = boto3.session.Session(
         given.get("access_key", "no-role"),
@@ -74,7 +74,7 @@ def clients(given: dict[str, str]) -> Clients:
 
 
 def fetcher(access: Clients) -> Fetch:
-    """Gets objects from S3 as the role."""
+    """Reads objects from S3 as the role."""
     s3 = access("s3")
 
     def fetch(bucket: str, key: str) -> bytes:
@@ -87,14 +87,14 @@ def fetcher(access: Clients) -> Fetch:
 
 
 def remove_image(access: Clients, image_id: str, snapshots: list[str]) -> None:
-    """Deregister an image and delete its snapshots; some of it may be gone already.
+    """Deregister an image and delete its snapshots; some may have been deleted before.
 
     Raises:
         ClientError: The role may not.
     """
     ec2 = access("ec2")
     calls = [partial(ec2.deregister_image, ImageId=image_id)]
-    calls += [partial(ec2.delete_snapshot, SnapshotId=one) for one in snapshots]
+    calls += [partial(ec2.delete_snapshot, SnapshotId=snapshot) for snapshot in snapshots]
     for call in calls:
         try:
             call()

@@ -23,13 +23,13 @@ MAX_TTL = 21600
 """Six hours, the longest life of a token in AWS's documentation."""
 CREDENTIALS_LIFE = 6 * 3600
 VERSION_PATH = re.compile(r"^/(?:\d{4}-\d{2}-\d{2}|1\.0)(?=/|$)")
-"""Every version of the service answers alike here; cloud-init asks for several."""
+"""All versions of the service are the same here; cloud-init uses several."""
 _CREDENTIALS = "/latest/meta-data/iam/security-credentials/"
 
 
 @dataclass
 class MachineFacts:
-    """What the metadata service tells about its machine."""
+    """Facts that the metadata service has about its machine."""
 
     instance_id: str
     instance_type: str
@@ -74,7 +74,7 @@ class MachineFacts:
             f"network/interfaces/macs/{self.mac}/device-number": "0",
             f"network/interfaces/macs/{self.mac}/mac": self.mac,
             f"network/interfaces/macs/{self.mac}/local-ipv4s": self.private_ip,
-            # Without it cloud-init takes the machine for EC2-Classic and asks DHCP at every boot
+            # Without it cloud-init takes the machine for EC2-Classic and uses DHCP at every boot
             f"network/interfaces/macs/{self.mac}/vpc-id": "vpc-0123456789abcdef0",
         }
         tree = {f"/latest/meta-data/{name}": value for name, value in values.items() if value}
@@ -121,9 +121,9 @@ class MetadataServer:
     """Serves one machine's facts until it is closed.
 
     Args:
-        facts: What it tells; read at every request.
+        facts: Read at every request.
         listener: A bound socket in the network of the machine, which nobody else reaches. Default:
-            a port of this computer's loopback, and a path that only the machine is told.
+            a port of this computer's loopback, and a path that only the machine knows.
     """
 
     def __init__(self, facts: MachineFacts, listener: socket.socket | None = None) -> None:
@@ -145,7 +145,7 @@ class MetadataServer:
         self._server.server_close()
 
     def new_token(self, ttl: str | None) -> str | None:
-        """A token that lives as long as asked; None for a life that is none."""
+        """A token that is valid for so many seconds; None for an invalid number."""
         if ttl is None or not ttl.isdigit() or not 1 <= int(ttl) <= MAX_TTL:
             return None
         token = secrets.token_urlsafe(40)
@@ -171,7 +171,7 @@ class MetadataServer:
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self) -> None:
                 path = service.path(self.path, self.headers)
-                # As EC2: a token is for the machine, not for whom a proxy on it speaks
+                # As EC2: no token for the clients of a proxy on the machine
                 if path is None or "X-Forwarded-For" in self.headers:
                     self._answer(403, "")
                     return

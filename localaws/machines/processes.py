@@ -1,4 +1,4 @@
-"""Ends every process of a session, which is how nothing outlives the embedded AWS.
+"""Ends every process of a session, so that nothing outlives the embedded AWS.
 
 The child leads a session of its own; Lambda workers and machine runs inherit it, whatever process
 groups they make for themselves.
@@ -48,7 +48,7 @@ def group_lives(group: int) -> bool:
 
 def _living(field: int, value: int) -> list[int]:
     """Processes whose field has the value, without the caller and without zombies."""
-    found = []
+    pids = []
     for entry in PROC.iterdir():
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
@@ -57,5 +57,5 @@ def _living(field: int, value: int) -> list[int]:
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(fields[field]) == value and fields[0] != "Z":
-            found.append(int(entry.name))
-    return found
+            pids.append(int(entry.name))
+    return pids

@@ -31,7 +31,7 @@ BOOTHOOK = "#cloud-boothook"
 UBUNTU = 1000
 """User and group id of the user ``ubuntu`` in Ubuntu's images."""
 BOOT_SECONDS = 300
-"""A boot that takes longer is ended: with stubs everything takes seconds."""
+"""Time limit of a boot; with stubs everything takes seconds."""
 
 # A process group of its own, but in the session of the embedded AWS: see processes.py.
 # Popen's preexec_fn is not safe beside threads, and its process_group came with Python 3.11.
@@ -50,12 +50,12 @@ class RecordMachine:
 
     @property
     def root(self) -> Path:
-        """What stands for the root file system."""
+        """The folder that stands for the root file system."""
         return self.folder / "root"
 
     @property
     def console(self) -> Path:
-        """What the boots printed."""
+        """File with the output of all boots."""
         return self.folder / "console.log"
 
     def wait_idle(self, seconds: float) -> bool:
@@ -67,7 +67,7 @@ class RecordMachines:
     """All machines of the account.
 
     Args:
-        folder: Where their disks lie.
+        folder: Folder of their disks.
         endpoint: Address of the embedded AWS.
     """
 
@@ -78,7 +78,7 @@ class RecordMachines:
         self._images = folder / "images"
 
     def boot(self, facts: MachineFacts, faults: dict[str, Any], silent: bool) -> None:
-        """Boot, first or again: the disk stays, the user data runs at every boot."""
+        """Boot: the disk is kept, and the user data runs at every boot."""
         machine = self._machines.setdefault(
             facts.instance_id, RecordMachine(self._folder / facts.instance_id)
         )
@@ -107,18 +107,18 @@ class RecordMachines:
         threading.Thread(target=_watch, args=(machine, machine.process), daemon=True).start()
 
     def reboot(self, instance_id: str) -> None:
-        """Nothing: what a record ran has ended by then, and EC2 answers at once."""
+        """Do nothing: what a record ran has ended by then."""
 
     def close(self) -> None:
-        """Nothing: the processes end with the session, the disks with its folder."""
+        """Do nothing: the processes end with the session, the disks with its folder."""
 
     def halt(self, instance_id: str) -> None:
-        """Stop: whatever runs ends, the disk stays."""
+        """Stop a machine: its processes end, the disk is kept."""
         if instance_id in self._machines:
             self._halt(self._machines[instance_id])
 
     def remove(self, instance_id: str) -> None:
-        """Terminate: the disk goes, the console stays readable."""
+        """Terminate a machine: the disk is deleted, the console is kept."""
         machine = self._machines.get(instance_id)
         if machine is not None:
             self._halt(machine)
@@ -129,7 +129,7 @@ class RecordMachines:
         shutil.copytree(self.get(instance_id).root, self._images / image_id, symlinks=True)
 
     def take_image(self, instance_id: str, image_id: str) -> None:
-        """Keep a copy of a machine's disk, whose last use it is."""
+        """Keep a copy of a machine's disk, which the machine does not use again."""
         self.keep_image(instance_id, image_id, reboot=False)
 
     def image_root(self, image_id: str) -> Path:
@@ -139,7 +139,7 @@ class RecordMachines:
         return self._images / image_id
 
     def drop_image(self, image_id: str) -> None:
-        """The end of an image."""
+        """Delete an image's files."""
         shutil.rmtree(self._images / image_id, ignore_errors=True)
 
     def host(self, instance_id: str, fetch: Fetch, faults: Mapping[str, Any]) -> RecordHost:
@@ -147,7 +147,7 @@ class RecordMachines:
         return RecordHost(self.get(instance_id).root, fetch, faults)
 
     def require_token(self, instance_id: str, required: bool) -> None:
-        """Change what a running machine's metadata service insists on."""
+        """Set whether a running machine's metadata service requires a token."""
         metadata = self.get(instance_id).metadata
         if metadata is not None:
             metadata.facts.token_required = required
@@ -190,10 +190,10 @@ class RecordMachines:
 
 
 def give_home(root: Path) -> None:
-    """Make the home folder of Ubuntu's images, and its user the owner of all that is in it.
+    """Create the home folder of Ubuntu's images, with its user as owner of everything in it.
 
-    Root's scripts do what is to be done in a home with its owner's rights. Where not root runs
-    them there is only one user anyway.
+    Root's scripts work in a home folder with its owner's rights. If another user than root runs
+    them, there is only that user.
     """
     home = root / "home/ubuntu"
     home.mkdir(parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ def give_home(root: Path) -> None:
 
 
 def _script(user_data: str) -> bytes | None:
-    """What cloud-init would run; None when there is nothing to run."""
+    """The script that cloud-init would run; None if there is none."""
     raw = base64.b64decode(user_data) if user_data else b""
     first, _, rest = raw.partition(b"\n")
     script = rest if first.strip() == BOOTHOOK.encode() else raw
@@ -211,7 +211,7 @@ def _script(user_data: str) -> bytes | None:
 
 
 def _watch(machine: RecordMachine, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a boot has nothing left to run, and end what outstays its time."""
+    """Wait until a boot has nothing left to run, and end it after `BOOT_SECONDS`."""
     deadline = time.monotonic() + BOOT_SECONDS
     while process.poll() is None or group_lives(process.pid):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Custom resources as CloudFormation treats them, where ministack's engine does not."""
+"""Custom resources: time-outs, the fixed service token, and a Delete after a failed Create."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _issued: set[str] = set()
 
 
 def install(world: World) -> FailedCreates:
-    """Replace what differs; the answer knows which creations failed."""
+    """Replace what differs from AWS; returns the creations that failed."""
     _scale_timeouts(world)
     _refuse_another_service_token()
     failed = FailedCreates()
@@ -33,11 +33,12 @@ def is_custom(resource_type: str) -> bool:
 
 
 def response_known(token: str) -> bool:
-    """Whether a function was given this token; it may answer too late, as on AWS."""
+    """Whether a function was given this token; its answer may come too late, as on AWS."""
     return token in _issued
 
 
 def _scale_timeouts(world: World) -> None:
+    """Scale ServiceTimeout, and remember the tokens."""
     plain = custom_resource.register_token
 
     class ScaledEvent(threading.Event):
@@ -57,6 +58,7 @@ def _scale_timeouts(world: World) -> None:
 
 
 def _refuse_another_service_token() -> None:
+    """Refuse another ServiceToken in an update; upstream the other function gets the update."""
     plain = stacks._custom_named_replacement_error
 
     def refusal(
@@ -64,17 +66,18 @@ def _refuse_another_service_token() -> None:
     ) -> str | None:
         if is_custom(resource_type) and old.get(TOKEN) != new.get(TOKEN):
             return "Modifying service token is not allowed."
-        found: str | None = plain(resource_type, old, new, *rest)
-        return found
+        error: str | None = plain(resource_type, old, new, *rest)
+        return error
 
     for module in (provisioners, stacks):
         module._custom_named_replacement_error = refusal
 
 
 class FailedCreates:
-    """Creations that failed: CloudFormation sends a Delete in the rollback.
+    """Creations that failed, which get a Delete in the rollback.
 
-    The answer may name what was made; without a name CloudFormation makes one up.
+    Upstream they get none. The function's answer may name what it created; otherwise
+    CloudFormation makes up a physical id.
     """
 
     def __init__(self) -> None:
@@ -82,7 +85,7 @@ class FailedCreates:
         self._records: dict[str, dict[str, dict[str, Any]]] = {}
 
     def install(self) -> None:
-        """Watch creations and answers."""
+        """Record creations that fail, and the answers of functions."""
         deliver = custom_resource.deliver_response
 
         def deliver_response(token: str, response: dict[str, Any]) -> bool:
@@ -94,10 +97,14 @@ class FailedCreates:
         stacks._provision_resource = self._watched(stacks._provision_resource)
 
     def hand_over(self, stack: dict[str, Any]) -> list[str]:
-        """Put what failed into the stack, whose rollback or deletion begins; their logical ids."""
-        found = self._records.pop(stack["StackId"], {})
-        stack["_resources"].update(found)
-        return list(found)
+        """Move failed creations into a stack whose rollback or deletion begins.
+
+        Returns:
+            Their logical ids.
+        """
+        failed = self._records.pop(stack["StackId"], {})
+        stack["_resources"].update(failed)
+        return list(failed)
 
     def _watched(self, provision: Callable[..., Any]) -> Callable[..., Any]:
         def provision_resource(

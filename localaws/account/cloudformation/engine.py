@@ -1,4 +1,4 @@
-"""CloudFormation as AWS runs it, where ministack's engine differs."""
+"""Installs the corrections of ministack's CloudFormation engine, and has the small ones."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from localaws.control import Signal
 from localaws.image_builder import resource_types as image_resource
 
 WAIT_STEP = 0.2
-"""Seconds after which a wait looks whether anybody still wants it."""
+"""Seconds between two checks whether a wait was cancelled."""
 
 
 def install(world: World, instances: Instances) -> None:
-    """Replace what differs."""
+    """Replace the engine's functions that differ from AWS."""
     provisioners._RESOURCE_HANDLERS[schemas.INSTANCE] = instance_resource.handlers(instances)
     provisioners._STACK_TAG_PROPERTY[schemas.INSTANCE] = ("Tags", "list")
     subnet_resource.install()
@@ -49,10 +49,11 @@ def install(world: World, instances: Instances) -> None:
 
 
 def _install_parameters() -> None:
-    """Name unnamed parameters as AWS does, and update none that is gone.
+    """Correct AWS::SSM::Parameter.
 
-    Names are without the slash that ministack begins with. The ARN in a policy depends on it:
-    `parameter` + `/a/b`, but `parameter/` + `CFN-...`.
+    Upstream an unnamed parameter is `/STACK/LOGICAL-ID`. On AWS the name has no slash, on which
+    its ARN in a policy depends: `parameter` + `/a/b`, but `parameter/` + `CFN-...`. And upstream
+    an update creates a parameter that somebody deleted.
     """
     kind = "AWS::SSM::Parameter"
     handler = provisioners._RESOURCE_HANDLERS[kind]
@@ -72,7 +73,10 @@ def _install_parameters() -> None:
 
 
 def _install_replacement() -> None:
-    """Read which property replaces a resource from the schemas, for every type."""
+    """Take from the schemas which property replaces a resource, for every type that has one.
+
+    Upstream lists them for some types only.
+    """
     plain = provisioners._property_recreation
 
     def recreation(resource_type: str, name: str) -> str:
@@ -97,7 +101,10 @@ def _install_replacement() -> None:
 
 
 def _install_waits(world: World) -> None:
-    """Wait in the world's seconds, and give the data without blanks."""
+    """Scale the seconds of waits, record signals, and write the data without blanks.
+
+    Upstream a wait cannot be cancelled, and the data has a blank after each comma.
+    """
     plain_wait = wait_conditions.wait_for
     handler = provisioners._RESOURCE_HANDLERS[WAIT]
     plain_create = handler["create"]

@@ -1,4 +1,4 @@
-"""Resources that fail when a test asks for it: any of a stack, at create, update or delete."""
+"""Planned faults of resources: any resource of a stack, at create, update or delete."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CODE = "GeneralServiceException"
 
 
 def install(world: World) -> None:
-    """Let planned faults meet resources, before their services are asked.
+    """Make resources fail where that is planned, before their services are called.
 
-    As nothing was made or changed, nothing but the stack itself tells of the try. A custom
-    resource still gets its Delete, as on AWS, where a function may have made something.
+    Nothing was created or changed then, so only the stack's events show the attempt. A custom
+    resource still gets its Delete, as on AWS, where its function may have created something.
     """
     create, update, delete = (
         stacks._provision_resource,

@@ -1,6 +1,7 @@
 """Which properties replace a resource, from the CloudFormation schemas that cfn-lint ships.
 
-They are read as files; cfn-lint is not imported. What the schemas leave out comes by hand.
+Upstream a list written by hand has some types. The schemas are read as files, without importing
+cfn-lint; what they leave out is added here.
 """
 
 from __future__ import annotations

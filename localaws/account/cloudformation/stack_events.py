@@ -1,7 +1,7 @@
 """The events and the status of a stack's operations, as AWS shows them.
 
-ministack's engine reports every resource of an update, whether it changes or not, creates nothing
-in an update (all is UPDATE), deletes silently, and shows each signal to a handle.
+Upstream an update has events for every resource, also for those that do not change; a resource that
+an update creates has the status UPDATE; deletions have no events; and every signal to a handle has.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ CLEANUP = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
 STACK = "AWS::CloudFormation::Stack"
 WAIT = "AWS::CloudFormation::WaitCondition"
 TICK = timedelta(milliseconds=1)
-"""The least distance of two events: the CDK CLI sorts by time, and shows ties in reverse."""
+"""Minimum distance of two events: the CDK CLI sorts by time, and reverses equal times."""
 
 
 class Events:
-    """Stands between the engine and its list of events.
+    """Filters and changes the events that the engine adds.
 
     Args:
-        keeps: Tells by stack and logical id what a deletion leaves alone.
+        keeps: Whether a deletion leaves a resource alone, by stack and logical id.
     """
 
     def __init__(self, keeps: Callable[[str, str], bool]) -> None:
@@ -36,7 +36,7 @@ class Events:
         self._plain: Callable[..., None] = stacks._add_event
 
     def install(self) -> None:
-        """Take the place of the engine's function, also where it was imported by name."""
+        """Replace the engine's function, in every module that imported it."""
         stacks._update_resource = self._watched_update(stacks._update_resource)
         stacks._delete_resource = self._watched_delete(stacks._delete_resource)
         for module in (stacks, changesets, handlers):
@@ -53,7 +53,7 @@ class Events:
         physical_id: str = "",
         detailed_status: str = "",
     ) -> None:
-        """Record an event, or hold it, or change it, or drop it."""
+        """Record, hold back, change or drop an event."""
         about = (stack_id, stack_name, logical_id, resource_type)
         rest = (physical_id, detailed_status)
         if resource_type == WAIT and reason.startswith("Received "):
@@ -73,7 +73,7 @@ class Events:
             self._go_on(about, status, reason, rest)
 
     def _begin(self, about: tuple[str, ...]) -> None:
-        """A resource's turn in an update: what exists already waits until something changes."""
+        """Begin a resource in an update; an existing resource has no event until it changes."""
         _, stack_name, logical_id, _ = about
         if logical_id in cloudformation._stacks[stack_name].get("_resources", {}):
             self._held[stack_name, logical_id] = about
@@ -101,15 +101,13 @@ class Events:
     def _stack_reason(self, stack_name: str, status: str, reason: str) -> str:
         if status in ("DELETE_FAILED", "ROLLBACK_FAILED"):
             stack = cloudformation._stacks[stack_name]
-            found = stack["_resources" if status == "DELETE_FAILED" else "_rollback_failed"]
-            left = [name for name in sorted(found) if not self._keeps(stack_name, name)]
+            failed = stack["_resources" if status == "DELETE_FAILED" else "_rollback_failed"]
+            left = [name for name in sorted(failed) if not self._keeps(stack_name, name)]
             return f"The following resource(s) failed to delete: [{', '.join(left)}]. "
-        failed = self._failed.pop(stack_name, None) if "ROLLBACK_IN" in status else None
-        if failed is None or reason != "Rollback requested":
+        first = self._failed.pop(stack_name, None) if "ROLLBACK_IN" in status else None
+        if first is None or reason != "Rollback requested":
             return reason
-        return (
-            f"The following resource(s) failed to create: [{failed}]. Rollback requested by user."
-        )
+        return f"The following resource(s) failed to create: [{first}]. Rollback requested by user."
 
     def _watched_update(self, update: Callable[..., Any]) -> Callable[..., Any]:
         def update_resource(
@@ -123,7 +121,7 @@ class Events:
         return update_resource
 
     def _watched_delete(self, delete: Callable[..., Any]) -> Callable[..., Any]:
-        """The engine's first deletion in an update begins the clean-up, which it does not show."""
+        """Show the clean-up phase, which begins with the first deletion of an update."""
 
         def delete_resource(
             kind: str, physical_id: str, properties: Any, stack: str, logical_id: str

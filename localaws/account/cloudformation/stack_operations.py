@@ -1,9 +1,9 @@
-"""One operation of a stack at a time, and what a failed one leaves in the stack.
+"""One operation of a stack at a time, and what a failed operation leaves in the stack.
 
-ministack's engine starts a second operation beside one that runs; the two then work on the same
-resources. What its rollback of a creation could not delete is in no stack any more. And where a
-resource cannot be deleted, it goes on with what that resource needs, a custom resource's function
-for one, so that no second try can succeed.
+Upstream a second operation starts beside a running one, and both work on the same resources; what
+the rollback of a creation could not delete is in no stack any more; and after a failed deletion the
+resources that the failed one needs are deleted too, such as a custom resource's function, so no
+second attempt can succeed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CANCELLED = "Resource creation cancelled"
 
 
 class Operations:
-    """Stands before the engine's operations.
+    """Wraps the engine's operations.
 
     Args:
         failed: The custom resources whose creation failed.
@@ -41,7 +41,7 @@ class Operations:
         self._kept: dict[str, set[str]] = {}
 
     def install(self) -> None:
-        """Take the engine's places, also where they were imported by name."""
+        """Replace the engine's functions, in every module that imported them."""
         actions = handlers._ACTION_HANDLERS
         for action in ("CreateChangeSet", "ExecuteChangeSet", "UpdateStack"):
             actions[action] = _refusing_updates(actions[action])
@@ -59,11 +59,11 @@ class Operations:
         stacks._delete_resource = self._keeping(stacks._delete_resource)
 
     def keeps(self, stack_name: str, logical_id: str) -> bool:
-        """Whether a deletion leaves a resource alone, as one that needs it could not be deleted."""
+        """Whether a deletion keeps a resource, as a resource that needs it could not be deleted."""
         return logical_id in self._kept.get(stack_name, ())
 
     def _alone(self, operation: Callable[..., Any]) -> Callable[..., Any]:
-        """The operation, so that a deletion can wait for its end."""
+        """Wrap an operation so that a deletion can wait for its end."""
 
         async def alone(stack_name: str, stack_id: str, *rest: Any, **named: Any) -> None:
             ended = self._running[stack_id] = asyncio.Event()
@@ -89,7 +89,7 @@ class Operations:
                 await delete(stack_name, stack_id, *rest, **named)
                 return
             with self._keeping_what_is_needed(stack) as kept:
-                before = {name: one["ResourceStatus"] for name, one in stack["_resources"].items()}
+                before = {name: r["ResourceStatus"] for name, r in stack["_resources"].items()}
                 await delete(stack_name, stack_id, *rest, **named)
                 for name in kept & stack["_resources"].keys():
                     stack["_resources"][name] |= {"ResourceStatus": before[name], REASON: ""}
@@ -98,7 +98,7 @@ class Operations:
 
     @contextlib.contextmanager
     def _keeping_what_is_needed(self, stack: Record) -> Iterator[set[str]]:
-        """While deletions run: what they leave alone, and the stack's reason without it."""
+        """Collect what deletions keep, and correct the stack's reason afterwards."""
         name = stack["StackName"]
         kept = self._kept[name] = set()
         try:
@@ -110,14 +110,14 @@ class Operations:
             stack["StackStatusReason"] = last[REASON]
 
     def _keeping(self, delete: Callable[..., Any]) -> Callable[..., Any]:
-        """Delete a resource, and if that fails, let nothing go that it needs."""
+        """Wrap the deletion of a resource: if it fails, everything that it needs is kept."""
 
         def delete_resource(
             resource_type: str, physical_id: str, properties: Any, stack_name: str, logical_id: str
         ) -> None:
             kept = self._kept.get(stack_name)
             if kept is not None and logical_id in kept:
-                raise RuntimeError("kept")  # the engine goes on; its events of this are dropped
+                raise RuntimeError("kept")  # the engine continues; Events drops its events
             try:
                 delete(resource_type, physical_id, properties, stack_name, logical_id)
             except Exception:
@@ -130,7 +130,7 @@ class Operations:
         return delete_resource
 
     def _complete(self, roll_back: Callable[..., Any]) -> Callable[..., Any]:
-        """A rollback that counts custom resources whose creation failed, and forgets nothing."""
+        """Wrap a rollback: failed custom resources are part of it, and undeleted ones remain."""
 
         async def roll_back_operation(
             stack_name: str,
@@ -141,7 +141,7 @@ class Operations:
             **named: Any,
         ) -> None:
             if is_deleted(stack_name):
-                return  # the deletion that waits takes all there is
+                return  # the waiting deletion deletes everything
             operation["created"] += self._failed.hand_over(stack)
             before = dict(stack["_resources"])
             if operation["is_update"]:
@@ -157,10 +157,10 @@ class Operations:
 
 
 def _remembering(deploy: Callable[..., Any]) -> Callable[..., Any]:
-    """A creation whose stack has its template from the beginning, also from a change set.
+    """Wrap a creation so that its stack has the template from the beginning.
 
-    Where a creation stopped without a rollback, the template has what was made: the next change
-    set adds the rest.
+    Upstream a stack that a change set creates has none until it is complete. After a creation that
+    stopped without a rollback the template has what was created: the next change set adds the rest.
     """
 
     async def deploy_stack(
@@ -178,12 +178,12 @@ def _remembering(deploy: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_deleted(stack_name: str) -> bool:
-    """Whether a stack's deletion was asked for."""
+    """Whether a stack is being deleted."""
     return str(cloudformation._stacks[stack_name]["StackStatus"]).startswith("DELETE_IN")
 
 
 def is_given_up(stack_name: str) -> bool:
-    """Whether what a stack waits for is no longer wanted: a deletion, or CancelUpdateStack."""
+    """Whether a deletion or CancelUpdateStack ends what a stack waits for."""
     cancelled = cloudformation._stacks[stack_name].pop("_cancel_requested", False)
     return bool(cancelled) or is_deleted(stack_name)
 
@@ -215,19 +215,19 @@ def _refusing_updates(handler: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def _but_metadata(has_no_updates: Callable[..., bool]) -> Callable[..., bool]:
-    """Count a change of the template's Metadata alone as none.
+    """Treat a change of the template's Metadata alone as no change.
 
-    It cannot be updated by itself (user guide, "Metadata").
+    Upstream it is an update. On AWS Metadata cannot be updated by itself (user guide, "Metadata").
     """
 
     def without(template: Record) -> Record:
         return {name: part for name, part in template.items() if name != "Metadata"}
 
-    def asked(stack: Record, template: Record, *rest: Any, **named: Any) -> bool:
+    def has_none(stack: Record, template: Record, *rest: Any, **named: Any) -> bool:
         had = stack | {"_template": without(stack["_template"])}
         return has_no_updates(had, without(template), *rest, **named)
 
-    return asked
+    return has_none
 
 
 def _refusing_deletion(handler: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -250,18 +250,21 @@ def _refusing_deletion(handler: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def _forget_change_sets(stack_name: str) -> None:
-    """All of a deleted stack's.
+    """Delete all change sets of a deleted stack.
 
-    ministack gives a stack under review another id with each change set that would create it, and
-    forgets those of the last id alone; the next stack of the name would inherit the others.
+    Upstream a stack under review has another id with each change set that would create it, and only
+    those of the last id are deleted; the next stack of the name would inherit the others.
     """
     change_sets = cloudformation._change_sets
-    for key in [key for key, one in change_sets.items() if one["StackName"] == stack_name]:
+    for key in [key for key, c in change_sets.items() if c["StackName"] == stack_name]:
         change_sets.pop(key)
 
 
 def _skipping_nothing(handler: Callable[..., Answer]) -> Callable[..., Answer]:
-    """An empty list of resources to skip, as the CDK CLI sends it, names no resource."""
+    """Accept an empty list of resources to skip, as the CDK CLI sends it.
+
+    Upstream it names a resource without a name.
+    """
 
     def continue_update_rollback(params: Any) -> Answer:
         if params.get("ResourcesToSkip") == [""]:
@@ -272,8 +275,8 @@ def _skipping_nothing(handler: Callable[..., Answer]) -> Callable[..., Answer]:
 
 
 def _stack(params: Any) -> Record:
-    found: Record = handlers._resolve_stack(handlers._p(params, "StackName")) or {}
-    return found
+    stack: Record = handlers._resolve_stack(handlers._p(params, "StackName")) or {}
+    return stack
 
 
 def _in_progress(status: str) -> bool:

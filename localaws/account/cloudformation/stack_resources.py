@@ -1,7 +1,7 @@
-"""What CloudFormation tells of a stack's resources beyond ministack's engine.
+"""ListStackResources of deleted stacks, and DescribeStackResources by physical id.
 
-By a physical id it names the stack that a thing belongs to, and a stack that was deleted goes on
-to list its resources. What it says of an id that no stack has is not established.
+Upstream a deleted stack lists nothing, and no stack is found by a physical id. AWS's answer for an
+id that no stack has is not established.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ Action = Callable[[dict[str, Any]], Any]
 
 
 def install() -> None:
-    """Take the place of the engine's two actions."""
+    """Replace the engine's two actions."""
     actions = handlers._ACTION_HANDLERS
     actions["ListStackResources"] = _also_deleted(actions["ListStackResources"])
     actions["DescribeStackResources"] = _by_physical_id(actions["DescribeStackResources"])
 
 
 def _also_deleted(plain: Action) -> Action:
-    def action(asked: dict[str, Any]) -> Any:
-        stack = handlers._resolve_stack(handlers._p(asked, "StackName"))
+    def action(request: dict[str, Any]) -> Any:
+        stack = handlers._resolve_stack(handlers._p(request, "StackName"))
         if not stack or stack["StackStatus"] != "DELETE_COMPLETE":
-            return plain(asked)
+            return plain(request)
         kept = stack["_resources"]
         stack["_resources"] = {
             event["LogicalResourceId"]: event
@@ -34,7 +34,7 @@ def _also_deleted(plain: Action) -> Action:
             if event["PhysicalResourceId"] not in ("", stack["StackId"])
         }
         try:
-            return plain(asked)
+            return plain(request)
         finally:
             stack["_resources"] = kept
 
@@ -42,13 +42,13 @@ def _also_deleted(plain: Action) -> Action:
 
 
 def _by_physical_id(plain: Action) -> Action:
-    def action(asked: dict[str, Any]) -> Any:
-        wanted = handlers._p(asked, "PhysicalResourceId")
+    def action(request: dict[str, Any]) -> Any:
+        wanted = handlers._p(request, "PhysicalResourceId")
         if not wanted:
-            return plain(asked)
+            return plain(request)
         for stack in cloudformation._stacks.values():
-            if any(one.get("PhysicalResourceId") == wanted for one in stack["_resources"].values()):
-                return plain({**asked, "StackName": [stack["StackId"]]})
+            if any(r.get("PhysicalResourceId") == wanted for r in stack["_resources"].values()):
+                return plain({**request, "StackName": [stack["StackId"]]})
         return handlers._error("ValidationError", f"Stack for {wanted} does not exist")
 
     return action

@@ -1,4 +1,4 @@
-"""EC2's API where ministack has none, invents numbers, or does not do what EC2 does."""
+"""EC2's calls that ministack lacks, answers with made-up numbers or treats unlike EC2."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from urllib.parse import parse_qs
 
 from ministack.services import ec2
 
-from localaws.account.ec2 import image_calls as ec2_images
-from localaws.account.ec2 import offerings as ec2_catalog
-from localaws.account.ec2 import security_groups, volumes, wire
-from localaws.account.ec2 import tagged as ec2_tagged
+from localaws.account.ec2 import (
+    image_calls,
+    offerings,
+    security_groups,
+    tagged,
+    volumes,
+    wire,
+)
 from localaws.account.ec2.instance_record import Launch
 from localaws.account.ec2.instances import Instances
-from localaws.account.ec2.request import Parameters, deep, disks, one, passes, tags
+from localaws.account.ec2.request import Parameters, deep, disks, passes, tags, value
 from localaws.account.errors import ApiError
 
-Action = Callable[[Instances, Parameters], wire.Answer]
+Action = Callable[[Instances, Parameters], wire.Response]
 INSTANCE_FILTERS = {
     "availability-zone": "Placement.AvailabilityZone",
     "image-id": "ImageId",
@@ -30,12 +34,17 @@ INSTANCE_FILTERS = {
     "subnet-id": "SubnetId",
     "vpc-id": "VpcId",
 }
-"""Where an instance's record keeps what a filter compares; tags are filtered by ministack."""
+"""Path in an instance's record of the value that a filter compares; ministack filters tags."""
 _IP = re.compile(r"<(ipAddress|keyName)></\1>")
 
 
 def install(instances: Instances) -> None:
-    """Replace ministack's actions, and what it says of an instance."""
+    """Replace ministack's actions and its description of an instance.
+
+    Upstream an instance has no lifecycle and no metadata options, but an empty element for an
+    address or key that it lacks; filters have no wildcards, most are ignored, and a parameter
+    with an empty value (NoDevice) is lost.
+    """
     for name, action in ACTIONS.items():
         ec2._ACTION_MAP[name] = _bound(action, instances)
     plain_xml, plain_match = ec2._instance_xml, ec2._matches_filters
@@ -49,90 +58,92 @@ def install(instances: Instances) -> None:
         return f"{text}{spot}{options}</item>"
 
     def matches_filters(record: dict[str, Any], filters: dict[str, list[str]]) -> bool:
-        ours = {name: filters[name] for name in filters if name in INSTANCE_FILTERS}
-        others = {name: filters[name] for name in filters if name not in ours}
+        known = {name: filters[name] for name in filters if name in INSTANCE_FILTERS}
+        others = {name: filters[name] for name in filters if name not in known}
         return bool(plain_match(record, others)) and all(
-            passes(deep(record, INSTANCE_FILTERS[name]), values) for name, values in ours.items()
+            passes(deep(record, INSTANCE_FILTERS[name]), values) for name, values in known.items()
         )
 
-    # NoDevice counts by being there, with an empty value
     ec2.parse_qs = partial(parse_qs, keep_blank_values=True)
-    ec2._snapshot_matches_filters = ec2_images.snapshot_matches
+    ec2._snapshot_matches_filters = image_calls.snapshot_matches
     ec2._instance_xml = instance_xml
     ec2._matches_filters = matches_filters
 
 
-def run(instances: Instances, asked: Parameters) -> wire.Answer:
+def run(instances: Instances, request: Parameters) -> wire.Response:
     """RunInstances."""
-    first = {name: one(asked, f"NetworkInterface.1.{name}") for name in ("SubnetId", "Groups")}
-    public = one(asked, "NetworkInterface.1.AssociatePublicIpAddress")
+    first = {name: value(request, f"NetworkInterface.1.{name}") for name in ("SubnetId", "Groups")}
+    public = value(request, "NetworkInterface.1.AssociatePublicIpAddress")
     wanted = Launch(
-        image_id=one(asked, "ImageId"),
-        instance_type=one(asked, "InstanceType"),
-        subnet_id=one(asked, "SubnetId") or first["SubnetId"] or ec2._DEFAULT_SUBNET_ID,
-        user_data=one(asked, "UserData"),
-        groups=tuple(ec2._parse_member_list(asked, "SecurityGroupId")),
-        key_name=one(asked, "KeyName"),
-        profile=one(asked, "IamInstanceProfile.Arn") or one(asked, "IamInstanceProfile.Name"),
-        disks=tuple(disks(asked)),
-        tags=tuple(tags(asked, "instance")),
-        volume_tags=tuple(tags(asked, "volume")),
+        image_id=value(request, "ImageId"),
+        instance_type=value(request, "InstanceType"),
+        subnet_id=value(request, "SubnetId") or first["SubnetId"] or ec2._DEFAULT_SUBNET_ID,
+        user_data=value(request, "UserData"),
+        groups=tuple(ec2._parse_member_list(request, "SecurityGroupId")),
+        key_name=value(request, "KeyName"),
+        profile=value(request, "IamInstanceProfile.Arn")
+        or value(request, "IamInstanceProfile.Name"),
+        disks=tuple(disks(request)),
+        tags=tuple(tags(request, "instance")),
+        volume_tags=tuple(tags(request, "volume")),
         public=public == "true" if public else None,
-        tokens=one(asked, "MetadataOptions.HttpTokens") or "optional",
-        spot=one(asked, "InstanceMarketOptions.MarketType") == "spot",
+        tokens=value(request, "MetadataOptions.HttpTokens") or "optional",
+        spot=value(request, "InstanceMarketOptions.MarketType") == "spot",
     )
-    count = int(one(asked, "MaxCount") or "1")
+    count = int(value(request, "MaxCount") or "1")
     records = [instances.launch(wanted) for _ in range(count)]
     items = "".join(ec2._instance_xml(record) for record in records)
-    found: wire.Answer = ec2._xml(
+    response: wire.Response = ec2._xml(
         200,
         "RunInstancesResponse",
         f"<reservationId>r-{records[0]['InstanceId'][2:]}</reservationId>"
         f"<instancesSet>{items}</instancesSet>",
     )
-    return found
+    return response
 
 
-def describe(_instances: Instances, asked: Parameters) -> wire.Answer:
-    """DescribeInstances; ministack ignores filters that it does not know."""
-    for name in ec2._parse_filters(asked):
+def describe(_instances: Instances, request: Parameters) -> wire.Response:
+    """DescribeInstances; upstream unknown filters are ignored, EC2 refuses them."""
+    for name in ec2._parse_filters(request):
         if name not in INSTANCE_FILTERS and not name.startswith("tag"):
             raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
-    found: wire.Answer = ec2._describe_instances(asked)
-    return found
+    response: wire.Response = ec2._describe_instances(request)
+    return response
 
 
 def change_state(operation: str) -> Action:
     """Stop, start and terminate, which differ in one method and one name."""
 
-    def action(instances: Instances, asked: Parameters) -> wire.Answer:
+    def action(instances: Instances, request: Parameters) -> wire.Response:
         method = getattr(instances, operation.removesuffix("Instances").lower())
         member = operation.replace("Instances", "ingInstances").replace("eing", "ing")
         member = member.replace("Stoping", "Stopping")
         rows = []
-        for record in [instances.get(name) for name in ec2._parse_member_list(asked, "InstanceId")]:
+        for record in [
+            instances.get(name) for name in ec2._parse_member_list(request, "InstanceId")
+        ]:
             before = dict(record["State"])
             method(record)
             row = {"InstanceId": record["InstanceId"], "PreviousState": before}
             rows.append({**row, "CurrentState": dict(record["State"])})
-        return wire.answer(operation, {member: rows})
+        return wire.response(operation, {member: rows})
 
     return action
 
 
-def reboot(instances: Instances, asked: Parameters) -> wire.Answer:
-    """RebootInstances, which answers nothing but that it was asked."""
-    for record in [instances.get(name) for name in ec2._parse_member_list(asked, "InstanceId")]:
+def reboot(instances: Instances, request: Parameters) -> wire.Response:
+    """RebootInstances; the response comes before the reboot."""
+    for record in [instances.get(name) for name in ec2._parse_member_list(request, "InstanceId")]:
         instances.reboot(record)
-    found: wire.Answer = ec2._xml(200, "RebootInstancesResponse", "<return>true</return>")
-    return found
+    response: wire.Response = ec2._xml(200, "RebootInstancesResponse", "<return>true</return>")
+    return response
 
 
-def modify(instances: Instances, asked: Parameters) -> wire.Answer:
+def modify(instances: Instances, request: Parameters) -> wire.Response:
     """ModifyInstanceAttribute, for the three attributes that people change by hand."""
-    record = instances.get(one(asked, "InstanceId"))
-    protect = one(asked, "DisableApiTermination.Value")
-    kind, script = one(asked, "InstanceType.Value"), one(asked, "UserData.Value")
+    record = instances.get(value(request, "InstanceId"))
+    protect = value(request, "DisableApiTermination.Value")
+    kind, script = value(request, "InstanceType.Value"), value(request, "UserData.Value")
     if not (protect or kind or script):
         raise ApiError("InvalidParameterCombination", "No attributes specified.")
     if (kind or script) and record["State"]["Name"] != "stopped":
@@ -144,46 +155,48 @@ def modify(instances: Instances, asked: Parameters) -> wire.Answer:
         record["_protected"] = protect == "true"
     record["InstanceType"] = kind or record["InstanceType"]
     record["UserData"] = script or record["UserData"]
-    found: wire.Answer = ec2._xml(200, "ModifyInstanceAttributeResponse", "<return>true</return>")
-    return found
+    response: wire.Response = ec2._xml(
+        200, "ModifyInstanceAttributeResponse", "<return>true</return>"
+    )
+    return response
 
 
 ACTIONS: dict[str, Action] = {
     "RunInstances": run,
     "DescribeInstances": describe,
-    "DescribeKeyPairs": ec2_tagged.key_pairs,
-    "DeleteKeyPair": ec2_tagged.delete_key_pair,
-    "CreateNetworkInterface": ec2_tagged.create_interface,
-    "DescribeNetworkInterfaces": ec2_tagged.interfaces,
+    "DescribeKeyPairs": tagged.key_pairs,
+    "DeleteKeyPair": tagged.delete_key_pair,
+    "CreateNetworkInterface": tagged.create_interface,
+    "DescribeNetworkInterfaces": tagged.interfaces,
     "StopInstances": change_state("StopInstances"),
     "StartInstances": change_state("StartInstances"),
     "RebootInstances": reboot,
     "TerminateInstances": change_state("TerminateInstances"),
     "ModifyInstanceAttribute": modify,
     "DeleteSecurityGroup": security_groups.delete,
-    "DescribeInstanceTypes": ec2_catalog.instance_types,
-    "DescribeInstanceTypeOfferings": ec2_catalog.instance_type_offerings,
-    "DescribeAvailabilityZones": ec2_catalog.zones,
+    "DescribeInstanceTypes": offerings.instance_types,
+    "DescribeInstanceTypeOfferings": offerings.instance_type_offerings,
+    "DescribeAvailabilityZones": offerings.zones,
     "AttachVolume": volumes.attach_later,
-    "CreateImage": ec2_images.create,
-    "DeregisterImage": ec2_images.deregister,
-    "DescribeImages": ec2_images.describe,
-    "DescribeSnapshots": ec2_images.snapshots,
-    "DeleteSnapshot": ec2_images.delete_snapshot,
-    "CreateTags": ec2_images.create_tags,
+    "CreateImage": image_calls.create,
+    "DeregisterImage": image_calls.deregister,
+    "DescribeImages": image_calls.describe,
+    "DescribeSnapshots": image_calls.snapshots,
+    "DeleteSnapshot": image_calls.delete_snapshot,
+    "CreateTags": image_calls.create_tags,
 }
 
 
-def _bound(action: Action, instances: Instances) -> Callable[[Parameters], wire.Answer]:
-    return _guarded(lambda asked: action(instances, asked))
+def _bound(action: Action, instances: Instances) -> Callable[[Parameters], wire.Response]:
+    return _guarded(lambda request: action(instances, request))
 
 
-def _guarded(action: Callable[[Any], Any]) -> Callable[[Any], wire.Answer]:
-    def guarded(asked: Any) -> wire.Answer:
+def _guarded(action: Callable[[Any], Any]) -> Callable[[Any], wire.Response]:
+    def guarded(request: Any) -> wire.Response:
         try:
-            found: wire.Answer = action(asked)
+            response: wire.Response = action(request)
         except ApiError as error:
             return wire.refusal(error)
-        return found
+        return response
 
     return guarded

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 LOCAL_ZONE = "{}-lax-1a"
-"""Name of the one Local Zone that each region is given, opted in, so that its exclusion shows."""
+"""Name of the Local Zone that every region has here, opted in: callers must exclude it."""
 
 
 @cache
@@ -38,7 +38,7 @@ def zones(region: str) -> list[dict[str, Any]]:
 
 
 def offerings(region: str, overrides: dict[str, list[str]]) -> list[tuple[str, str]]:
-    """Type and zone of each offering; a Local Zone is said to offer what the first zone does."""
+    """Type and zone of each offering; the Local Zone offers the same as the first zone."""
     rows = [(row["InstanceType"], row["Location"]) for row in _zone_rows(region)]
     first = min(location for _, location in rows)
     rows += [(kind, LOCAL_ZONE.format(region)) for kind, location in rows if location == first]

@@ -1,4 +1,4 @@
-"""EC2's calls about images and snapshots, the account's own beside the public ones."""
+"""EC2's calls about images and snapshots, both public and of the account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from localaws.account.ec2 import wire
 from localaws.account.ec2.images import AMAZON
 from localaws.account.ec2.instances import Instances
 from localaws.account.ec2.own_images import ImageRequest
-from localaws.account.ec2.request import Parameters, disks, filtered, one, passes, tags
+from localaws.account.ec2.request import Parameters, disks, filtered, passes, tags, value
 from localaws.account.errors import ApiError
 
 IMAGE_FILTERS = {
@@ -41,13 +41,13 @@ SNAPSHOT_FILTERS = {
     "volume-id": "VolumeId",
     "volume-size": "VolumeSize",
 }
-"""What ministack filters by, without wildcards; it ignores every other name."""
+"""Member of a snapshot that a filter compares; upstream these filters have no wildcards."""
 TAGS = ("tag:", "tag-key", "tag-value")
 
 
-def create(instances: Instances, asked: Parameters) -> wire.Answer:
-    """CreateImage; the image is pending in the answer's moment."""
-    record = instances.get(one(asked, "InstanceId"))
+def create(instances: Instances, request: Parameters) -> wire.Response:
+    """CreateImage, which ministack lacks; the image is pending when the response is sent."""
+    record = instances.get(value(request, "InstanceId"))
     if record["State"]["Name"] not in ("running", "stopped"):
         raise ApiError(
             "IncorrectState",
@@ -58,59 +58,64 @@ def create(instances: Instances, asked: Parameters) -> wire.Answer:
         raise ApiError(
             "InvalidParameterValue", "Instance does not have a volume attached at root (null)"
         )
-    if not one(asked, "Name"):
+    if not value(request, "Name"):
         raise ApiError("MissingParameter", "The request must contain the parameter name")
-    wanted = ImageRequest(
-        name=one(asked, "Name"),
-        description=one(asked, "Description"),
-        reboot=one(asked, "NoReboot") != "true",
-        image_tags=tuple(tags(asked, "image")),
-        snapshot_tags=tuple(tags(asked, "snapshot")),
-        disks=tuple(disks(asked)),
+    image_request = ImageRequest(
+        name=value(request, "Name"),
+        description=value(request, "Description"),
+        reboot=value(request, "NoReboot") != "true",
+        image_tags=tuple(tags(request, "image")),
+        snapshot_tags=tuple(tags(request, "snapshot")),
+        disks=tuple(disks(request)),
     )
-    return wire.answer("CreateImage", {"ImageId": instances.own.create(record, wanted).image_id})
+    return wire.response(
+        "CreateImage", {"ImageId": instances.own.create(record, image_request).image_id}
+    )
 
 
-def deregister(instances: Instances, asked: Parameters) -> wire.Answer:
-    """DeregisterImage, with its snapshots where that is asked."""
-    image_id, with_snapshots = one(asked, "ImageId"), one(asked, "DeleteAssociatedSnapshots")
+def deregister(instances: Instances, request: Parameters) -> wire.Response:
+    """DeregisterImage, with DeleteAssociatedSnapshots."""
+    image_id, with_snapshots = (
+        value(request, "ImageId"),
+        value(request, "DeleteAssociatedSnapshots"),
+    )
     if instances.own.find(image_id) is None and image_id in [
         i.image_id for i in instances.images()
     ]:
         raise ApiError("AuthFailure", f"Not authorized for image:{image_id}", 403)
     results = instances.own.deregister(image_id, with_snapshots == "true")
-    return wire.answer("DeregisterImage", {"Return": True, "DeleteSnapshotResults": results})
+    return wire.response("DeregisterImage", {"Return": True, "DeleteSnapshotResults": results})
 
 
-def describe(instances: Instances, asked: Parameters) -> wire.Answer:
-    """DescribeImages: public ones, those of other accounts that a test added, and own ones."""
-    names = ec2._parse_member_list(asked, "ImageId")
-    owners = set(ec2._parse_member_list(asked, "Owner"))
+def describe(instances: Instances, request: Parameters) -> wire.Response:
+    """DescribeImages: public images, images of other accounts that a test added, and own ones."""
+    names = ec2._parse_member_list(request, "ImageId")
+    owners = set(ec2._parse_member_list(request, "Owner"))
     owners |= {get_account_id()} if "self" in owners else set()
     owners |= {AMAZON} if "amazon" in owners else set()
-    found = [instances.image(name) for name in names] or instances.images()
+    images = [instances.image(name) for name in names] or instances.images()
     rows: list[dict[str, Any]] = [
-        {"Description": "", "SourceInstanceId": "", **image.answer()} for image in found
+        {"Description": "", "SourceInstanceId": "", **image.description_row()} for image in images
     ]
     rows = [row for row in rows if not owners or row["OwnerId"] in owners]
-    filters = ec2._parse_filters(asked)
+    filters = ec2._parse_filters(request)
     rows = [row for row in rows if ec2._resource_matches_tag_filters(row["ImageId"], filters)]
     for row in rows:
         row["Tags"] = ec2._tags.get(row["ImageId"], [])
-    return wire.answer("DescribeImages", {"Images": filtered(rows, asked, IMAGE_FILTERS, TAGS)})
+    return wire.response("DescribeImages", {"Images": filtered(rows, request, IMAGE_FILTERS, TAGS)})
 
 
-def snapshots(_instances: Instances, asked: Parameters) -> wire.Answer:
+def snapshots(_instances: Instances, request: Parameters) -> wire.Response:
     """DescribeSnapshots."""
-    for name in ec2._parse_filters(asked):
+    for name in ec2._parse_filters(request):
         if name not in SNAPSHOT_FILTERS and not name.startswith(TAGS):
             raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
-    found: wire.Answer = ec2._describe_snapshots(asked)
-    return found
+    response: wire.Response = ec2._describe_snapshots(request)
+    return response
 
 
 def snapshot_matches(snapshot: dict[str, Any], filters: dict[str, list[str]]) -> bool:
-    """Whether a snapshot passes the filters but for those of tags, with EC2's wildcards."""
+    """Whether a snapshot passes all filters except those of tags, with EC2's wildcards."""
     return all(
         passes(snapshot[SNAPSHOT_FILTERS[name]], values)
         for name, values in filters.items()
@@ -118,19 +123,19 @@ def snapshot_matches(snapshot: dict[str, Any], filters: dict[str, list[str]]) ->
     )
 
 
-def delete_snapshot(instances: Instances, asked: Parameters) -> wire.Answer:
-    """DeleteSnapshot, refused while an image needs it."""
-    instances.own.delete_snapshot(one(asked, "SnapshotId"))
-    found: wire.Answer = ec2._xml(200, "DeleteSnapshotResponse", "<return>true</return>")
-    return found
+def delete_snapshot(instances: Instances, request: Parameters) -> wire.Response:
+    """DeleteSnapshot; upstream it deletes a snapshot that an image needs."""
+    instances.own.delete_snapshot(value(request, "SnapshotId"))
+    response: wire.Response = ec2._xml(200, "DeleteSnapshotResponse", "<return>true</return>")
+    return response
 
 
-def create_tags(instances: Instances, asked: Parameters) -> wire.Answer:
-    """CreateTags; an image or snapshot must exist."""
-    for name in ec2._parse_member_list(asked, "ResourceId"):
+def create_tags(instances: Instances, request: Parameters) -> wire.Response:
+    """CreateTags; upstream it tags images and snapshots that do not exist."""
+    for name in ec2._parse_member_list(request, "ResourceId"):
         if name.startswith("ami-"):
             instances.image(name)
         elif name.startswith("snap-") and name not in ec2._snapshots:
             raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{name}' does not exist.")
-    found: wire.Answer = ec2._create_tags(asked)
-    return found
+    response: wire.Response = ec2._create_tags(request)
+    return response

@@ -1,4 +1,4 @@
-"""Images and the public parameters that name them, the same for a region every time."""
+"""Images, and the public parameters that name them; a region's ids are always the same."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Image:
         root = {"DeviceName": self.root_device, "Ebs": ebs}
         return [root] if self.root_device_type == "ebs" else []
 
-    def answer(self) -> dict[str, Any]:
+    def description_row(self) -> dict[str, Any]:
         """As DescribeImages shows it."""
         return {
             "ImageId": self.image_id,
@@ -63,7 +63,7 @@ class Image:
 
 @dataclass(frozen=True)
 class OwnImage(Image):
-    """An image of the account itself, made of one of its instances."""
+    """An image of the account, made from one of its instances."""
 
     region: str = ""
     state: Literal["pending", "available", "failed"] = "pending"
@@ -76,20 +76,20 @@ class OwnImage(Image):
     @property
     def snapshot_id(self) -> str:
         """The snapshot behind the root device."""
-        (root,) = [one for one in self.mappings if one["DeviceName"] == self.root_device]
+        (root,) = [row for row in self.mappings if row["DeviceName"] == self.root_device]
         return str(root["Ebs"]["SnapshotId"])
 
     def devices(self) -> list[dict[str, Any]]:
         """The block devices of a launch: those of the instance."""
-        return [{**one, "Ebs": dict(one["Ebs"])} for one in self.mappings]
+        return [{**row, "Ebs": dict(row["Ebs"])} for row in self.mappings]
 
     def snapshots(self) -> list[str]:
         """Every snapshot that the image needs."""
-        return [str(one["Ebs"]["SnapshotId"]) for one in self.mappings]
+        return [str(row["Ebs"]["SnapshotId"]) for row in self.mappings]
 
-    def answer(self) -> dict[str, Any]:
+    def description_row(self) -> dict[str, Any]:
         """As DescribeImages shows it."""
-        shown = super().answer()
+        shown = super().description_row()
         if self.reason:
             shown["StateReason"] = {"Code": "Client.InternalError", "Message": self.reason}
         return shown | {
@@ -102,7 +102,7 @@ class OwnImage(Image):
 
 
 def _digits(text: str) -> str:
-    """17 hex digits like those of AWS's ids, always the same for a text."""
+    """17 hex digits as in AWS's ids, derived from a text."""
     return "0" + hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""The record of an instance: what a launch asks for, and ministack's record made whole."""
+"""The record of an instance: ministack's, with what that leaves out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class Launch:
-    """What a launch asks for, whether by RunInstances or by CloudFormation."""
+    """Parameters of a launch, by RunInstances or by CloudFormation.
+
+    Attributes:
+        public: Whether it has a public address. Default: as the subnet says.
+        tokens: Whether the metadata service requires them: `optional` or `required`.
+    """
 
     image_id: str
     instance_type: str
@@ -38,46 +43,50 @@ class Launch:
     spot: bool = False
 
 
-def new_record(wanted: Launch, subnet: Mapping[str, Any], image: Image) -> Record:
+def new_record(launch: Launch, subnet: Mapping[str, Any], image: Image) -> Record:
     """The record as ministack makes it, with what it leaves out."""
     created: list[Record] = ec2._launch_instances_internal(
-        image_id=wanted.image_id,
-        instance_type=wanted.instance_type,
-        subnet_id=wanted.subnet_id,
+        image_id=launch.image_id,
+        instance_type=launch.instance_type,
+        subnet_id=launch.subnet_id,
         count=1,
-        key_name=wanted.key_name,
-        user_data=wanted.user_data,
-        sg_ids=list(wanted.groups),
+        key_name=launch.key_name,
+        user_data=launch.user_data,
+        sg_ids=list(launch.groups),
         requested_private_ip=_private_address(subnet["CidrBlock"]),
-        iam_profile=profile(wanted.profile),
+        iam_profile=profile(launch.profile),
     )
     record = created[0]
     record["Architecture"] = image.architecture
     record["Placement"]["AvailabilityZone"] = subnet["AvailabilityZone"]
-    record["_public"] = subnet["MapPublicIpOnLaunch"] if wanted.public is None else wanted.public
-    record["_lifecycle"] = "spot" if wanted.spot else ""
-    record["_tokens"], record["_protected"] = wanted.tokens, False
+    record["_public"] = subnet["MapPublicIpOnLaunch"] if launch.public is None else launch.public
+    record["_lifecycle"] = "spot" if launch.spot else ""
+    record["_tokens"], record["_protected"] = launch.tokens, False
     return record
 
 
 def profile(name: str) -> dict[str, str] | None:
-    """The instance profile of a name, or of an ARN, which must exist."""
+    """An instance profile by name or ARN.
+
+    Raises:
+        ApiError: It does not exist.
+    """
     if not name:
         return None
     arn = {"iam_arn": name} if name.startswith("arn:") else {"iam_name": name}
-    found, refusal = ec2._resolve_iam_instance_profile(**arn)
+    resolved, refusal = ec2._resolve_iam_instance_profile(**arn)
     if refusal:
         raise ApiError(
             "InvalidParameterValue",
             f"Value ({name}) for parameter iamInstanceProfile.name is invalid. "
             "Invalid IAM Instance Profile name",
         )
-    resolved: dict[str, str] = found
-    return resolved
+    known: dict[str, str] = resolved
+    return known
 
 
 def role_session(record: Record) -> dict[str, str]:
-    """The instance's role and credentials that IAM knows; nothing for an instance without one."""
+    """A new session of the instance's role; empty for an instance without a role."""
     association = record.get("IamInstanceProfile")
     if not association:
         return {}
@@ -88,7 +97,7 @@ def role_session(record: Record) -> dict[str, str]:
 
 
 def new_session(role: str, name: str) -> dict[str, str]:
-    """A role that is assumed under a session's name, with credentials that IAM knows."""
+    """A new session of a role, with credentials that IAM knows."""
     key = f"ASIA{secrets.token_hex(8).upper()}"
     secret, token = secrets.token_hex(20), secrets.token_hex(32)
     session = {"SecretAccessKey": secret, "SessionToken": token, "UserId": f"{role}:{name}"}
@@ -98,14 +107,14 @@ def new_session(role: str, name: str) -> dict[str, str]:
 
 
 def _private_address(block: str) -> str:
-    """A free address of the subnet; EC2 keeps the first four and the last for itself."""
+    """A free address of the subnet; EC2 reserves the first four and the last."""
     taken = {record["PrivateIpAddress"] for record in ec2._instances.values()}
     addresses = [str(address) for address in islice(ip_network(block).hosts(), 3, 250)]
     return next(address for address in addresses if address not in taken)
 
 
 def set_address(record: Record) -> None:
-    """A new public address, as every start gives one."""
+    """Assign a new public address, as every start does."""
     address = ec2._random_ip("54.") if record["_public"] else ""
     record["PublicIpAddress"] = address
     dashed = address.replace(".", "-")

@@ -1,4 +1,4 @@
-"""AWS::EC2::Instance: what CloudFormation does to an instance at create, update and delete."""
+"""AWS::EC2::Instance, which ministack's CloudFormation lacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Created = tuple[str, dict[str, str]]
 T = TypeVar("T")
 
 STOPPED_CHANGES = ("InstanceType", "UserData", "EbsOptimized")
-"""What EC2 changes on a stopped instance only: CloudFormation stops it, changes it, starts it."""
+"""Properties that EC2 changes only on a stopped instance: CloudFormation stops and starts it."""
 PLACE_CHANGES = (
     "BlockDeviceMappings",
     "CreditSpecification",
@@ -32,7 +32,7 @@ PLACE_CHANGES = (
     "SourceDestCheck",
     "Tags",
 )
-"""What changes in place. BlockDeviceMappings only in DeleteOnTermination: see schemas.py."""
+"""Properties that change in place; BlockDeviceMappings only in DeleteOnTermination."""
 
 
 def handlers(instances: Instances) -> dict[str, Callable[..., Any]]:
@@ -65,7 +65,7 @@ def handlers(instances: Instances) -> dict[str, Callable[..., Any]]:
 
 
 def _living(instances: Instances, instance_id: str) -> Record:
-    """The record of an instance that nobody has terminated by hand."""
+    """The record of an instance that was not terminated by hand."""
     record = instances.get(instance_id)
     if record["State"]["Name"] == "terminated":
         raise ApiError(
@@ -98,7 +98,7 @@ def _launch(properties: Properties) -> Launch:
 
 
 def _set_in_place(instances: Instances, record: Record, old: Properties, new: Properties) -> None:
-    """What a running instance takes."""
+    """Apply the properties that a running instance accepts."""
     record["_protected"] = is_true(new.get("DisableApiTermination"))
     instances.set_tokens(record, (new.get("MetadataOptions") or {}).get("HttpTokens", "optional"))
     record["Monitoring"] = {"State": "enabled" if is_true(new.get("Monitoring")) else "disabled"}
@@ -118,7 +118,7 @@ def _set_in_place(instances: Instances, record: Record, old: Properties, new: Pr
 
 
 def _keep_disks(record: Record, new: Properties) -> None:
-    """DeleteOnTermination, the one thing about disks that changes in place."""
+    """Apply DeleteOnTermination, the only property of disks that changes in place."""
     wanted = {d["DeviceName"]: d.get("Ebs") or {} for d in new.get("BlockDeviceMappings") or []}
     for device in record["BlockDeviceMappings"]:
         ebs = wanted.get(device["DeviceName"], {})
@@ -129,9 +129,9 @@ def _keep_disks(record: Record, new: Properties) -> None:
 
 
 def _change_stopped(instances: Instances, record: Record, new: Properties) -> None:
-    """Stop, change and start; an instance that was stopped already stays so.
+    """Stop, change and start an instance; an instance that was stopped remains stopped.
 
-    A start that fails leaves its mark: the rollback, which comes as another update, starts again.
+    A start that fails is remembered: the rollback, which is another update, starts it again.
     """
     ran = record["State"]["Name"] == "running" or record.get("_start_failed", False)
     instances.stop(record)

@@ -35,7 +35,7 @@ class Instances:
 
     Args:
         world: The account's state.
-        machines: What runs behind the instances.
+        machines: The machines behind the instances.
     """
 
     def __init__(self, world: World, machines: RecordMachines | BootedMachines) -> None:
@@ -43,28 +43,32 @@ class Instances:
         self._machines = machines
         self.own = OwnImages(machines)
 
-    def launch(self, wanted: Launch) -> Record:
-        """A running instance, or AWS's refusal."""
-        self.own.require_available(wanted.image_id)
-        image = self.image(wanted.image_id)
-        subnet = ec2._subnets.get(wanted.subnet_id)
+    def launch(self, request: Launch) -> Record:
+        """Launch an instance.
+
+        Raises:
+            ApiError: AWS's refusal: image, subnet, quota, offering, capacity or disk.
+        """
+        self.own.require_available(request.image_id)
+        image = self.image(request.image_id)
+        subnet = ec2._subnets.get(request.subnet_id)
         if subnet is None:
             raise ApiError(
-                "InvalidSubnetID.NotFound", f"The subnet ID '{wanted.subnet_id}' does not exist"
+                "InvalidSubnetID.NotFound", f"The subnet ID '{request.subnet_id}' does not exist"
             )
-        self._require_room(wanted.instance_type, subnet["AvailabilityZone"], wanted.spot)
-        disks = volumes.wanted(image, wanted.disks)
-        record = new_record(wanted, subnet, image)
-        volumes.attach(record, image, disks, wanted.volume_tags)
-        if wanted.tags:
-            ec2._tags[record["InstanceId"]] = [dict(tag) for tag in wanted.tags]
+        self._require_room(request.instance_type, subnet["AvailabilityZone"], request.spot)
+        disks = volumes.requested(image, request.disks)
+        record = new_record(request, subnet, image)
+        volumes.attach(record, image, disks, request.volume_tags)
+        if request.tags:
+            ec2._tags[record["InstanceId"]] = [dict(tag) for tag in request.tags]
         set_address(record)
         self._event(record, "launched")
         self._boot(record)
         return record
 
     def stop(self, record: Record) -> None:
-        """Running to stopped: the disk stays, the public address goes."""
+        """Stop an instance: it keeps its disk and loses its public address."""
         if record["State"]["Name"] not in RUNNING:
             return
         self._machines.halt(record["InstanceId"])
@@ -73,7 +77,11 @@ class Instances:
         self._event(record, "stopped")
 
     def start(self, record: Record) -> None:
-        """Stopped to running, if quota and capacity allow; with another public address."""
+        """Start an instance, with a new public address.
+
+        Raises:
+            ApiError: Quota or capacity do not allow it.
+        """
         if record["State"]["Name"] in RUNNING:
             return
         zone = record["Placement"]["AvailabilityZone"]
@@ -84,12 +92,12 @@ class Instances:
         self._boot(record)
 
     def reboot(self, record: Record) -> None:
-        """A restart in place: state, addresses and disk stay."""
+        """Restart an instance; state, addresses and disk are kept."""
         if record["State"]["Name"] in RUNNING:
             self._machines.reboot(record["InstanceId"])
 
     def terminate(self, record: Record) -> None:
-        """The end of the instance and of the volumes that go with it."""
+        """Terminate an instance and delete the volumes with DeleteOnTermination."""
         if record["State"]["Name"] == "terminated":
             return
         if record["_protected"]:
@@ -128,11 +136,11 @@ class Instances:
     def host(self, record: Record, fetch: Fetch) -> Host:
         """The instance's machine as Image Builder's components see it."""
         machines: Any = self._machines
-        found: Host = machines.host(record["InstanceId"], fetch, self.world.machine_faults)
-        return found
+        host: Host = machines.host(record["InstanceId"], fetch, self.world.machine_faults)
+        return host
 
     def set_profile(self, record: Record, name: str) -> None:
-        """Another role for the instance, in place."""
+        """Replace the instance profile of a running instance."""
         for association in list(ec2._iam_instance_profile_associations.values()):
             if association["InstanceId"] == record["InstanceId"]:
                 ec2._mark_iam_instance_profile_association_disassociated(association)
@@ -141,12 +149,12 @@ class Instances:
             ec2._upsert_iam_instance_profile_association(record["InstanceId"], resolved)
 
     def set_tokens(self, record: Record, tokens: str) -> None:
-        """Whether the metadata service needs a token, which a running machine feels at once."""
+        """Set whether the metadata service requires a token, at once on a running machine."""
         record["_tokens"] = tokens
         self._machines.require_token(record["InstanceId"], tokens == "required")
 
     def _require_room(self, instance_type: str, zone: str, spot: bool) -> None:
-        """AWS's three refusals of a launch: not offered, quota, capacity."""
+        """Raise AWS's refusal of a launch: not offered in the zone, quota, capacity."""
         if instance_type not in catalog.instance_types():
             raise ApiError(
                 "InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType."

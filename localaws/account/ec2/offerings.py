@@ -1,4 +1,4 @@
-"""What EC2 tells before a launch: types, offerings and zones."""
+"""Instance types, offerings and zones; upstream their numbers are made up."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from ministack.services import ec2
 
 from localaws.account.ec2 import catalog, wire
 from localaws.account.ec2.instances import Instances
-from localaws.account.ec2.request import Parameters, filtered, one, page
+from localaws.account.ec2.request import Parameters, filtered, page, value
 from localaws.account.errors import ApiError
 
 
-def instance_types(instances: Instances, asked: Parameters) -> wire.Answer:
+def instance_types(instances: Instances, request: Parameters) -> wire.Response:
     """DescribeInstanceTypes, with AWS's own numbers."""
     offered = {kind for kind, _ in catalog.offerings(get_region(), instances.world.offerings)}
     known = catalog.instance_types()
-    names = ec2._parse_member_list(asked, "InstanceType")
+    names = ec2._parse_member_list(request, "InstanceType")
     unknown = [name for name in names if name not in known or name not in offered]
     if unknown:
         raise ApiError(
@@ -30,12 +30,12 @@ def instance_types(instances: Instances, asked: Parameters) -> wire.Answer:
         "processor-info.supported-architecture": "ProcessorInfo.SupportedArchitectures",
         "vcpu-info.default-vcpus": "VCpuInfo.DefaultVCpus",
     }
-    return page("DescribeInstanceTypes", "InstanceTypes", filtered(rows, asked, paths), asked)
+    return page("DescribeInstanceTypes", "InstanceTypes", filtered(rows, request, paths), request)
 
 
-def instance_type_offerings(instances: Instances, asked: Parameters) -> wire.Answer:
+def instance_type_offerings(instances: Instances, request: Parameters) -> wire.Response:
     """DescribeInstanceTypeOfferings, by region or by zone."""
-    kind = one(asked, "LocationType") or "region"
+    kind = value(request, "LocationType") or "region"
     pairs = catalog.offerings(get_region(), instances.world.offerings)
     if kind == "region":
         pairs = sorted({(name, get_region()) for name, _ in pairs})
@@ -44,13 +44,13 @@ def instance_type_offerings(instances: Instances, asked: Parameters) -> wire.Ans
         pairs = [(name, ids[zone]) for name, zone in pairs]
     rows = [{"InstanceType": n, "LocationType": kind, "Location": where} for n, where in pairs]
     paths = {"instance-type": "InstanceType", "location": "Location"}
-    rows = filtered(rows, asked, paths)
-    return page("DescribeInstanceTypeOfferings", "InstanceTypeOfferings", rows, asked)
+    rows = filtered(rows, request, paths)
+    return page("DescribeInstanceTypeOfferings", "InstanceTypeOfferings", rows, request)
 
 
-def zones(_instances: Instances, asked: Parameters) -> wire.Answer:
+def zones(_instances: Instances, request: Parameters) -> wire.Response:
     """DescribeAvailabilityZones, with one Local Zone that the account has opted into."""
-    names = set(ec2._parse_member_list(asked, "ZoneName"))
+    names = set(ec2._parse_member_list(request, "ZoneName"))
     rows = [z for z in catalog.zones(get_region()) if not names or z["ZoneName"] in names]
     paths = {
         "zone-name": "ZoneName",
@@ -61,5 +61,5 @@ def zones(_instances: Instances, asked: Parameters) -> wire.Answer:
         "region-name": "RegionName",
         "group-name": "GroupName",
     }
-    rows = filtered(rows, asked, paths)
-    return wire.answer("DescribeAvailabilityZones", {"AvailabilityZones": rows})
+    rows = filtered(rows, request, paths)
+    return wire.response("DescribeAvailabilityZones", {"AvailabilityZones": rows})

@@ -1,4 +1,4 @@
-"""The account's own images: made of an instance, kept with their snapshots, and removed."""
+"""The account's own images and their snapshots, which ministack cannot make from an instance."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from localaws.machines.records import RecordMachines
 Record = dict[str, Any]
 Tags = tuple[Mapping[str, str], ...]
 PENDING_SECONDS = 0.5
-"""The least that an image is pending, so that who does not wait for it is refused."""
+"""Minimum time that an image is pending, so that a caller who does not wait is refused."""
 _NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """What CreateImage asks for."""
+    """Parameters of CreateImage."""
 
     name: str
     description: str = ""
@@ -45,7 +45,7 @@ class OwnImages:
     """Every image that the account made and has not deregistered.
 
     Args:
-        machines: What keeps their disks.
+        machines: The machines, which keep the images' disks.
     """
 
     def __init__(self, machines: RecordMachines | BootedMachines) -> None:
@@ -55,38 +55,38 @@ class OwnImages:
 
     def all(self) -> list[OwnImage]:
         """The images of the region."""
-        return [one for one in list(self._images.values()) if one.region == get_region()]
+        return [i for i in list(self._images.values()) if i.region == get_region()]
 
     def find(self, image_id: str) -> OwnImage | None:
-        """An image that is there, whatever its state."""
-        found = self._images.get(image_id)
-        return found if found and found.region == get_region() else None
+        """An image that exists, whatever its state."""
+        image = self._images.get(image_id)
+        return image if image and image.region == get_region() else None
 
     def require_available(self, image_id: str) -> None:
-        """Refuse a launch from an image that is not ready yet, or any more."""
-        found = self.find(image_id)
-        if image_id in self._gone or (found and found.state != "available"):
+        """Refuse a launch from an image that is pending, failed or deregistered."""
+        image = self.find(image_id)
+        if image_id in self._gone or (image and image.state != "available"):
             raise ApiError(
                 "InvalidAMIID.Unavailable", f"The image ID '{image_id}' is not available"
             )
 
-    def create(self, record: Record, wanted: ImageRequest) -> OwnImage:
-        """An image of an instance, pending; it becomes available by itself."""
-        image = self._register(record, wanted)
+    def create(self, record: Record, request: ImageRequest) -> OwnImage:
+        """Create a pending image of an instance; it becomes available by itself."""
+        image = self._register(record, request)
         context = contextvars.copy_context()
-        arguments = (self._keep, record["InstanceId"], image.image_id, wanted.reboot)
+        arguments = (self._keep, record["InstanceId"], image.image_id, request.reboot)
         threading.Thread(target=context.run, args=arguments, daemon=True).start()
         return image
 
-    def take(self, record: Record, wanted: ImageRequest) -> OwnImage:
-        """An image of a stopped instance that will not start again, available at once."""
-        image = self._register(record, wanted)
+    def take(self, record: Record, request: ImageRequest) -> OwnImage:
+        """Create an available image of a stopped instance that will not start again."""
+        image = self._register(record, request)
         self._machines.take_image(record["InstanceId"], image.image_id)
         self._settle(image.image_id, "available")
         return self._images[image.image_id]
 
     def deregister(self, image_id: str, with_snapshots: bool) -> list[dict[str, str]]:
-        """Remove an image; what became of each of its snapshots, if they were to go too."""
+        """Remove an image; returns the result for each snapshot that was to be deleted with it."""
         if image_id in self._gone:
             raise ApiError(
                 "InvalidAMIID.Unavailable", f"The image ID '{image_id}' is no longer available"
@@ -109,7 +109,11 @@ class OwnImages:
         return results
 
     def delete_snapshot(self, snapshot: str) -> None:
-        """Delete a snapshot that no image needs."""
+        """Delete a snapshot.
+
+        Raises:
+            ApiError: An image needs it.
+        """
         if snapshot not in ec2._snapshots:
             raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{snapshot}' does not exist.")
         user = self._user(snapshot)
@@ -121,33 +125,33 @@ class OwnImages:
 
     def _user(self, snapshot: str) -> str | None:
         """An image that needs a snapshot."""
-        return next((one.image_id for one in self.all() if snapshot in one.snapshots()), None)
+        return next((i.image_id for i in self.all() if snapshot in i.snapshots()), None)
 
-    def _register(self, record: Record, wanted: ImageRequest) -> OwnImage:
-        self._require_name(wanted.name)
+    def _register(self, record: Record, request: ImageRequest) -> OwnImage:
+        self._require_name(request.name)
         image_id = ec2._new_image_id()
-        left_out = {disk["DeviceName"] for disk in wanted.disks if disk.get("NoDevice")}
-        devices = [d for d in record["BlockDeviceMappings"] if d["DeviceName"] not in left_out]
-        mappings = tuple(_mapping(device, wanted) for device in devices)
+        omitted = {disk["DeviceName"] for disk in request.disks if disk.get("NoDevice")}
+        devices = [d for d in record["BlockDeviceMappings"] if d["DeviceName"] not in omitted]
+        mappings = tuple(_mapping(device, request) for device in devices)
         for device, mapping in zip(devices, mappings, strict=True):
-            _new_snapshot(device["Ebs"]["VolumeId"], mapping, record, image_id, wanted)
-        root = next(one for one in mappings if one["DeviceName"] == record["RootDeviceName"])
+            _new_snapshot(device["Ebs"]["VolumeId"], mapping, record, image_id, request)
+        root = next(m for m in mappings if m["DeviceName"] == record["RootDeviceName"])
         image = OwnImage(
             image_id=image_id,
-            name=wanted.name,
+            name=request.name,
             architecture=record["Architecture"],
             root_device=record["RootDeviceName"],
             size_gib=int(root["Ebs"]["VolumeSize"]),
             owner=get_account_id(),
             region=get_region(),
-            description=wanted.description,
+            description=request.description,
             source_instance=record["InstanceId"],
             created=_now(),
             mappings=mappings,
         )
         self._images[image_id] = image
-        if wanted.image_tags:
-            ec2._tags[image_id] = [dict(tag) for tag in wanted.image_tags]
+        if request.image_tags:
+            ec2._tags[image_id] = [dict(tag) for tag in request.image_tags]
         return image
 
     def _require_name(self, name: str) -> None:
@@ -165,7 +169,7 @@ class OwnImages:
                 )
 
     def _keep(self, instance_id: str, image_id: str, reboot: bool) -> None:
-        """On a thread: the copy of the disk, then the image's state."""
+        """Copy the disk, then set the image's state; runs on a thread."""
         time.sleep(PENDING_SECONDS)
         try:
             self._machines.keep_image(instance_id, image_id, reboot)
@@ -187,8 +191,8 @@ class OwnImages:
         self._images[image_id] = replace(image, state=state, reason=reason)
 
 
-def _mapping(device: Mapping[str, Any], wanted: ImageRequest) -> dict[str, Any]:
-    """A volume as the image describes it, with what was asked otherwise."""
+def _mapping(device: Mapping[str, Any], request: ImageRequest) -> dict[str, Any]:
+    """A volume as the image describes it, with what the request changes."""
     volume = ec2._volumes[device["Ebs"]["VolumeId"]]
     name = device["DeviceName"]
     ebs = {
@@ -198,14 +202,14 @@ def _mapping(device: Mapping[str, Any], wanted: ImageRequest) -> dict[str, Any]:
         "VolumeType": volume["VolumeType"],
         "Encrypted": volume["Encrypted"],
     }
-    for disk in wanted.disks:
+    for disk in request.disks:
         if disk["DeviceName"] == name:
             ebs |= {k: v for k, v in (disk.get("Ebs") or {}).items() if k != "SnapshotId"}
     return {"DeviceName": name, "Ebs": ebs}
 
 
 def _new_snapshot(
-    volume: str, mapping: Mapping[str, Any], record: Record, image_id: str, wanted: ImageRequest
+    volume: str, mapping: Mapping[str, Any], record: Record, image_id: str, request: ImageRequest
 ) -> None:
     ebs = mapping["Ebs"]
     ec2._snapshots[ebs["SnapshotId"]] = {
@@ -220,8 +224,8 @@ def _new_snapshot(
         "Encrypted": is_true(ebs["Encrypted"]),
         "StorageTier": "standard",
     }
-    if wanted.snapshot_tags:
-        ec2._tags[ebs["SnapshotId"]] = [dict(tag) for tag in wanted.snapshot_tags]
+    if request.snapshot_tags:
+        ec2._tags[ebs["SnapshotId"]] = [dict(tag) for tag in request.snapshot_tags]
 
 
 def _remove_snapshot(snapshot: str) -> None:

@@ -12,55 +12,57 @@ from localaws.account.errors import ApiError
 
 Parameters = Mapping[str, Any]
 PAGE = 1000
-"""Rows of a page where the request names no number."""
+"""Rows of a page if the request has no MaxResults."""
 
 
-def one(asked: Parameters, name: str) -> str:
-    """A parameter's value; empty when it is not there."""
-    return str(ec2._p(asked, name))
+def value(request: Parameters, name: str) -> str:
+    """The value of a parameter; empty if the request does not have it."""
+    return str(ec2._p(request, name))
 
 
-def _numbered(asked: Parameters, prefix: str) -> list[str]:
+def _numbered(request: Parameters, prefix: str) -> list[str]:
     """Prefixes of the members of a list of structures."""
-    found: list[str] = []
-    while any(name.startswith(f"{prefix}.{len(found) + 1}.") for name in asked):
-        found.append(f"{prefix}.{len(found) + 1}")
-    return found
+    prefixes: list[str] = []
+    while any(name.startswith(f"{prefix}.{len(prefixes) + 1}.") for name in request):
+        prefixes.append(f"{prefix}.{len(prefixes) + 1}")
+    return prefixes
 
 
-def disks(asked: Parameters) -> list[dict[str, Any]]:
-    """The block devices of a launch or of an image; ``NoDevice`` leaves one out."""
-    found = []
-    for prefix in _numbered(asked, "BlockDeviceMapping"):
+def disks(request: Parameters) -> list[dict[str, Any]]:
+    """The block devices of a launch or of an image; ``NoDevice`` omits the image's own."""
+    devices = []
+    for prefix in _numbered(request, "BlockDeviceMapping"):
         start = f"{prefix}.Ebs."
-        ebs = {n.removeprefix(start): one(asked, n) for n in asked if n.startswith(start)}
-        disk = {"DeviceName": one(asked, f"{prefix}.DeviceName"), "Ebs": ebs}
-        found.append(disk | {"NoDevice": f"{prefix}.NoDevice" in asked})
-    return found
+        ebs = {n.removeprefix(start): value(request, n) for n in request if n.startswith(start)}
+        disk = {"DeviceName": value(request, f"{prefix}.DeviceName"), "Ebs": ebs}
+        devices.append(disk | {"NoDevice": f"{prefix}.NoDevice" in request})
+    return devices
 
 
-def tags(asked: Parameters, kind: str) -> list[dict[str, str]]:
-    """The tags that a launch gives to what it makes of a kind."""
-    found = []
-    for prefix in _numbered(asked, "TagSpecification"):
-        if one(asked, f"{prefix}.ResourceType") == kind:
-            for tag in _numbered(asked, f"{prefix}.Tag"):
-                found.append({part: one(asked, f"{tag}.{part}") for part in ("Key", "Value")})
-    return found
+def tags(request: Parameters, kind: str) -> list[dict[str, str]]:
+    """The tags that a request gives to new resources of a kind."""
+    pairs = []
+    for prefix in _numbered(request, "TagSpecification"):
+        if value(request, f"{prefix}.ResourceType") == kind:
+            for tag in _numbered(request, f"{prefix}.Tag"):
+                pairs.append({part: value(request, f"{tag}.{part}") for part in ("Key", "Value")})
+    return pairs
 
 
 def filtered(
-    rows: list[Any], asked: Parameters, paths: Mapping[str, str], others: tuple[str, ...] = ()
+    rows: list[Any], request: Parameters, paths: Mapping[str, str], others: tuple[str, ...] = ()
 ) -> list[Any]:
-    """Rows that pass the call's filters; an unknown filter is an error, as in EC2.
+    """The rows that pass the call's filters.
+
+    ministack ignores filters that it does not know; EC2 refuses them.
 
     Args:
-        rows: What to filter.
-        asked: The call.
-        paths: Where a row keeps what a filter compares.
-        others: Beginnings of filters that have been applied already.
+        rows: The rows to filter.
+        request: The call.
+        paths: Dotted path of the value that each filter compares.
+        others: Prefixes of filters that were applied before. Default: none.
     """
-    for name, values in ec2._parse_filters(asked).items():
+    for name, values in ec2._parse_filters(request).items():
         if others and name.startswith(others):
             continue
         if name not in paths:
@@ -76,18 +78,18 @@ def deep(row: Any, path: str) -> Any:
     return row
 
 
-def passes(value: Any, patterns: list[str]) -> bool:
-    """Whether a value meets one of a filter's patterns, with EC2's wildcards."""
-    values = value if isinstance(value, list) else [value]
+def passes(actual: Any, patterns: list[str]) -> bool:
+    """Whether a value matches a pattern of a filter, with EC2's wildcards."""
+    values = actual if isinstance(actual, list) else [actual]
     texts = [str(v).lower() if isinstance(v, bool) else str(v) for v in values]
     return any(ec2._glob_match(pattern, text) for pattern in patterns for text in texts)
 
 
-def page(operation: str, member: str, rows: list[Any], asked: Parameters) -> wire.Answer:
-    """One page of an answer, and the token of the next."""
-    start = int(one(asked, "NextToken") or "0")
-    end = start + int(one(asked, "MaxResults") or PAGE)
+def page(operation: str, member: str, rows: list[Any], request: Parameters) -> wire.Response:
+    """One page of rows, with the token of the next page."""
+    start = int(value(request, "NextToken") or "0")
+    end = start + int(value(request, "MaxResults") or PAGE)
     result: dict[str, Any] = {member: rows[start:end]}
     if end < len(rows):
         result["NextToken"] = str(end)
-    return wire.answer(operation, result)
+    return wire.response(operation, result)

@@ -1,4 +1,4 @@
-"""Security groups in use are not deleted: by EC2's API, and so by CloudFormation."""
+"""Security groups in use cannot be deleted; upstream they are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ministack.services.cloudformation import provisioners
 from localaws.account.ec2 import wire
 from localaws.account.ec2.instance_resource import call
 from localaws.account.ec2.instances import Instances
-from localaws.account.ec2.request import Parameters, one
+from localaws.account.ec2.request import Parameters, value
 from localaws.account.errors import ApiError
 
 TYPE = "AWS::EC2::SecurityGroup"
@@ -28,11 +28,11 @@ def install() -> None:
     handler["delete"] = delete_resource
 
 
-def delete(_instances: Instances, asked: Parameters) -> wire.Answer:
+def delete(_instances: Instances, request: Parameters) -> wire.Response:
     """DeleteSecurityGroup."""
-    _require_unused(one(asked, "GroupId"))
-    found: wire.Answer = ec2._delete_security_group(asked)
-    return found
+    _require_unused(value(request, "GroupId"))
+    response: wire.Response = ec2._delete_security_group(request)
+    return response
 
 
 def _require_unused(group_id: str) -> None:

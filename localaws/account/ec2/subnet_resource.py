@@ -1,4 +1,4 @@
-"""AWS::EC2::Subnet with EC2's two refusals: a zone that is none, and a range that is taken."""
+"""AWS::EC2::Subnet with two of EC2's refusals; upstream any zone and any range is accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The volumes of an instance: what a launch asks for, and what becomes of them."""
+"""The volumes of an instance, from its launch to its termination.
+
+Upstream every instance has one volume of 8 GiB, whatever launch and image define.
+"""
 
 from __future__ import annotations
 
@@ -14,32 +17,32 @@ Record = dict[str, Any]
 Disk = Mapping[str, Any]
 
 
-def wanted(image: Image, asked: tuple[Disk, ...]) -> list[dict[str, Any]]:
-    """Every volume of the launch: the image's root, changed and joined by what was asked."""
+def requested(image: Image, disks: tuple[Disk, ...]) -> list[dict[str, Any]]:
+    """All volumes of a launch: those of the image, changed and extended by the requested disks."""
     if image.root_device_type != "ebs":
         return []
     default = {"VolumeType": "gp2", "DeleteOnTermination": True, "Encrypted": False}
-    disks = {one["DeviceName"]: {**default, **one["Ebs"]} for one in image.devices()}
-    for disk in asked:
+    volumes = {row["DeviceName"]: {**default, **row["Ebs"]} for row in image.devices()}
+    for disk in disks:
         name = disk["DeviceName"]
         if disk.get("NoDevice"):
-            disks.pop(name, None)
+            volumes.pop(name, None)
             continue
-        disks[name] = {**default, **disks.get(name, {}), **(disk.get("Ebs") or {})}
-    size = int(disks[image.root_device]["VolumeSize"])
+        volumes[name] = {**default, **volumes.get(name, {}), **(disk.get("Ebs") or {})}
+    size = int(volumes[image.root_device]["VolumeSize"])
     if size < image.size_gib:
         raise ApiError(
             "InvalidBlockDeviceMapping",
             f"Volume of size {size}GB is smaller than snapshot "
             f"'{image.snapshot_id}', expect size>= {image.size_gib}GB",
         )
-    return [{"DeviceName": name, **ebs} for name, ebs in disks.items()]
+    return [{"DeviceName": name, **ebs} for name, ebs in volumes.items()]
 
 
 def attach(
     record: Record, image: Image, disks: list[dict[str, Any]], tags: tuple[Mapping[str, str], ...]
 ) -> None:
-    """Volumes as asked, in the place of the one that ministack makes for every instance."""
+    """Replace the one volume that ministack creates for every instance."""
     template = ec2._volumes.pop(record["BlockDeviceMappings"][0]["Ebs"]["VolumeId"])
     record["RootDeviceName"] = image.root_device
     record["RootDeviceType"] = image.root_device_type
@@ -65,19 +68,19 @@ def attach(
         record["BlockDeviceMappings"].append({"DeviceName": disk["DeviceName"], "Ebs": ebs})
 
 
-def attach_later(instances: Any, asked: Mapping[str, Any]) -> Any:
-    """AttachVolume; ministack does not tell the instance."""
-    record = instances.get(ec2._p(asked, "InstanceId"))
-    answer = ec2._attach_volume(asked)
-    for volume in (ec2._volumes.get(ec2._p(asked, "VolumeId")) or {}).get("Attachments", []):
+def attach_later(instances: Any, request: Mapping[str, Any]) -> Any:
+    """AttachVolume; upstream the instance does not show the volume."""
+    record = instances.get(ec2._p(request, "InstanceId"))
+    response = ec2._attach_volume(request)
+    for volume in (ec2._volumes.get(ec2._p(request, "VolumeId")) or {}).get("Attachments", []):
         kept = {k: volume[k] for k in ("VolumeId", "AttachTime", "DeleteOnTermination")}
         disk = {"DeviceName": volume["Device"], "Ebs": {**kept, "Status": "attached"}}
         record["BlockDeviceMappings"].append(disk)
-    return answer
+    return response
 
 
 def release(record: Record) -> None:
-    """After termination: volumes go, or stay behind unattached."""
+    """Delete or detach the volumes of a terminated instance."""
     for device in record["BlockDeviceMappings"]:
         volume = device["Ebs"]["VolumeId"]
         if device["Ebs"]["DeleteOnTermination"]:
@@ -88,5 +91,5 @@ def release(record: Record) -> None:
 
 
 def is_true(value: Any) -> bool:
-    """A boolean of a template or of a form, where it may be text."""
+    """The value of a boolean that may be text, in a template or a form."""
     return str(value).lower() == "true"

@@ -1,4 +1,4 @@
-"""Answers of the EC2 API in XML, from the SDK's form and botocore's own model of it."""
+"""Responses of the EC2 API in XML, made from the SDK's form with botocore's model of EC2."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ministack.services import ec2
 
 from localaws.account.errors import ApiError
 
-Answer = tuple[int, dict[str, str], bytes]
+Response = tuple[int, dict[str, str], bytes]
 
 
-def answer(operation: str, result: Mapping[str, Any]) -> Answer:
-    """The answer of an operation; members that the model lacks are left out."""
+def response(operation: str, result: Mapping[str, Any]) -> Response:
+    """The response of an operation; members that the model does not have are left out."""
     shape = _model().operation_model(operation).output_shape
-    found: Answer = ec2._xml(200, f"{operation}Response", _members(shape, result))
-    return found
+    xml: Response = ec2._xml(200, f"{operation}Response", _members(shape, result))
+    return xml
 
 
-def refusal(error: ApiError) -> Answer:
-    """An error in the API's form."""
-    found: Answer = ec2._error(error.code, escape(error.message), error.status)
-    return found
+def refusal(error: ApiError) -> Response:
+    """An error response."""
+    xml: Response = ec2._error(error.code, escape(error.message), error.status)
+    return xml
 
 
 @cache
@@ -46,7 +46,7 @@ def _element(tag: str, shape: Any, value: Any) -> str:
         inner = _members(shape, value)
     elif shape.type_name == "list":
         item = shape.member.serialization.get("name", "item")
-        inner = "".join(_element(item, shape.member, one) for one in value)
+        inner = "".join(_element(item, shape.member, each) for each in value)
     elif isinstance(value, bool):
         inner = str(value).lower()
     else:

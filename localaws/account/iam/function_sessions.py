@@ -11,7 +11,7 @@ from localaws.account.ec2.instance_record import new_session
 
 
 def install() -> None:
-    """Take the place of ministack's function, whose secrets whoever knows the name can compute."""
+    """Replace ministack's function; upstream the secrets can be computed from the name."""
     for module in (lambda_runtime, lambda_svc):
         module.execution_credentials = credentials
 

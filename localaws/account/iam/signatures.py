@@ -31,11 +31,11 @@ UNKNOWN = AuthError(
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a request says it is from, before its signature is computed.
+    """The caller that a request names, before its signature is checked.
 
     Attributes:
-        signature: What the request carries.
-        secret: What the signature must be made with.
+        signature: The signature of the request.
+        secret: The key that it must be made with.
         presigned: Whether the signature is in the query.
     """
 
@@ -46,16 +46,16 @@ class Caller:
     def fault(
         self, method: str, raw_path: str, query: Query, headers: Mapping[str, str], body: bytes
     ) -> AuthError | None:
-        """Why the signature is wrong; None: it is right."""
-        found = header_signature_failure(
+        """Why the signature is wrong; None if it is right."""
+        failure = header_signature_failure(
             *(self.signature, self.secret, method, raw_path, query, headers, body),
             presigned=self.presigned,
         )
-        return AuthError(*found) if found else None
+        return AuthError(*failure) if failure else None
 
 
 def identify(query: Query, headers: Mapping[str, str]) -> Caller | AuthError:
-    """The caller that a request names, if the account knows it and the request is of this time.
+    """The caller that a request names, if the account knows it and the request has not expired.
 
     Args:
         query: Parameters of the query.
@@ -80,20 +80,20 @@ def identify(query: Query, headers: Mapping[str, str]) -> Caller | AuthError:
 def _header(headers: Mapping[str, str]) -> HeaderSignature | AuthError:
     if not headers["authorization"].startswith(f"{ALGORITHM} "):
         return AuthError("IncompleteSignature", f"the algorithm must be {ALGORITHM}")
-    found = parse_header_signature(headers)
-    fault = found if isinstance(found, tuple) else request_time_failure(found)
-    return AuthError(*fault) if fault else found
+    signature = parse_header_signature(headers)
+    fault = signature if isinstance(signature, tuple) else request_time_failure(signature)
+    return AuthError(*fault) if fault else signature
 
 
 def _presigned(query: Query) -> HeaderSignature | AuthError:
     if query.get("X-Amz-Algorithm") != [ALGORITHM]:
         return MISSING
-    found = parse_query_signature(query)
-    if isinstance(found, tuple):
-        return AuthError(*found)
+    signature = parse_query_signature(query)
+    if isinstance(signature, tuple):
+        return AuthError(*signature)
     try:
         seconds = query.get("X-Amz-Expires", ["0"])[0]
-        expired = presigned_request_is_expired(found.amz_date, seconds)
+        expired = presigned_request_is_expired(signature.amz_date, seconds)
     except ValueError:
         expired = True
-    return AuthError("AccessDenied", "Request has expired") if expired else found
+    return AuthError("AccessDenied", "Request has expired") if expired else signature

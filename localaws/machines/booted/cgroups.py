@@ -20,7 +20,7 @@ def mount_point() -> Path | None:
 
 
 def create(name: str) -> Path:
-    """A new cgroup; its name tells whose it is.
+    """Create a cgroup whose name has the owner's process id.
 
     Raises:
         RuntimeError: There is no cgroup2 file system.
@@ -47,7 +47,7 @@ def remove(folder: Path) -> None:
 
 
 def sweep() -> None:
-    """Remove cgroups of owners that ended without removing them."""
+    """Remove the cgroups of owners that have ended."""
     mount = mount_point()
     for folder in mount.glob(f"{PREFIX}-*") if mount else ():
         owner = folder.name.split("-")[1]

@@ -1,4 +1,4 @@
-"""What a disk holds before its first boot: the few lies that make a namespace an EC2 machine."""
+"""Files of a disk before its first boot that make namespaces look like an EC2 machine."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def disguise(
     gpu: bool = False,
     module: bool = True,
 ) -> None:
-    """Write the lies into the upper layer of a new disk.
+    """Write the files into the upper layer of a new disk.
 
     Args:
         upper: The upper layer, a fresh folder.
         environment: Variables for every service of the machine: where the embedded AWS is.
-        hosts: Addresses by name, which the network's name server would tell.
+        hosts: Addresses by name, as the network's name server would resolve them.
         gpu: Pretend that a GPU could be there: the real locks, and verify on the GPU. Default:
-            the machine's scripts are told that there is none.
+            the machine's scripts know that there is none.
         module: Whether the archive has the driver's module for the running kernel. Default: it
             has; else only a newer kernel brings it, after a reboot.
     """
@@ -81,10 +81,10 @@ def disguise(
 
 
 def place(upper: Path, environment: Mapping[str, str], hosts: Mapping[str, str]) -> None:
-    """Write what tells a machine where it is, into a new disk: also one that an image began.
+    """Write the files that depend on the network into a new disk, also above an image.
 
-    Everything else on such a disk is as the machine left it that the image was made of, its
-    machine id too: EC2 cleans nothing.
+    Everything else on such a disk is as the image's machine left it, even the machine id: EC2
+    cleans nothing.
     """
     known = {"localhost": "127.0.0.1", **hosts}
     _write(upper, "etc/hosts", "".join(f"{known[name]} {name}\n" for name in known))
@@ -97,7 +97,7 @@ def place(upper: Path, environment: Mapping[str, str], hosts: Mapping[str, str])
 
 
 def certificates() -> dict[str, str]:
-    """Variables that make pip and uv trust what this computer was told to trust."""
+    """Variables that make pip and uv trust the authorities that this computer trusts."""
     if "SSL_CERT_FILE" not in os.environ:
         return {}
     return {"SSL_CERT_FILE": str(DEFAULT_CA), "PIP_CERT": str(DEFAULT_CA)}

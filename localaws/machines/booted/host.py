@@ -1,4 +1,4 @@
-"""A machine that boots, as Image Builder's components see it: commands as root, files, reboots."""
+"""A machine that boots, as Image Builder's components see it: commands, files, reboots."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from localaws.machines.booted.namespaces import BootError
 from localaws.machines.host import ActionError, Fetch, Output
 
 BOOT_SECONDS = 300
-"""What a boot may take, cloud-init included."""
+"""How long a boot may take, cloud-init included."""
 SCRIPT = "/run/localaws-step.sh"
-"""On a file system that no image keeps."""
+"""Path of the script, on a file system that is not part of an image."""
 GRACE_SECONDS = 30
 TIMED_OUT = 124
 """The exit status of `timeout`."""
@@ -24,7 +24,7 @@ class BootedHost:
 
     Args:
         machine: The machine.
-        fetch: Gets an object from S3 as the machine's role.
+        fetch: Reads an object from S3 as the machine's role.
     """
 
     def __init__(self, machine: BootedMachine, fetch: Fetch) -> None:
@@ -35,7 +35,7 @@ class BootedHost:
         """Wait until cloud-init has ended, as Image Builder waits for its agent."""
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline:
-            # Between two boots there is no machine to ask
+            # Between two boots no command can run
             with contextlib.suppress(BootError, OSError):
                 done = self._machine.namespaces.run(
                     "cloud-init", "status", "--wait", seconds=BOOT_SECONDS

@@ -15,11 +15,11 @@ Layers = tuple[Path, ...]
 class ImageLayers:
     """The layers of every image, the topmost first.
 
-    A machine from an image has the image's layers below its own empty one, so that a launch copies
-    nothing. A layer stays as long as an image or a machine needs it.
+    A machine from an image has the image's layers below its own empty layer, so a launch copies
+    nothing. A layer is kept as long as an image or a machine needs it.
 
     Args:
-        folder: Where the layers lie.
+        folder: Folder of the layers.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,7 +27,7 @@ class ImageLayers:
         self._images: dict[str, Layers] = {}
 
     def of(self, image_id: str) -> Layers:
-        """What lies below a machine's own layer; nothing for an image that is not kept here."""
+        """The layers below a machine's own; empty for an image that is not kept here."""
         return self._images.get(image_id, ())
 
     def copy(self, image_id: str, upper: Path, below: Layers) -> None:
@@ -46,14 +46,14 @@ class ImageLayers:
             done.check_returncode()
 
     def take(self, image_id: str, upper: Path, below: Layers) -> None:
-        """Keep a disk itself, of a machine that will not run again."""
+        """Keep the disk itself of a machine that will not run again."""
         layer = self._new(image_id)
         upper.rename(layer)
         upper.mkdir()
         self._images[image_id] = (layer, *below)
 
     def lend(self, image_id: str, layer: Path) -> None:
-        """Take a folder of somebody else's for an image's only layer; it is never removed here."""
+        """Use a folder of another owner as an image's only layer; it is never removed here."""
         self._images[image_id] = (layer,)
 
     def drop(self, image_id: str) -> None:

@@ -1,4 +1,4 @@
-"""One instance where machines boot: its machine, its metadata service, and what it told."""
+"""One machine that boots: its namespaces, its metadata service and its output."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ UNIT = "gpustation.service"
 
 @dataclass
 class BootedMachine:
-    """One instance: its disk and what it told."""
+    """One machine that boots.
+
+    Attributes:
+        namespaces: Its disk, and the namespaces that it runs in.
+        wanted: Whether it should run: if it ends by itself meanwhile, it is booted again.
+    """
 
     namespaces: Namespaces
     facts: MachineFacts
     metadata: MetadataServer | None = None
     wanted: bool = True
-    """Whether it should run: a machine that ends by itself while it should is booted again."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property

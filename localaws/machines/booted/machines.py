@@ -1,4 +1,4 @@
-"""The machines of an account where they really boot; the same face as localaws.machines."""
+"""The machines of an account where they boot; same methods as `RecordMachines`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from localaws.machines.host import Fetch
 from localaws.machines.metadata import MachineFacts, MetadataServer
 
 SHUTDOWN_SECONDS = 15
-"""What a machine gets to shut down in before its power is cut."""
+"""How long a machine may take to shut down before its power is cut."""
 RETRY_SECONDS = "20"
-"""What cannot be reached from here, like the book's repository, shall not hold up a demo."""
+"""Time limit for downloads: an unreachable host must not delay the demo."""
 
 
 class BootedMachines:
     """All machines of the account, booted in namespaces.
 
     Args:
-        folder: Where their disks lie.
+        folder: Folder of their disks.
         endpoint: Address of the embedded AWS.
         root: The read-only root of every disk.
     """
@@ -57,14 +57,14 @@ class BootedMachines:
         self.reset()
 
     def reset(self) -> None:
-        """What machines that are launched from now on are told, as in a new account."""
+        """Set the properties of machines that are launched from now on, as in a new account."""
         self.environment = {}
         self.gpu = False
         self.module = True
         self.reachable = []
 
     def boot(self, facts: MachineFacts, faults: Mapping[str, Any], silent: bool) -> None:
-        """Boot, first or again, on the same disk."""
+        """Boot a machine on its disk."""
         if faults:
             raise ValueError("machine_fault is for machines that are records; these ones boot")
         name = facts.instance_id
@@ -79,18 +79,18 @@ class BootedMachines:
             self._power_on(machine)
 
     def reboot(self, instance_id: str) -> None:
-        """Restart in an orderly way; it is booted again when it has ended."""
+        """Shut a machine down and boot it again."""
         self.get(instance_id).namespaces.run("systemctl", "reboot")
 
     def halt(self, instance_id: str) -> None:
-        """Stop: it shuts down, or its power is cut after some seconds; the disk stays."""
+        """Stop a machine: it shuts down, or its power is cut after some seconds."""
         machine = self._machines.get(instance_id)
         if machine is not None and machine.wanted:
             machine.wanted = False
             self._shut_down(machine)
 
     def remove(self, instance_id: str) -> None:
-        """Terminate: the disk goes."""
+        """Terminate a machine and delete its disk."""
         machine = self._machines.get(instance_id)
         if machine is not None:
             machine.wanted = False
@@ -107,12 +107,12 @@ class BootedMachines:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def keep_image(self, instance_id: str, image_id: str, reboot: bool) -> None:
-        """Keep a copy of a machine's disk; one that runs is shut down for it and booted again.
+        """Keep a copy of a machine's disk; a running machine is shut down for it and booted again.
 
         Args:
             instance_id: Whose disk.
             image_id: The image.
-            reboot: Else the copy is what is on the disk while the machine goes on writing.
+            reboot: False: copy the disk while the machine writes to it.
         """
         machine = self.get(instance_id)
         with machine.lock if reboot else contextlib.nullcontext():
@@ -129,7 +129,7 @@ class BootedMachines:
                     self._power_on(machine)
 
     def take_image(self, instance_id: str, image_id: str) -> None:
-        """Make the disk of a stopped machine an image's; the machine does not start again."""
+        """Make the disk of a stopped machine, which will not start again, an image's disk."""
         machine = self.get(instance_id)
         self._keep_console(machine)
         self._layers.take(image_id, machine.namespaces.upper, machine.namespaces.lowers[:-1])
@@ -142,16 +142,16 @@ class BootedMachines:
         return layers[0]
 
     def lend(self, image_id: str, folder: Path) -> None:
-        """Launch machines of an image from a disk that lies outside of the account."""
+        """Use a folder outside of the account as an image's disk."""
         self._layers.lend(image_id, folder)
 
     def drop_image(self, image_id: str) -> None:
-        """The end of an image; machines that were launched from it keep what they need."""
+        """Delete an image; machines that were launched from it keep what they need."""
         self._layers.drop(image_id)
         self._sweep()
 
     def require_token(self, instance_id: str, required: bool) -> None:
-        """Change what a running machine's metadata service insists on."""
+        """Set whether a running machine's metadata service requires a token."""
         self.get(instance_id).facts.token_required = required
 
     def get(self, instance_id: str) -> BootedMachine:
@@ -180,7 +180,7 @@ class BootedMachines:
         return BootedHost(self.get(instance_id), fetch)
 
     def forward(self, instance_id: str, port: int) -> int:
-        """Carry a port of the machine's loopback to one of this computer's."""
+        """Forward a port of this computer's loopback to one of a machine's; returns the port."""
         return self.get(instance_id).namespaces.carry_in(port)
 
     def _new(self, facts: MachineFacts) -> BootedMachine:
@@ -219,7 +219,7 @@ class BootedMachines:
         threading.Thread(target=self._watch, args=(machine,), daemon=True).start()
 
     def _watch(self, machine: BootedMachine) -> None:
-        """A machine that restarts by itself is booted again; one that powers off stays off."""
+        """Boot a machine again that restarts by itself; a machine that powers off remains off."""
         status = machine.namespaces.wait()
         with machine.lock:
             if status == -signal.SIGHUP and machine.wanted and not machine.namespaces.runs:

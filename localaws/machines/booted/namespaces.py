@@ -1,4 +1,4 @@
-"""One machine in namespaces: boot, run commands in it, cut its power."""
+"""A machine's namespaces: boot, run commands in them, cut the power."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMESPACES = (
 )
 METADATA = "169.254.169.254"
 PATIENCE = 120
-"""Seconds for namespaces and network; both take well under one, on a busy computer some."""
+"""Seconds for namespaces and network, which take less than 1 s on an idle computer."""
 INSIDE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -31,10 +31,10 @@ class BootError(RuntimeError):
 
 
 class Namespaces:
-    """A disk and, while it runs, the namespaces that it runs in.
+    """A machine's disk and, while it runs, the namespaces that it runs in.
 
     Args:
-        lowers: What lies below its disk, the topmost first: an image's layers, the root last.
+        lowers: The layers below its disk, the topmost first: an image's layers, the root last.
         disk: Folder of what the machine writes; the same folder is the same disk.
         mac: Address of its network card.
     """
@@ -62,7 +62,7 @@ class Namespaces:
 
     @property
     def slirp_pid(self) -> int:
-        """The process that is its way out: stopped, the network falls silent."""
+        """The process that connects it to the network; when stopped, nothing answers."""
         if self._slirp is None:
             raise BootError("the machine does not run")
         return self._slirp.pid
@@ -84,7 +84,7 @@ class Namespaces:
                 raise
 
     def kill(self) -> None:
-        """Cut the power: nothing of it runs afterwards, the disk stays."""
+        """Cut the power: all processes end, the disk is kept."""
         with self._lock:
             for forwarder in self._forwarders:
                 forwarder.close()
@@ -100,17 +100,17 @@ class Namespaces:
                 self._cgroup = None
 
     def wait(self) -> int | None:
-        """Wait until process 1 ends; -SIGHUP says that the machine wants to restart."""
+        """Wait until process 1 ends; -SIGHUP means that the machine restarts."""
         unshare = self._unshare
         return None if unshare is None else unshare.wait()
 
     def remove(self) -> None:
-        """Cut the power and throw the disk away."""
+        """Cut the power and delete the disk."""
         self.kill()
         shutil.rmtree(self.disk, ignore_errors=True)
 
     def run(self, *command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
-        """Run a command inside, as root; its output comes back as text."""
+        """Run a command inside, as root."""
         return subprocess.run(
             [*self._enter(), "--", *command],
             stdin=subprocess.DEVNULL,
@@ -140,7 +140,7 @@ class Namespaces:
         return network.inside(self._pid, lambda: socket.create_connection(("127.0.0.1", port), 10))
 
     def carry_out(self, port: int, target: int) -> None:
-        """Make a port of this computer's loopback a port of the machine's loopback."""
+        """Forward a port of the machine's loopback to a port of this computer's."""
         forwarder = network.Forwarder(
             self.listen_inside("127.0.0.1", port),
             lambda: socket.create_connection(("127.0.0.1", target), 10),
@@ -148,7 +148,10 @@ class Namespaces:
         self._forwarders.append(forwarder)
 
     def carry_in(self, port: int) -> int:
-        """Make a port of the machine's loopback one of this computer's, for this user alone."""
+        """Forward a new port of this computer's loopback to a port of the machine's.
+
+        Only processes of this user may connect.
+        """
         listener = network.listen("127.0.0.1", 0)
         connect = functools.partial(self.connect_inside, port)
         forwarder = network.Forwarder(listener, connect, own=True)
@@ -156,7 +159,7 @@ class Namespaces:
         return forwarder.port
 
     def _require_systemd(self) -> None:
-        """Until process 1 is systemd, its root is still this computer's: nothing runs there.
+        """Wait until process 1 is systemd: before that its root is still this computer's.
 
         Raises:
             BootError: There is no such process.
@@ -201,10 +204,10 @@ class Namespaces:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and unshare.poll() is None:
             with contextlib.suppress(OSError):
-                if found := children.read_text().split():
-                    own = Path("/proc", found[0], "ns/net").readlink()
+                if pids := children.read_text().split():
+                    own = Path("/proc", pids[0], "ns/net").readlink()
                     if own != Path("/proc/self/ns/net").readlink():
-                        return int(found[0])
+                        return int(pids[0])
             time.sleep(0.01)
         raise BootError(f"no machine: {(self.disk / 'enter.log').read_text().strip()}")
 

@@ -23,7 +23,7 @@ def inside(pid: int, make: Callable[[], T]) -> T:
     """Call `make` in the network namespace of a process; what sockets it makes stay there.
 
     Raises:
-        OSError: The namespace is gone, or `make` failed.
+        OSError: The namespace has ended, or `make` failed.
     """
     made: list[T] = []
     faults: list[BaseException] = []
@@ -53,7 +53,7 @@ class Forwarder:
     Args:
         listener: A bound socket, on whichever side.
         connect: Makes the other side's connection.
-        own: Serve processes of this user only. Default: whoever connects.
+        own: Serve processes of this user only. Default: everybody.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 def peer_user(connection: socket.socket) -> int | None:
     """The user whose process holds the other end of a connection within this computer.
 
-    None where nobody holds it any more: such an end counts as root's in the kernel's table.
+    None if it is closed: the kernel's table shows a closed end as root's.
     """
     peer, own = (_in_table(end()) for end in (connection.getpeername, connection.getsockname))
     for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]:

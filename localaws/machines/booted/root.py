@@ -38,7 +38,7 @@ class Distribution:
 
     Attributes:
         suite: Name of the release in its archive.
-        packages: What goes in beside `PACKAGES`.
+        packages: Packages beside `PACKAGES`.
         components: Parts of its archive, where the sources are mmdebstrap's. Default: main.
         standalone_python: Its own Python is too new for a framework: uv's list of downloads has
             one from Debian 12. Default: false.
@@ -59,9 +59,9 @@ class Distribution:
             RootError: The archive's keys are not here.
         """
         debian = self.suite in DEBIAN_SUITES
-        found = debian_sources() if debian else None
-        if found is not None:
-            return re.sub("|".join(DEBIAN_SUITES), self.suite, found.read_text())
+        sources = debian_sources() if debian else None
+        if sources is not None:
+            return re.sub("|".join(DEBIAN_SUITES), self.suite, sources.read_text())
         if not (DEBIAN_KEYRING if debian else UBUNTU_KEYRING).exists():
             package = "debian-archive-keyring" if debian else "ubuntu-keyring"
             raise RootError(f"a root of {self.suite} needs the package {package}")
@@ -75,11 +75,10 @@ DISTRIBUTIONS = {
     "debian-12": Distribution("bookworm", ("debian-archive-keyring",)),
     "ubuntu-22.04": Distribution("jammy", ("ubuntu-keyring",), "main,universe"),
 }
-"""The first is what machines boot unless told otherwise: it stands for Ubuntu 24.04, and brings
-needrestart as that does; the second stands for 22.04. Ubuntu's archive is not reached from
-everywhere."""
+"""Machines boot the first by default: it stands for Ubuntu 24.04, and has needrestart like that.
+The second stands for 22.04. Ubuntu's archive cannot be reached from everywhere."""
 STAND_INS = ("debian-13", "debian-12")
-"""What is tried and measured here for Ubuntu 24.04 and 22.04."""
+"""Distributions that are tested and measured here in place of Ubuntu 24.04 and 22.04."""
 OPTIONS = (
     '--aptopt=Acquire::Languages "none"',
     '--aptopt=APT::Install-Recommends "false"',
@@ -176,7 +175,7 @@ def mmdebstrap(
     command += [f"--include={','.join((*base, *wanted.packages))}"]
     command += [f"--components={wanted.components}", wanted.suite, str(target)]
     if sources:
-        # mmdebstrap tells deb822 from the older form by the file's ending
+        # mmdebstrap recognizes deb822 by the file's suffix
         listed = target.with_name("apt.sources" if "Types:" in sources else "apt.list")
         listed.write_text(sources)
         command.append(str(listed))

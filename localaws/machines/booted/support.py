@@ -29,7 +29,7 @@ SOURCES = (
 
 @functools.cache
 def why_not() -> str | None:
-    """The first reason why no machine can boot here; None where one can."""
+    """The first reason why no machine can boot here; None if machines can."""
     if sys.platform != "linux":
         return "machines boot on Linux only"
     if os.geteuid() != 0:
@@ -63,7 +63,7 @@ def debian_sources() -> Path | None:
 
 
 def disk_folder(wanted: Path) -> Path:
-    """Where disks can lie: an overlay's upper directory must not be on an overlay itself."""
+    """A folder for disks: the upper directory of an overlay must not be on an overlay."""
     kind = subprocess.run(
         ["stat", "--file-system", "--format=%T", str(wanted)],
         capture_output=True,
