@@ -130,3 +130,20 @@ def test_key_pair_is_deleted_by_its_id(ec2: Any) -> None:
     assert [pair["KeyPairId"] for pair in ec2.describe_key_pairs()["KeyPairs"]] == [other]
     ec2.delete_key_pair(KeyName="two")
     assert ec2.describe_key_pairs()["KeyPairs"] == []
+
+
+def test_key_pairs_and_network_interfaces_keep_their_tags(ec2: Any) -> None:
+    tags = [{"Key": "gpustation", "Value": "probe"}]
+    ec2.create_key_pair(
+        KeyName="tagged", TagSpecifications=[{"ResourceType": "key-pair", "Tags": tags}]
+    )
+    (subnet, *_) = ec2.describe_subnets()["Subnets"]
+    interface = ec2.create_network_interface(
+        SubnetId=subnet["SubnetId"],
+        TagSpecifications=[{"ResourceType": "network-interface", "Tags": tags}],
+    )["NetworkInterface"]["NetworkInterfaceId"]
+    (pair,) = ec2.describe_key_pairs(KeyNames=["tagged"])["KeyPairs"]
+    (row,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"]
+    ec2.delete_key_pair(KeyName="tagged")
+    ec2.delete_network_interface(NetworkInterfaceId=interface)
+    assert pair["Tags"] == row["TagSet"] == tags

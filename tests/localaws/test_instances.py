@@ -230,3 +230,8 @@ def test_subnet_range_cannot_be_taken_twice(stack: Stack) -> None:
     second = {**network("us-east-1c")["Subnet"], "DependsOn": "Subnet"}
     assert stack.create({**network(), "Second": second}) == "ROLLBACK_COMPLETE"
     assert "conflicts with another subnet" in stack.reason("Second")
+
+
+def test_subnet_needs_a_zone_of_the_region(stack: Stack) -> None:
+    assert stack.create(network("us-east-1z")) == "ROLLBACK_COMPLETE"
+    assert "Value (us-east-1z) for parameter availabilityZone is invalid" in stack.reason("Subnet")

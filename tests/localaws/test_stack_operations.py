@@ -152,7 +152,8 @@ def test_rollback_that_failed_goes_on_when_it_is_told_to(stack: Stack, aws: Loca
     with pytest.raises(ClientError, match="is in UPDATE_ROLLBACK_FAILED state"):
         stack.update({"One": note("3")})
     aws.control.resource_fault("update", "One", None)
-    cloudformation.continue_update_rollback(StackName=stack.name)
+    # As the CDK CLI calls it
+    cloudformation.continue_update_rollback(StackName=stack.name, ResourcesToSkip=[])
     assert stack.settled() == "UPDATE_ROLLBACK_COMPLETE"
     value = aws.client("ssm").get_parameter(Name=stack.physical_id("One"))["Parameter"]["Value"]
     assert value == "1"
