@@ -142,10 +142,6 @@ class Control:
         planned = None if reason is None else [reason, times]
         _set(self._world.resource_faults, f"{operation} {logical_id}", planned)
 
-    def open_quota_request(self, code: str, value: float, status: str = "PENDING") -> str:
-        """File a quota request as a person might have done before; returns its id."""
-        return self._world.open_quota_request(code, value, status)
-
     def enforce_quota(self, on: bool) -> None:
         """Whether launches and starts obey the quota. Default: they do."""
         self._world.enforce = on
@@ -178,10 +174,6 @@ class Control:
             size_gib=size_gib,
             name=name,
         )
-
-    def set_parameter(self, name: str, value: str | None) -> None:
-        """Set a public parameter (`/aws/service/...`); None: it does not exist."""
-        self._world.parameters[name] = value
 
     def wait_scale(self, scale: float) -> None:
         """How many real seconds one second of a wait condition or ServiceTimeout lasts."""

@@ -18,8 +18,6 @@ from localaws.account.errors import ApiError
 if TYPE_CHECKING:
     from localaws.account.world import World
 
-OPEN = ("PENDING", "CASE_OPENED")
-PAGE = 100
 STANDARD_FAMILIES = "acdhimrtz"
 
 
@@ -57,18 +55,17 @@ CODES = {quota.code: quota for quota in QUOTAS}
 
 @dataclass
 class QuotaRequest:
-    """A request to raise a quota."""
+    """A request to raise a quota, which AWS has not decided yet."""
 
     id: str
     code: str
     value: float
-    status: str
     created: float
 
     @classmethod
-    def new(cls, code: str, value: float, status: str = "PENDING") -> QuotaRequest:
+    def new(cls, code: str, value: float) -> QuotaRequest:
         """A request filed now, with an id like AWS's (32 hex digits and eight letters)."""
-        return cls(f"{uuid.uuid4().hex}{uuid.uuid4().hex[:8]}", code, value, status, time.time())
+        return cls(f"{uuid.uuid4().hex}{uuid.uuid4().hex[:8]}", code, value, time.time())
 
     def shown(self, region: str, account: str) -> dict[str, Any]:
         """As the API shows it."""
@@ -79,7 +76,7 @@ class QuotaRequest:
             "QuotaCode": self.code,
             "QuotaName": CODES[self.code].name,
             "DesiredValue": self.value,
-            "Status": self.status,
+            "Status": "PENDING",
             "Created": self.created,
             "LastUpdated": self.created,
             "QuotaArn": _arn(region, account, self.code),
@@ -136,24 +133,10 @@ def get_default(world: World, request: Mapping[str, Any], region: str, account: 
     return {"Quota": _quota(code, world.defaults[code], region, account)}
 
 
-def list_quotas(world: World, request: Mapping[str, Any], region: str, account: str) -> Response:
-    """All applied values, in pages."""
-    start = int(request.get("NextToken") or 0)
-    end = start + int(request.get("MaxResults") or PAGE)
-    codes = sorted(world.applied)
-    response: Response = {
-        "Quotas": [_quota(c, world.applied[c], region, account) for c in codes[start:end]]
-    }
-    if end < len(codes):
-        response["NextToken"] = str(end)
-    return response
-
-
 def list_requests(world: World, request: Mapping[str, Any], region: str, account: str) -> Response:
     """Requests for one quota, newest first."""
     code = _known(world, request)
-    status = request.get("Status")
-    requests = [r for r in world.requests if r.code == code and status in (None, r.status)]
+    requests = [r for r in world.requests if r.code == code]
     return {"RequestedQuotas": [r.shown(region, account) for r in reversed(requests)]}
 
 
@@ -162,7 +145,7 @@ def request_increase(
 ) -> Response:
     """File a request, unless a request is open."""
     code, value = _known(world, request), float(request["DesiredValue"])
-    if any(r.code == code and r.status in OPEN for r in world.requests):
+    if any(r.code == code for r in world.requests):
         raise ApiError(
             "ResourceAlreadyExistsException",
             "Only one open service quota increase request is allowed per quota.",
@@ -180,7 +163,6 @@ def request_increase(
 HANDLERS: dict[str, Handler] = {
     "GetServiceQuota": get_service_quota,
     "GetAWSDefaultServiceQuota": get_default,
-    "ListServiceQuotas": list_quotas,
     "ListRequestedServiceQuotaChangeHistoryByQuota": list_requests,
     "RequestServiceQuotaIncrease": request_increase,
 }

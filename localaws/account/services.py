@@ -85,16 +85,18 @@ def install(world: World) -> None:
     plain = ssm._public_parameter
 
     def public_parameter(name: str) -> Any:
-        if name in world.parameters:
-            value = world.parameters[name]
-        else:
-            image = public_images(get_region()).get(name)
-            value = image.image_id if image else None
-        if value is None:
-            return None if name in world.parameters else plain(name)
-        arn = f"arn:aws:ssm:{get_region()}::parameter{name}"
-        answer = {"Name": name, "Type": "String", "Value": value, "Version": 1, "ARN": arn}
-        return {**answer, "LastModifiedDate": 1793577600, "DataType": "aws:ec2:image"}
+        image = public_images(get_region()).get(name)
+        if image is None:
+            return plain(name)
+        return {
+            "Name": name,
+            "Type": "String",
+            "Value": image.image_id,
+            "Version": 1,
+            "ARN": f"arn:aws:ssm:{get_region()}::parameter{name}",
+            "LastModifiedDate": 1793577600,
+            "DataType": "aws:ec2:image",
+        }
 
     ssm._public_parameter = public_parameter
 

@@ -23,7 +23,6 @@ class World:
         offerings: Zones of the types whose offerings are not AWS's.
         no_capacity: Types without capacity.
         images: Images of other accounts, by id.
-        parameters: Public parameters that differ; None: it does not exist.
         faults: Planned faults of calls: kind and how many calls are left, by operation.
         resource_faults: Planned faults of resources: reason and how many are left.
         machine_faults: Faults of stubbed commands.
@@ -45,7 +44,6 @@ class World:
     offerings: dict[str, list[str]] = field(default_factory=dict)
     no_capacity: set[str] = field(default_factory=set)
     images: dict[str, Image] = field(default_factory=dict)
-    parameters: dict[str, str | None] = field(default_factory=dict)
     faults: dict[str, list[Any]] = field(default_factory=dict)
     resource_faults: dict[str, list[Any]] = field(default_factory=dict)
     machine_faults: dict[str, Any] = field(default_factory=dict)
@@ -58,12 +56,6 @@ class World:
     def reset(self) -> None:
         """Set everything as in a new account, but keep the history of instances and calls."""
         self.__dict__.update(World(events=self.events, calls=self.calls).__dict__)
-
-    def open_quota_request(self, code: str, value: float, status: str) -> str:
-        """File a quota request; returns its id."""
-        request = QuotaRequest.new(code, value, status)
-        self.requests.append(request)
-        return request.id
 
     def add_image(self, **image: Any) -> None:
         """Add an image of another account."""

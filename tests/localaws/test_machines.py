@@ -171,8 +171,8 @@ def test_the_role_of_a_machine_may_do_what_its_policy_says_and_no_more(
     with pytest.raises(ClientError, match="AccessDenied"):
         ssm.get_parameter(Name="/probe/other")
     with pytest.raises(ClientError, match="AccessDenied"):
-        session.client("service-quotas", endpoint_url=aws.url).list_service_quotas(
-            ServiceCode="ec2"
+        session.client("service-quotas", endpoint_url=aws.url).get_service_quota(
+            ServiceCode="ec2", QuotaCode="L-DB2E81BA"
         )
 
 

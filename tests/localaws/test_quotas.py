@@ -62,15 +62,6 @@ def test_applied_value_may_be_missing_and_the_default_too(aws: LocalAws, quotas:
     assert code(missing) == "NoSuchResourceException"
 
 
-def test_list_is_paged(aws: LocalAws, quotas: Any) -> None:
-    pages = list(
-        quotas.get_paginator("list_service_quotas").paginate(
-            ServiceCode="ec2", PaginationConfig={"PageSize": 3}
-        )
-    )
-    assert [len(page["Quotas"]) for page in pages] == [3, 3, 1]
-
-
 def test_request_is_filed_once(aws: LocalAws, quotas: Any) -> None:
     filed = quotas.request_service_quota_increase(**ASK, DesiredValue=80)["RequestedQuota"]
     assert (filed["Status"], filed["DesiredValue"]) == ("PENDING", 80.0)
@@ -136,15 +127,6 @@ def test_the_first_request_creates_a_role_as_its_caller(aws: LocalAws) -> None:
     finally:
         iam.delete_role_policy(RoleName="asker", PolicyName="x")
         iam.delete_role(RoleName="asker")
-
-
-def test_earlier_request_is_found_by_status(aws: LocalAws, quotas: Any) -> None:
-    opened = aws.control.open_quota_request(G_QUOTA, 16, "CASE_OPENED")
-    aws.control.open_quota_request(G_QUOTA, 8, "DENIED")
-    history = quotas.list_requested_service_quota_change_history_by_quota
-    found = history(**ASK, Status="CASE_OPENED")["RequestedQuotas"]
-    assert [r["Id"] for r in found] == [opened]
-    assert len(history(**ASK)["RequestedQuotas"]) == 2
 
 
 @pytest.mark.parametrize(
