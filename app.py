@@ -10,10 +10,10 @@ from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import GpuWorkstationStack
 
-# Through jsii a trace shows jsii, and the CLI prints its first line before each message of ours
+# A stack trace shows only jsii frames, and the CLI would print its first line above each message
 app = cdk.App(stack_traces=False)
 report = read_settings(app.node.get_all_context())
-if report.name_fault:  # no stack of another name may be deployed or destroyed in its place
+if report.name_fault:  # otherwise a stack of another name could be deployed or destroyed
     sys.exit(report.name_fault)
 name = report.settings.name
 GpuWorkstationStack(app, stack_name(WORKSTATION, name), report=report)

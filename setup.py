@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the machine's scripts are part of the package."""
+"""Packages that pyproject.toml cannot express: userdata/ is installed as gpustation.userdata."""
 
 from setuptools import find_packages, setup
 

@@ -1,4 +1,4 @@
-"""Two workstations in a network that is there already, behind a security group of its own."""
+"""Two workstations in an existing VPC that share a security group."""
 
 from aws_cdk import App, Stack
 from aws_cdk import aws_ec2 as ec2
@@ -10,7 +10,7 @@ stack = Stack(app, "Lab")
 vpc = ec2.Vpc.from_vpc_attributes(
     stack, "Vpc", vpc_id="vpc-0123456789abcdef0", availability_zones=["us-east-1a"]
 )
-# The zone is a name: it is taken, and no other one is tried
+# The zone must be a literal name; the workstations use it and try no other zone
 subnet = ec2.Subnet.from_subnet_attributes(
     stack, "Subnet", subnet_id="subnet-0123456789abcdef0", availability_zone="us-east-1a"
 )

@@ -1,4 +1,4 @@
-"""The quota check alone, in front of an instance that has nothing to do with this project."""
+"""The quota check alone, for an instance that is not a GpuWorkstation."""
 
 from aws_cdk import App, Stack
 from aws_cdk import aws_ec2 as ec2
@@ -15,6 +15,6 @@ instance = ec2.Instance(
     machine_image=ec2.MachineImage.latest_amazon_linux2023(),
 )
 check = QuotaCheck(stack, "QuotaCheck", instance_type="g5.xlarge")
-# Nothing that costs is created before the check
+# Create the instance only after the check has passed
 instance.node.add_dependency(check)
 app.synth()

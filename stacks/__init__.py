@@ -1,1 +1,1 @@
-"""Deployable units; they compose the constructs of gpustation and know where userdata/ is."""
+"""The stacks that can be deployed, composed of the constructs of gpustation."""

@@ -1,4 +1,4 @@
-"""What all stacks share: the tag of this project, the faults of the settings, outputs."""
+"""Base class of all stacks: owner tag, annotations for invalid settings, outputs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from gpustation.catalog.names import OWNER_TAG
 from gpustation.gpu_workstation import own_scripts
 
 SCRIPTS = own_scripts()
-"""Folder with the scripts that set up a machine: ``userdata/`` of this project."""
+"""Default folder of the machine's scripts: ``userdata/`` of this project."""
 
 
 class SettingsStack(Stack):
-    """A stack that is made from the settings.
+    """A stack configured by the settings.
 
-    Faults of the settings become error annotations, which stop ``cdk deploy`` and let ``cdk
-    destroy`` work; warnings become warnings that can be acknowledged by their ids.
+    Invalid settings become error annotations, which block ``cdk deploy`` but not ``cdk destroy``.
+    Warnings can be acknowledged by their ids.
 
     Args:
         scope: The app, or a stage of it.
         construct_id: Id of the stack.
-        report: Settings as read.
+        report: The settings with their errors and warnings.
         **kwargs: Passed on to ``Stack``, e.g. ``env``.
     """
 

@@ -1,4 +1,4 @@
-"""The role with which GitHub's jobs deploy the other stacks."""
+"""The IAM role that GitHub Actions jobs use to deploy the other stacks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from stacks.base import SettingsStack
 
 
 class GpuDeployRoleStack(SettingsStack):
-    """A role for the jobs of one GitHub repository in one of its environments.
+    """IAM role for the jobs of one GitHub repository in one of its environments.
 
-    One for all names of an account: ``name`` changes nothing of it.
+    One stack per account: the setting ``name`` does not affect it.
 
-    Without ``github_repository`` there is nobody to trust: the stack has no role and carries an
-    error, which stops its deploy and no other stack's, and lets ``cdk destroy`` work.
+    Without ``github_repository`` the stack has no role and carries an error annotation, which
+    blocks the deploy of this stack, but neither that of other stacks nor ``cdk destroy``.
 
     Args:
-        scope: A stage, so that bare ``cdk`` commands go on to mean the workstation.
-        construct_id: Name of the stack.
-        report: Settings as read. Faults become error annotations.
+        scope: A stage, so that bare ``cdk`` commands select only the workstation.
+        construct_id: Id of the stack.
+        report: The settings. Errors become annotations.
         **kwargs: Passed on to ``Stack``, e.g. ``stack_name``.
     """
 
@@ -44,7 +44,7 @@ class GpuDeployRoleStack(SettingsStack):
         )
         settings = report.settings
         if not settings.github_repository:
-            self._ask_for_repository(report)
+            self._require_repository(report)
             return
         role = DeployRole(
             self,
@@ -69,10 +69,10 @@ class GpuDeployRoleStack(SettingsStack):
             }
         )
 
-    def _ask_for_repository(self, report: SettingsReport) -> None:
-        CfnWaitConditionHandle(self, "Nobody")  # nothing at all would be no valid template
+    def _require_repository(self, report: SettingsReport) -> None:
+        CfnWaitConditionHandle(self, "Nobody")  # a template needs at least one resource
         if not any(fault.startswith("github_repository") for fault in report.faults):
             Annotations.of(self).add_error(
-                "github_repository: this stack needs to know whose jobs may deploy; pass "
+                "github_repository: this stack needs the repository whose jobs may deploy; pass "
                 "-c github_repository=owner/name (docs/ci.md)"
             )

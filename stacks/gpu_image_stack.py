@@ -1,4 +1,4 @@
-"""The image that workstations start from within seconds instead of minutes."""
+"""An image with everything installed, from which a workstation starts in seconds, not minutes."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from gpustation.image.contents import DISK_GIB
 from stacks.base import SCRIPTS, SettingsStack
 
 SUBNET_PREFIX = 28
-"""Sixteen addresses: a deploy has one machine at a time, and 4095 such subnets fit."""
+"""16 addresses: a build runs one machine at a time, and the VPC has room for 4,095 such subnets."""
 
 
 class GpuImageStack(SettingsStack):
     """An image with driver, framework and notebooks; a deploy builds it and tests it on a GPU.
 
-    What belongs to one version of the image lies in a scope of its own, so that base image and
-    zone are chosen anew for it, and once: a deploy of the same version builds nothing.
+    Each version of the image has its own scope, so its base image and zone are chosen once, when
+    the version is created. Deploying an unchanged version builds nothing.
 
     Args:
-        scope: A stage, so that bare ``cdk`` commands go on to mean the workstation.
-        construct_id: Name of the stack.
-        report: Settings as read. Faults become error annotations.
+        scope: A stage, so that bare ``cdk`` commands select only the workstation.
+        construct_id: Id of the stack.
+        report: The settings. Errors become annotations.
         scripts: The machine's scripts. Default: ``userdata/`` of this project.
         **kwargs: Passed on to ``Stack``, e.g. ``stack_name``.
     """
@@ -58,7 +58,7 @@ class GpuImageStack(SettingsStack):
         )
         settings = report.settings
         contents = ImageContents(
-            name=f"{_in_arns(self.stack_name)}-{settings.framework}",
+            name=f"{_lower_case_name(self.stack_name)}-{settings.framework}",
             scripts=scripts,
             instance_type=settings.build_type,
             framework=settings.framework,
@@ -72,7 +72,7 @@ class GpuImageStack(SettingsStack):
             "QuotaCheck",
             instance_type=contents.instance_type,
             framework=contents.framework,
-            generation=contents.number,  # another version starts a machine, the same starts none
+            generation=contents.number,  # only a new version starts a machine
             mode=settings.quota,
         )
         network = WorkstationNetwork(self, "Network")
@@ -85,7 +85,7 @@ class GpuImageStack(SettingsStack):
             framework=contents.framework,
             disk=Size.gibibytes(DISK_GIB),
         )
-        choice.node.add_dependency(check)  # the quota's refusal is the one to read first
+        choice.node.add_dependency(check)  # report a quota that is too small before other errors
         subnet = network.add_subnet(
             version,
             "Subnet",
@@ -119,16 +119,16 @@ class GpuImageStack(SettingsStack):
     def _warn_of_retained_images(self) -> None:
         Annotations.of(self).add_warning_v2(
             "gpustation:imageRetain",
-            "image_retain=true: no image is deleted, not even by cdk destroy; each one's "
-            "snapshot costs 0.05 USD per GiB and month, so a dollar or less, until you "
-            "deregister the image and delete its snapshot",
+            "image_retain=true: images are never deleted, not even by cdk destroy; the snapshot "
+            "of each costs 0.05 USD per GiB-month, about 1 USD a month, until you deregister the "
+            "image and delete its snapshot",
         )
 
 
-def _in_arns(stack: str) -> str:
-    """The stack's name as Image Builder writes it, another one for each: its ARNs know no capitals.
+def _lower_case_name(stack: str) -> str:
+    """A unique name in lower case, as Image Builder's ARNs require.
 
-    So ``Anna`` and ``anna`` would make the same recipe, which only one stack can.
+    The hash keeps ``Anna`` and ``anna`` apart: one recipe cannot belong to two stacks.
     """
     kind, _, name = stack.partition("-")
     if name == name.lower():

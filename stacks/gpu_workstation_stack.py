@@ -18,16 +18,16 @@ from stacks.outputs import PersonCommands
 
 
 class GpuWorkstationStack(SettingsStack):
-    """A GPU machine with its network, quota check and way in; a deploy returns when it is ready.
+    """A GPU machine with its network, quota check and access; a deploy returns when it is ready.
 
-    What belongs to one machine lies in the scope ``Generation<n>``, so that another generation is
-    another machine, built and proven before the old one goes. All else keeps its logical id.
+    Everything specific to one machine is in the scope ``Generation<n>``: a new generation is a new
+    machine, created and verified before the old one is deleted. All other logical ids are stable.
 
     Args:
         scope: The app.
-        construct_id: Name of the stack.
-        report: Settings as read. Faults become error annotations, which stop a deploy and let
-            ``cdk destroy`` work.
+        construct_id: Id of the stack.
+        report: The settings. Errors become annotations, which block a deploy but not
+            ``cdk destroy``.
         scripts: The machine's scripts. Default: ``userdata/`` of this project.
         **kwargs: Passed on to ``Stack``, e.g. ``env``.
     """
@@ -73,11 +73,11 @@ class GpuWorkstationStack(SettingsStack):
             scripts=scripts,
         )
         machine = workstation.machine
-        # What a plan of a later deploy reads; CloudFormation ignores it
+        # For `gpustation plan` of a later deploy; CloudFormation ignores it
         self.template_options.metadata = {
             METADATA: {"settings": settings.deployed(), "scripts": machine.scripts_sha256[:12]}
         }
-        if not report.faults:  # otherwise the type may be a default that nobody chose
+        if not report.faults:  # otherwise the type may be a default in place of an invalid value
             self._warn_of_cost(settings)
         self._add_outputs(
             PersonCommands(machine.instance_id, self.region, bool(settings.ssh_cidr)),
@@ -119,7 +119,7 @@ class GpuWorkstationStack(SettingsStack):
             "StartCommand": (commands.start, "Starts the stopped machine"),
         }
         self.add_outputs(outputs)
-        # The validation reports outputs at their stack, so that is where it is acknowledged
+        # The validation attributes findings about outputs to the stack
         acknowledge(
             self,
             {
@@ -130,5 +130,5 @@ class GpuWorkstationStack(SettingsStack):
 
 
 def _given(settings: Settings, key: str) -> bool:
-    """Whether a setting was given; where it was not, a machine keeps what it has."""
+    """Whether a setting was given; a machine keeps its current value of one that was not."""
     return key in settings.model_fields_set

@@ -1,6 +1,6 @@
-"""The commands that a person pastes: how to get in, how to stop, how to start.
+"""Shell commands for the stack's outputs: connect, stop, start.
 
-Each is looked up anew when it runs, so it works after stop and start, when the address differs.
+They look up the machine's address when they run, so they still work after a stop and start.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ JUPYTER_PORT = 8888
 LOCAL_PORT = 8889
 _PRINT_URL = "gpustation-jupyter-url"
 _SHELL = "gpustation-shell"
-"""Session Manager logs in as a user of its own, whose shell has nothing of the environment."""
+"""Opens the shell of ``SSH_USER``: Session Manager logs in as another user, ``ssm-user``."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,10 @@ class PersonCommands:
     """The commands of one machine.
 
     Attributes:
-        instance_id: The machine, or a token of it.
-        region: Its region, or a token of it.
-        inbound_rule: True when port 22 is open to someone; else Session Manager carries it all.
+        instance_id: Id of the instance; may be a token.
+        region: Its region; may be a token.
+        inbound_rule: True if an inbound rule allows port 22; otherwise all connections use Session
+            Manager.
     """
 
     instance_id: str
@@ -31,24 +32,24 @@ class PersonCommands:
 
     @property
     def needs(self) -> str:
-        """What must be installed on the person's computer."""
+        """Software that the user's computer needs."""
         if self.inbound_rule:
             return "needs AWS CLI 2 and OpenSSH"
         return "needs the AWS CLI and its Session Manager plugin"
 
     @property
     def ssh(self) -> str:
-        """The owner's shell on the machine."""
+        """Opens a shell on the machine."""
         if self.inbound_rule:
             return self._instance_connect()
         return self._session("AWS-StartInteractiveCommand", f"command={_SHELL}")
 
     @property
     def jupyter(self) -> str:
-        """A tunnel from port 8889 to Jupyter, whose address with its token is printed first.
+        """Prints Jupyter's URL with its token, then forwards local port 8889 to Jupyter.
 
-        AWS's ``ec2-instance-connect ssh`` takes no remote command, so the command goes to the
-        remote shell's input, which ``cat`` then keeps open until Ctrl-C.
+        ``aws ec2-instance-connect ssh`` accepts no remote command, so the command is written to
+        the remote shell's standard input, which ``cat`` keeps open until Ctrl-C.
         """
         if self.inbound_rule:
             forwarding = f"--local-forwarding {LOCAL_PORT}:localhost:{JUPYTER_PORT}"
@@ -62,7 +63,7 @@ class PersonCommands:
 
     @property
     def stop(self) -> str:
-        """Stops the machine; the disk stays and is billed."""
+        """Stops the machine; its disk is kept and billed."""
         return f"aws ec2 stop-instances {self._target}"
 
     @property
@@ -75,8 +76,8 @@ class PersonCommands:
         return f"--region {self.region} --instance-ids {self.instance_id}"
 
     def _instance_connect(self) -> str:
-        # No agent: its keys would be tried before the one that the AWS CLI makes, and with six or
-        # more of them the server hangs up. The AWS CLI passes no further options to ssh.
+        # No SSH agent: its keys are tried before the temporary key of the AWS CLI, and the server
+        # disconnects after six attempts. The AWS CLI has no option to pass IdentitiesOnly to ssh.
         return (
             f"SSH_AUTH_SOCK= aws ec2-instance-connect ssh --region {self.region} "
             f"--instance-id {self.instance_id} --os-user {SSH_USER}"

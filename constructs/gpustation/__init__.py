@@ -1,18 +1,18 @@
 """GPU workstations for deep learning on AWS: CDK constructs, settings and the GPU catalog.
 
-The way of a setting, from the person to the machine and back:
+How a setting reaches the machine, and how the result returns:
 
-    cdk deploy -c framework=pytorch          or the "context" of cdk.json
-         |  read_settings                    settings/: one row per setting; faults as annotations
+    cdk deploy -c framework=pytorch          or "context" in cdk.json
+         |  read_settings                    settings/: one row per setting; errors as annotations
     GpuWorkstationStack                      stacks/: also written into the template's Metadata
-         |  an argument
-    GpuWorkstation, GpuInstance              writes it into an SSM parameter of the stack
+         |  constructor argument
+    GpuWorkstation, GpuInstance              written into an SSM parameter of the stack
          |  cdk deploy
-    the machine, at every boot               userdata/bootstrap reads it, run.sh its phases
-         |  cfn signal, one for each step
-    ReadySignal                              a wait condition: the deploy returns, or fails
+    the machine, at every boot               userdata/bootstrap reads it, run.sh runs the phases
+         |  CloudFormation signal per step
+    ReadySignal                              wait condition: the deploy succeeds or fails
 
-Names are loaded at their first use, because the CDK starts Node.js and the commands do not need it.
+Names are imported on first use: importing the CDK starts Node.js, which the command does not need.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""``python -m gpustation``, the same as the command ``gpustation``."""
+"""Runs the command ``gpustation`` as ``python -m gpustation``."""
 
 from gpustation.cli.app import command
 

@@ -1,4 +1,4 @@
-"""The role with which jobs of one GitHub repository deploy, without any key that is kept."""
+"""IAM role for deploys from GitHub Actions, without long-lived credentials."""
 
 from __future__ import annotations
 
@@ -13,35 +13,36 @@ from gpustation.settings.github import ISSUER
 from gpustation.synth.acknowledge import acknowledge_wildcards
 
 AUDIENCE = "sts.amazonaws.com"
-"""Whom the tokens are for: what ``aws-actions/configure-aws-credentials`` asks for."""
+"""Audience of the tokens, as requested by ``aws-actions/configure-aws-credentials``."""
 
 SESSION = Duration.hours(1)
-"""Longest session; from it the CLI takes those of the bootstrap roles, which last no longer."""
+"""Maximum session duration. The bootstrap roles are assumed from it: role chaining allows 1 h."""
 
 _BOOTSTRAP_ROLES = (
     DefaultStackSynthesizer.DEFAULT_DEPLOY_ROLE_ARN,
     DefaultStackSynthesizer.DEFAULT_FILE_ASSET_PUBLISHING_ROLE_ARN,
 )
-"""What ``cdk deploy`` and ``cdk destroy`` act as. No container image is published. The role for
-look-ups may read the whole account; ``cdk diff`` takes the session itself where it may not."""
+"""Roles that ``cdk deploy`` and ``cdk destroy`` assume. Not the image publishing role, as no
+container image is published, nor the lookup role, which may read the whole account: without it
+``cdk diff`` uses the session itself."""
 
 
 class DeployRole(Construct):
-    """IAM role that only jobs of one repository in one of its environments may assume.
+    """IAM role that only jobs of one GitHub repository in one of its environments can assume.
 
-    It may do almost nothing itself: it assumes two roles of ``cdk bootstrap``, as a person's
-    ``cdk deploy`` does, and reads the stacks. Whoever assumes it can have CloudFormation do all
-    that the bootstrap's own execution role may (docs/decisions/0007-the-deploy-role.md), so the
-    environment's rules are the gate.
+    Its own permissions are to assume two roles of ``cdk bootstrap``, as ``cdk deploy`` does, and
+    to read the stacks. Through them CloudFormation acts with all permissions of the bootstrap
+    execution role (docs/decisions/0007-the-deploy-role.md), so the protection rules of the
+    environment decide who can deploy.
 
     Args:
         scope: Construct that owns this one.
-        construct_id: ID unique within the scope. Changing it replaces the role: another ARN.
-        repository: ``owner/name`` or ``owner@id/name@id``, as the tokens' subject names it.
-        environment: Name of the environment, as the workflow spells it.
-        stack_names: Stacks that it may read: their outputs, and their templates for ``cdk diff``.
-        provider_arn: The account's identity provider for GitHub, which has one or none. Default:
-            it is made here, and goes with the role.
+        construct_id: ID unique within the scope. Changing it replaces the role and its ARN.
+        repository: ``owner/name`` or ``owner@id/name@id``, as in the subject of the tokens.
+        environment: Name of the environment, as in the workflow.
+        stack_names: Stacks whose outputs and templates it may read, for ``cdk diff``.
+        provider_arn: The account's OIDC identity provider for GitHub, of which an account can have
+            one. Default: a new one, deleted with this construct.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class DeployRole(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.subject = f"repo:{repository}:environment:{environment}"
-        """Subject of the tokens that open it."""
+        """Subject of the tokens that can assume the role."""
         role = iam.CfnRole(
             self,
             "Resource",
@@ -66,7 +67,7 @@ class DeployRole(Construct):
                     "Effect": "Allow",
                     "Action": "sts:AssumeRoleWithWebIdentity",
                     "Principal": {"Federated": provider_arn or self._provider().attr_arn},
-                    # StringEquals knows no wildcards: this subject and none that is like it
+                    # StringEquals supports no wildcards: only this exact subject matches
                     "Condition": {
                         "StringEquals": {f"{ISSUER}:aud": AUDIENCE, f"{ISSUER}:sub": self.subject}
                     },
@@ -90,7 +91,7 @@ class DeployRole(Construct):
                                 "cloudformation:DescribeStacks",
                                 "cloudformation:GetTemplate",
                             ],
-                            # Behind the name comes an id that CloudFormation makes up
+                            # The ARN ends with an id that CloudFormation generates
                             "Resource": [self._stack_arn(name) for name in stack_names],
                         },
                     ),
@@ -109,7 +110,7 @@ class DeployRole(Construct):
         self.role_arn = role.attr_arn
 
     def _provider(self) -> iam.CfnOIDCProvider:
-        # No thumbprints: AWS knows the authorities that sign GitHub's certificates
+        # No thumbprints: AWS trusts the certificate authorities of GitHub
         return iam.CfnOIDCProvider(
             self, "Provider", url=f"https://{ISSUER}", client_id_list=[AUDIENCE]
         )

@@ -1,4 +1,4 @@
-"""A GPU machine that installs a deep-learning environment and reports what it can do."""
+"""An EC2 GPU instance that installs a deep-learning environment and signals its readiness."""
 
 from __future__ import annotations
 
@@ -24,40 +24,41 @@ from gpustation.synth.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_
 from gpustation.synth.user_data import render_user_data
 
 READY_STEPS = ("driver", "environment", "gpu")
-"""The steps that the machine's runner reports, in their order."""
+"""Steps that the machine signals, in order."""
 
 
 class GpuInstance(Construct):
-    """EC2 instance with a GPU, closed by default, set up by the scripts of ``userdata/``.
+    """EC2 instance with a GPU, without inbound access by default, set up by ``userdata/``.
 
-    The user data never changes in the life of the machine: it knows the address of a parameter,
-    which holds settings and the scripts' address and hash, and is read at every boot. So neither
-    new scripts nor new settings stop, restart or replace the machine. No EC2 key pair (all its
-    properties are create-only): the public key travels in the parameter.
+    The user data is constant for the life of the instance. It contains the name of an SSM
+    parameter with the settings and the location and hash of the scripts, which the machine reads
+    at every boot. So new scripts or settings do not stop, restart or replace the instance.
+    There is no EC2 key pair, because all its properties are create-only: the public key is one of
+    the settings in the parameter.
 
     Args:
-        scope: Construct that owns this one. Another path means another machine.
+        scope: Construct that owns this one. A different path creates a new machine.
         construct_id: ID unique within the scope.
         vpc: Network of the machine.
-        subnet: Subnet with a route to the internet, in the zone that ``choice`` names.
-        security_group: What may come in.
-        instance_type: EC2 GPU type; a change stops and starts the machine and keeps its disk.
+        subnet: Subnet with a route to the internet, in the zone of ``choice``.
+        security_group: Security group of the instance.
+        instance_type: EC2 GPU type. A change stops and starts the instance and keeps its disk.
         choice: Image, root device, disk and zone.
-        scripts: Folder with the machine's scripts: ``run.sh`` and the rest, and ``bootstrap/``.
-        ready: The signal of each of ``READY_STEPS``; they wait for this machine.
-        generation: Number of the machine, as its scripts report it. Default: 1.
-        framework: Framework that is installed. Default: MXNet.
+        scripts: Folder with the machine's scripts, with ``run.sh`` and ``bootstrap/``.
+        ready: A signal for each of ``READY_STEPS``. Their wait starts when this instance exists.
+        generation: Number of the machine, reported by its scripts. Default: 1.
+        framework: Framework to install. Default: MXNet.
         public_key: OpenSSH public key line for the user ``ubuntu``. Default: none.
-        notebooks: Fetch D2L's notebooks. Default: true.
-        cuda_toolkit: Install the CUDA toolkit with nvcc as well. Default: false.
-        role_credentials_for_users: Leave the instance metadata service open for every user of the
-            machine, who may then act as its role. Default: false.
-        python_mirror: Address that a Python for the framework comes from, where the system has
-            none. Default: none, releases.astral.sh or github.com.
+        notebooks: Install D2L's notebooks. Default: true.
+        cuda_toolkit: Install the CUDA toolkit with nvcc too. Default: false.
+        role_credentials_for_users: Let every user of the machine reach the instance metadata
+            service, and so use the credentials of its role. Default: false.
+        python_mirror: URL of a mirror for Python builds, used if the system has no Python for the
+            framework. Default: none, releases.astral.sh or github.com.
 
     Raises:
-        ValueError: The type is not in the catalog or cannot run the framework, a signal of a step
-            is missing, or the public key holds a dynamic reference.
+        ValueError: The type is not in the catalog or cannot run the framework, ``ready`` lacks a
+            step, or the public key contains a dynamic reference.
     """
 
     def __init__(
@@ -86,8 +87,8 @@ class GpuInstance(Construct):
             raise ValueError(f"ready must have the steps {', '.join(READY_STEPS)}, got {[*ready]}")
         if "{{" in public_key:
             raise ValueError(
-                "public_key must not hold {{, which CloudFormation resolves in a template; pass "
-                "what read_settings makes of it"
+                "public_key must not contain {{, which CloudFormation resolves in a template; pass "
+                "the value that read_settings returns"
             )
         asset = FileAsset.of_bytes(
             self, name="Scripts", suffix=".tar", content=scripts_tar(scripts)
@@ -123,8 +124,9 @@ class GpuInstance(Construct):
             ),
         )
         self.role = self._make_role(asset)
-        # What an update may change waits for the choice: it refuses before anything is touched.
-        # Role and profile do not wait: AWS takes minutes for a profile, and neither ever changes.
+        # Whatever an update may change depends on the choice, which refuses an invalid update
+        # before anything is changed. Role and instance profile do not depend on it: they never
+        # change, and creating a profile takes minutes.
         self.settings.node.add_dependency(choice)
         self.role.node.find_child("DefaultPolicy").node.add_dependency(choice)
         self.instance = ec2.Instance(
@@ -150,7 +152,7 @@ class GpuInstance(Construct):
             user_data=ec2.UserData.custom(
                 render_user_data(scripts / "bootstrap", self._bootstrap_variables(ready))
             ),
-            # inline options: require_imdsv2 would make a launch template, which is create-only
+            # Not require_imdsv2, which creates a launch template, a create-only property
             http_tokens=ec2.HttpTokens.REQUIRED,
             http_put_response_hop_limit=1,
             instance_initiated_shutdown_behavior=ec2.InstanceInitiatedShutdownBehavior.STOP,
@@ -184,7 +186,10 @@ class GpuInstance(Construct):
         }
 
     def _make_role(self, asset: FileAsset) -> iam.Role:
-        """Session Manager, this parameter, this object: ``grant_read`` gives the whole bucket."""
+        """Role for Session Manager, the parameter and the archive of the scripts.
+
+        Written by hand because ``grant_read`` would grant access to the whole bucket.
+        """
         stack = Stack.of(self)
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         statements = {
@@ -217,7 +222,7 @@ class GpuInstance(Construct):
 
 @jsii.implements(ec2.IMachineImage)
 class _ChosenImage:
-    """The image that the choice resolved at deploy time."""
+    """Machine image whose id is resolved by an image choice at deploy time."""
 
     def __init__(self, choice: ImageChoice) -> None:
         self._image_id = choice.image_id

@@ -1,4 +1,4 @@
-"""A GPU workstation in one construct: what `cdk deploy` of this project makes, for any app."""
+"""A complete GPU workstation in one construct, for use in any CDK app."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ from gpustation.workstation_network import WorkstationNetwork
 class GpuWorkstation(Construct):
     """A GPU machine with its network, quota check, image choice and signals.
 
-    A deploy returns when the machine has computed on its GPU. What belongs to one machine lies in
-    the scope ``Generation<n>``: another generation is another machine, which is created and
-    verified before the old one is deleted with its disk.
+    A deploy returns when the machine has computed on its GPU. Everything specific to one machine
+    is in the scope ``Generation<n>``: a new generation is a new machine, created and verified
+    before the old one is deleted with its disk.
 
     Args:
         scope: Construct that owns this one.
         construct_id: ID unique within the scope.
         instance_type: EC2 GPU type. A change stops and starts the machine. Default:
             ``g4dn.xlarge``.
-        framework: Framework that is installed. Default: MXNet.
-        image: What a new machine starts from. Default: the image that the machine has; a new
-            machine starts from Ubuntu 24.04.
-        disk: Root disk, gp3 and encrypted. Default: 64 GiB.
-        availability_zone: Name of a zone, or ``auto``. Default: ``None``, where the machine is;
-            for a new one ``auto``, a zone that offers the type. With ``subnet``, its zone.
-        ssh_cidrs: IPv4 networks that may reach port 22. Not with ``security_group``. Default:
-            none, so no inbound rule.
+        framework: Framework to install. Default: MXNet.
+        image: Image of a new machine. Default: an existing machine keeps its image; a new machine
+            uses Ubuntu 24.04.
+        disk: Size of the root disk, which is gp3 and encrypted. Default: 64 GiB.
+        availability_zone: Name of a zone, or ``auto`` for a zone that offers the type. Ignored
+            with ``subnet``. Default: an existing machine keeps its zone; a new machine uses
+            ``auto``.
+        ssh_cidrs: IPv4 networks that may connect to port 22. Not with ``security_group``.
+            Default: none, so there is no inbound rule.
         public_key: OpenSSH public key line for the user ``ubuntu``. Default: none.
-        notebooks: Fetch the book's notebooks. Default: true.
+        notebooks: Install the book's notebooks. Default: true.
         cuda_toolkit: Install the CUDA toolkit with nvcc too. Default: false.
-        role_credentials_for_users: Every user of the machine may use the credentials of its role.
+        role_credentials_for_users: Let every user of the machine use the credentials of its role.
             Default: false.
-        python_mirror: Address of a copy of python-build-standalone's releases. Default: none.
-        generation: 1 to 255; another number creates a new machine. Default: 1.
-        quota: What a quota that is too small does to a deploy. Default: ``QuotaMode.ENFORCE``, it
-            fails before anything that costs is created.
+        python_mirror: URL of a mirror of python-build-standalone's releases. Default: none.
+        generation: 1 to 255; a different number creates a new machine. Default: 1.
+        quota: Effect of a quota that is too small. Default: ``QuotaMode.ENFORCE``, the deploy
+            fails before it creates anything that is billed.
         ready_timeout: How long a deploy waits for each step of the machine, up to 12 hours.
             Default: 30 minutes.
         others: See ``ImageChoice``.
         scripts: Folder with the machine's scripts. Default: those of this package.
-        vpc: Network of the machine; with ``subnet``. Default: one of its own, without a NAT
-            gateway.
-        subnet: Subnet of ``vpc`` with a route to the internet, whose zone must be a known name:
-            that zone is taken, and no other is tried. Default: one of its own in the chosen zone.
-        security_group: What may come in; with ``vpc``. Default: one of its own.
+        vpc: Network of the machine; requires ``subnet``. Default: a new VPC without a NAT gateway.
+        subnet: Subnet of ``vpc`` with a route to the internet. Its zone must be known at synth and
+            is the machine's zone. Default: a new subnet in the chosen zone.
+        security_group: Security group of the machine; requires ``vpc``. Default: a new one.
 
     Attributes:
         check: The quota check.
@@ -68,8 +68,8 @@ class GpuWorkstation(Construct):
         security_group: Its security group.
 
     Raises:
-        ValueError: The type is not in the catalog or cannot run the framework, or the arguments
-            about the network contradict each other.
+        ValueError: The type is not in the catalog or cannot run the framework, or the network
+            arguments contradict each other.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class GpuWorkstation(Construct):
             network.security_group if network else _closed_group(self, vpc, cidrs)
         )
         if covers_the_world(cidrs):
-            _acknowledge_the_world(self.security_group)
+            _acknowledge_world_access(self.security_group)
         of_machine = Construct(self, f"Generation{generation}")
         self.choice = ImageChoice(
             of_machine,
@@ -128,10 +128,10 @@ class GpuWorkstation(Construct):
             generation=generation,
             others=others,
         )
-        # The quota's refusal is the one to read first
+        # Report a quota that is too small before other errors
         self.choice.node.add_dependency(self.check)
         if security_group is None:
-            # Changed only by a deploy that is not refused
+            # A deploy that the choice refuses must not change the rules
             self.security_group.node.add_dependency(self.choice)
         if network:
             vpc = network.vpc
@@ -168,7 +168,7 @@ class GpuWorkstation(Construct):
 
 
 def own_scripts() -> Path:
-    """The machine's scripts: in the installed package, or at the top of a checkout."""
+    """Folder of the machine's scripts: in the installed package, or at the root of a checkout."""
     package = Path(__file__).parent
     inside = package / "userdata"
     return inside if inside.is_dir() else package.parents[1] / "userdata"
@@ -181,9 +181,7 @@ def _require_whole_network(
     cidrs: tuple[str, ...],
 ) -> None:
     if bool(vpc) != bool(subnet):
-        raise ValueError(
-            "pass vpc and subnet together, or neither of them for a network of its own"
-        )
+        raise ValueError("pass vpc and subnet together, or neither of them for a new network")
     if security_group and not vpc:
         raise ValueError("pass security_group only with the vpc that it belongs to")
     if security_group and cidrs:
@@ -205,7 +203,7 @@ def _closed_group(
     return group
 
 
-def _acknowledge_the_world(security_group: ec2.ISecurityGroup) -> None:
+def _acknowledge_world_access(security_group: ec2.ISecurityGroup) -> None:
     reason = "the person said allow_world_ssh=true; keys alone open the door"
     acknowledge(
         security_group,

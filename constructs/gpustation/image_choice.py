@@ -1,4 +1,4 @@
-"""Chooses image, root device and zone of a machine at deploy time, once."""
+"""Resolves image, root device and zone of a machine once, at deploy time."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.gpu_types import require_type
 from gpustation.catalog.images import DEFAULT_IMAGE, image_parameter
 from gpustation.image.source import ImageSource
-from gpustation.synth.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
+from gpustation.synth.custom_resource_function import RESPONSE_TIMEOUT, CustomResourceFunction
 
 
 class ImageChoice(Construct):
-    """Image, root device and zone of one machine, resolved at Create and the same ever after.
+    """Image, root device and zone of one machine, resolved at creation and constant afterwards.
 
-    These are create-only on an instance: a "latest" AMI parameter would replace the machine and
-    lose its disk on some later deploy. A changed argument (all but the instance type) is refused
-    at deploy time with the line that builds a new generation.
+    These properties are create-only on an instance: with a "latest" AMI parameter, a later deploy
+    would replace the machine and lose its disk. A deploy that changes an argument other than
+    ``instance_type`` fails with the setting that creates a new generation.
 
     Args:
         scope: Construct that owns this one; one per machine.
-        construct_id: ID unique within the scope. Another path means another machine.
+        construct_id: ID unique within the scope. A different path creates a new machine.
         instance_type: EC2 GPU type that the zone must offer.
-        image: What a new machine starts from. Default: the image that the machine has; a new
-            machine starts from Ubuntu 24.04.
-        framework: Framework of the baked image that ``ImageSource.baked()`` means. Default: MXNet.
-        disk: Root disk, at least the image's snapshot. Default: 64 GiB.
-        availability_zone: Name of a zone, or ``auto``. Default: ``None``, where the machine is;
-            for a new one ``auto``, an ordinary zone that offers the type.
-        ready_timeout: How long the machine's wait conditions wait: they cannot be changed, so a
-            change of it is a new machine too. Default: 30 minutes.
-        generation: Number of the machine, for the text of a refusal. Default: 1.
-        others: Other settings that are the machine's for life, by name: its value, and the value
-            that machines have which were made before there was such a setting. Default: none.
+        image: Image of a new machine. Default: an existing machine keeps its image; a new machine
+            uses Ubuntu 24.04.
+        framework: Framework, which also selects the image of ``ImageSource.baked()``. Default:
+            MXNet.
+        disk: Size of the root disk, at least that of the image's snapshot. Default: 64 GiB.
+        availability_zone: Name of a zone, or ``auto`` for a standard zone that offers the type.
+            Default: an existing machine keeps its zone; a new machine uses ``auto``.
+        ready_timeout: Timeout of the machine's wait conditions. These cannot be updated, so a
+            change needs a new machine. Default: 30 minutes.
+        generation: Number of the machine, for error messages. Default: 1.
+        others: Further settings that cannot change during the life of a machine, by name: the
+            value, and the value assumed for machines created before the setting existed. Default:
+            none.
 
     Raises:
         ValueError: The type is not in the catalog.
@@ -68,14 +70,14 @@ class ImageChoice(Construct):
         image_name = image.name if image else None
         framework = Framework(framework)
         self._allow_reading(function, image_parameter(image_name or DEFAULT_IMAGE, framework))
-        # What is not given is not rendered: another default is no change of a machine
+        # Omit properties that are not given, so that a new default does not change a machine
         given = {"Image": image_name, "AvailabilityZone": availability_zone}
         self.resource = CustomResource(
             self,
             "Resource",
             service_token=function.function_arn,
             resource_type="Custom::ImageChoice",
-            service_timeout=ANSWER_TIMEOUT,
+            service_timeout=RESPONSE_TIMEOUT,
             properties={
                 "InstanceType": instance_type,
                 "Framework": framework.value,
@@ -114,7 +116,7 @@ def _others(settings: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, str]
 
 
 def _parameter_arn(scope: Construct, name: str) -> str:
-    """Public parameters belong to no account; the name carries the slash of the ARN."""
+    """ARN of an SSM parameter; public parameters have no account id in theirs."""
     stack = Stack.of(scope)
     account = "" if name.startswith("/aws/") else stack.account
     return f"arn:{stack.partition}:ssm:{stack.region}:{account}:parameter{name}"

@@ -8,30 +8,32 @@ from constructs import Construct
 from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.gpu_types import require_type
 from gpustation.catalog.quotas import QuotaMode
-from gpustation.synth.custom_resource_function import ANSWER_TIMEOUT, CustomResourceFunction
+from gpustation.synth.custom_resource_function import RESPONSE_TIMEOUT, CustomResourceFunction
 
 _QUOTA_SERVICE = "servicequotas.amazonaws.com"
 
 
 class QuotaCheck(Construct):
-    """Fails a deploy for which the account's vCPU quota does not suffice, before anything costs.
+    """Fails a deploy if the account's vCPU quota is too small, before anything is billed.
 
-    An account on AWS's free plan, which launches no GPU type, is refused likewise.
+    It also fails for an account on AWS's free plan, on which EC2 launches no GPU type.
 
-    Whatever costs must depend on this construct (``node.add_dependency``). An unknown quota lets
-    the deploy go on and says so; a rollback and a deploy that starts no machine always pass.
+    Billed resources must depend on this construct (``node.add_dependency``). If the quota cannot
+    be determined, the deploy continues with a message. A rollback, and a deploy that starts no
+    machine, always pass.
 
     Args:
         scope: Construct that owns this one.
-        construct_id: ID unique within the scope. Keep it: the check remembers by it what runs.
-        instance_type: EC2 GPU type that will run, e.g. ``"g4dn.xlarge"``.
-        framework: Framework of the types that a refusal offers instead. Default: MXNet.
-        generation: Number of the machine; another number means a machine beside the old one.
-            Default: 1.
-        mode: What a quota that is too small does to a deploy. Default: ``QuotaMode.ENFORCE``.
+        construct_id: ID unique within the scope. Keep it: an update is compared with the
+            properties of the resource that has this id.
+        instance_type: EC2 GPU type of the machine, e.g. ``"g4dn.xlarge"``.
+        framework: Framework that suggested alternative types must support. Default: MXNet.
+        generation: Number of the machine. A different number means that a new machine starts
+            while the old one runs. Default: 1.
+        mode: Effect of a quota that is too small. Default: ``QuotaMode.ENFORCE``.
 
     Raises:
-        ValueError: The type is not in the catalog, or the mode is none of the three.
+        ValueError: The type is not in the catalog, or the mode is invalid.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class QuotaCheck(Construct):
             "Resource",
             service_token=function.function_arn,
             resource_type="Custom::QuotaCheck",
-            service_timeout=ANSWER_TIMEOUT,
+            service_timeout=RESPONSE_TIMEOUT,
             properties={
                 "InstanceType": instance_type,
                 "Framework": Framework(framework).value,
@@ -70,7 +72,7 @@ class QuotaCheck(Construct):
             },
         )
         self.message = self.resource.get_att_string("Message")
-        """Need, limit and use as a sentence, or what is unknown."""
+        """Sentence with vCPUs needed, limit and use, or with the reason why they are unknown."""
 
     def _allow_reading(self, function: CustomResourceFunction) -> None:
         function.allow_on_all(
@@ -105,7 +107,7 @@ class QuotaCheck(Construct):
             ["servicequotas:RequestServiceQuotaIncrease"],
             [_quota_arn(self, quota_code)],
         )
-        # An account's first request creates this role, with the permissions of who requests
+        # An account's first request creates this role with the caller's permissions
         function.allow(
             "CreateQuotaRole",
             ["iam:CreateServiceLinkedRole"],

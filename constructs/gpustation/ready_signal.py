@@ -1,4 +1,4 @@
-"""Waits until a machine reports that a step is done."""
+"""Wait condition that a machine signals when a step of its set-up is done."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from constructs import Construct, IDependable
 
 
 class ReadySignal(Construct):
-    """One step that a machine reports, as a wait condition of its own.
+    """Wait condition for one step of a machine's set-up.
 
-    CloudFormation shows no event for a single signal, but it does for a completed wait condition:
-    with one per step ``cdk deploy`` prints each as it completes. A failure's reason is printed too.
+    CloudFormation emits an event for a completed wait condition, but not for a single signal. With
+    a condition per step, ``cdk deploy`` prints each step as it completes, and a failure's reason.
 
-    Neither handle nor condition can be updated: another machine takes another ``ReadySignal``.
+    Neither handle nor condition can be updated: a new machine needs a new ``ReadySignal``.
 
     Args:
         scope: Construct that owns this one.
-        construct_id: ID unique within the scope; people read it in ``cdk deploy``.
+        construct_id: ID unique within the scope. ``cdk deploy`` prints it.
         timeout: How long the deploy waits, up to 12 hours. Default: 30 minutes.
     """
 
@@ -33,11 +33,11 @@ class ReadySignal(Construct):
             timeout=str((timeout or Duration.minutes(30)).to_seconds()),
         )
         self.url = self._handle.ref
-        """Presigned address that takes the signal. It lets whoever knows it report: keep it."""
-        # The attribute is the text {"<unique id>":"<data>"}: one entry, and no quotes in the data
+        """Presigned URL that receives the signal. It is a credential: do not publish it."""
+        # The attribute is {"<unique id>":"<data>"} with a single entry and no quotes in the data
         self.data = Fn.select(3, Fn.split('"', self._condition.attr_data.to_string()))
-        """What the machine reported, without the JSON around it."""
+        """Data of the machine's signal, without the JSON around it."""
 
     def wait_for(self, *machines: IDependable) -> None:
-        """Starts to wait when these exist, so that the time-out counts from there."""
+        """Starts the timeout after these constructs have been created."""
         self._condition.node.add_dependency(*machines)

@@ -1,4 +1,4 @@
-"""The network of a workstation: small, free, and closed by default."""
+"""The network of a workstation: free of charge, and without inbound access by default."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ VPC_CIDR = "10.0.0.0/16"
 class WorkstationNetwork(Construct):
     """VPC with an internet gateway, a security group, and a public subnet per machine.
 
-    Of its own, because a look-up of the account's default VPC needs credentials at synth, and a
-    subnet can lie in any zone only if it is made once the zone is known. No NAT gateway: it would
-    cost more per month than many a GPU day.
+    Not the default VPC, because looking it up needs credentials at synth, and because the zone,
+    which the subnet must be in, is chosen at deploy time. No NAT gateway, which would cost 32 USD
+    per month.
 
     Args:
         scope: Construct that owns this one.
         construct_id: ID unique within the scope.
-        ssh_cidrs: IPv4 networks that reach port 22. Default: none, so no inbound rule at all.
+        ssh_cidrs: IPv4 networks that may connect to port 22. Default: none, so there is no inbound
+            rule.
     """
 
     def __init__(
@@ -48,12 +49,12 @@ class WorkstationNetwork(Construct):
                 "and be read by nobody; who needs them adds them to network.vpc"
             },
         )
-        # The L2 Vpc would choose zones and lay out subnets; add_subnet does, once the zone is known
+        # The L2 Vpc would choose zones and subnets at synth; here the zone is known at deploy time
         self.vpc = ec2.Vpc.from_vpc_attributes(
             self,
             "VpcAttributes",
             vpc_id=vpc.ref,
-            availability_zones=["chosen at deploy time"],  # asked for, and rendered nowhere
+            availability_zones=["chosen at deploy time"],  # required, but not rendered
         )
         gateway = ec2.CfnInternetGateway(self, "InternetGateway")
         self._gateway_id = gateway.ref
@@ -80,15 +81,15 @@ class WorkstationNetwork(Construct):
         availability_zone: str,
         prefix_length: int = 24,
     ) -> ec2.PublicSubnet:
-        """Adds a public subnet; what runs in it must depend on its internet connectivity.
+        """Adds a public subnet. Instances in it must depend on its internet connectivity.
 
         Args:
             scope: Construct that owns the subnet: the generation of the machine.
             construct_id: ID unique within the scope.
-            number: Which part of the network's addresses, so that two can stand side by side:
-                1 to 255, or to 4095 with a prefix length of 28.
-            availability_zone: Name of the zone, or a token of it.
-            prefix_length: Of the addresses. Default: 24.
+            number: Index of the subnet's address range in the VPC, so that two generations can
+                exist side by side: 1 to 255, or 1 to 4095 with a prefix length of 28.
+            availability_zone: Name of the zone; may be a token.
+            prefix_length: Prefix length of the address range. Default: 24.
 
         Raises:
             ValueError: The number is out of range.
@@ -96,7 +97,7 @@ class WorkstationNetwork(Construct):
         last = 2 ** (prefix_length - ipaddress.ip_network(VPC_CIDR).prefixlen) - 1
         if not 1 <= number <= last:
             raise ValueError(
-                f"number must be from 1 to {last}, got {number}; take another generation"
+                f"number must be from 1 to {last}, got {number}; use another generation"
             )
         first = ipaddress.ip_network(VPC_CIDR)[number << 32 - prefix_length]
         subnet = ec2.PublicSubnet(

@@ -68,7 +68,7 @@ def image(cloud: LocalAws, cdk: Cdk, original: Workstation, identity: Identity) 
     clients = [cloud.client(name) for name in ("cloudformation", "ssm", "ec2")]
     found = make.find_workstation(*clients, STACK)
     before = original.boot_id()
-    made = make.save(ec2, found, "saved", tell=print, poll_seconds=0.2)
+    made = make.save(ec2, found, "saved", report=print, poll_seconds=0.2)
     original.await_boot_after(before)
     # Here, for a new generation takes its place
     assert Identity.of(original) == identity

@@ -120,7 +120,7 @@ def test_a_bare_deploy_after_one_with_a_setting_never_replaces(cdk: Cdk, account
     refused = cdk.deploy(availability_zone="auto")
     assert refused.status != 0
     assert "availability_zone=auto (the machine has us-east-1a)" in refused.output
-    assert "a forgotten -c counts" in " ".join(refused.output.split())
+    assert "a forgotten -c is one too" in " ".join(refused.output.split())
     assert account.instance()["InstanceId"] == before["InstanceId"]
     assert account.root_volume() == volume
 

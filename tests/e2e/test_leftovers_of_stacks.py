@@ -146,7 +146,7 @@ def test_saved_image_stays_and_does_not_count(
     machine = find_workstation(
         *(aws.client(name) for name in ("cloudformation", "ssm", "ec2")), STACK
     )
-    image = save(ec2, machine, "mine", tell=print, poll_seconds=0.1)
+    image = save(ec2, machine, "mine", report=print, poll_seconds=0.1)
     for _ in range(2):
         found = find_leftovers(session)
         assert (found.left, found.not_checked) == ((), ())

@@ -39,7 +39,7 @@ def test_one_persons_deploy_and_destroy_leave_the_others_machine(
         planned = gpustation(aws, "plan", "--app", theirs)
         assert planned.stdout.startswith(f"{ANNA}: nothing changes")
         saved = gpustation(aws, "image", "save", "--stack", ANNA, "--yes")
-        assert "then: cdk deploy -c name=anna (" in saved.stdout, saved.stderr
+        assert "and run: cdk deploy -c name=anna (" in saved.stdout, saved.stderr
         (image,) = aws.client("ec2").describe_images(Owners=["self"])["Images"]
         assert image["Name"].startswith(f"{ANNA}-")
         gpustation(aws, "image", "undo", image["ImageId"], "--yes")

@@ -52,7 +52,7 @@ ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
         [
             r"instance_type: g4dn\.xlarge -> g5\.xlarge \(the machine stops and starts\)",
             r"ssh_cidr: none -> 203\.0\.113\.7/32",
-            r"i-\w+ is stopped and started because of InstanceType: what runs on it ends",
+            r"i-\w+ is stopped and started because of InstanceType; running programs end",
         ],
     ),
     (
@@ -61,8 +61,8 @@ ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
         [
             r"generation: 1 -> 2 \(a new machine\)",
             r"disk_gib: 64 -> 100",
-            r"i-\w+ goes with its disk, once the new machine is ready",
-            r"16 resources made, 16 resources removed",
+            r"i-\w+ is deleted with its disk, once the new machine is ready",
+            r"16 resources created, 16 resources deleted",
         ],
     ),
     (

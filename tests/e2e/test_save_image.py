@@ -70,7 +70,7 @@ def test_saved_starts_the_next_machine_and_goes(
     assert "7.5" in tags["gpustation:gpu-architectures"].split()
     refused = cdk.deploy(image=image, generation=2, framework="pytorch", instance_type="g5.xlarge")
     assert refused.status != 0
-    assert "holds framework=mxnet, not pytorch" in " ".join(refused.output.split())
+    assert "contains framework=mxnet, not pytorch" in " ".join(refused.output.split())
     run_ = cdk.deploy(image=image, generation=2)
     assert run_.status == 0
     assert run_.outputs["ImageId"] == image
@@ -110,9 +110,9 @@ def test_a_signal_leaves_nothing(
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=ROOT, env=aws.environment, **pipes) as process:
         assert process.stdout and process.stderr
-        assert " is being made of " in process.stdout.readline()
+        assert process.stdout.readline().startswith("creating ami-")
         process.send_signal(number)
-        assert process.stderr.readline().startswith(f"{number.name}: ami-")
+        assert process.stderr.readline().startswith(f"{number.name}: deleting ami-")
         for each in (signal.SIGINT, number):
             process.send_signal(each)
             time.sleep(0.05)
@@ -131,12 +131,12 @@ def test_volumes_beside_the_root_disk_stay_out_of_the_image(
     volume = ec2.create_volume(AvailabilityZone=zone, Size=500, VolumeType="gp3")["VolumeId"]
     ec2.attach_volume(VolumeId=volume, InstanceId=machine, Device="/dev/sdf")
     done = run(aws, "save", "--yes")
-    assert done.stdout.startswith(f"{volume} (/dev/sdf, 500 GiB of gp3) is left out; "), done
+    assert done.stdout.startswith(f"{volume} (/dev/sdf, 500 GiB of gp3) is omitted; "), done
     (image,) = ec2.describe_images(Owners=["self"])["Images"]
     assert [one["DeviceName"] for one in image["BlockDeviceMappings"]] == ["/dev/sda1"]
     remove.remove(ec2, image["ImageId"])
     done = run(aws, "save", "--yes", "--with-data-volumes")
-    assert "40.00 USD per month for such a volume" in done.stdout
+    assert "40.00 USD per month for the copy" in done.stdout
     (image,) = ec2.describe_images(Owners=["self"])["Images"]
     devices = {one["DeviceName"]: one["Ebs"] for one in image["BlockDeviceMappings"]}
     assert devices["/dev/sdf"]["DeleteOnTermination"] is True
@@ -147,7 +147,7 @@ def test_volumes_beside_the_root_disk_stay_out_of_the_image(
 def test_refusals_are_one_line_and_change_nothing(aws: LocalAws, machine: str) -> None:
     before = aws.control.history()
     asked = run(aws, "save")
-    assert asked.stderr == "image save: there is no terminal to ask in; pass --yes\n"
+    assert asked.stderr == "image save: standard input is not a terminal; pass --yes to confirm\n"
     unknown = run(aws, "save", "--stack", "Nowhere", "--yes")
     assert re.fullmatch(r"image save: --stack Nowhere: there is no such stack .*\n", unknown.stderr)
     missing = run(aws, "undo", "ami-0123456789abcdef0", "--yes")
@@ -166,7 +166,7 @@ def test_image_that_takes_too_long_is_taken_away(aws: LocalAws, machine: str) ->
     found = make.find_workstation(aws.client("cloudformation"), aws.client("ssm"), ec2, STACK)
     told: list[str] = []
     with pytest.raises(SaveImageError, match=r"was not available after -1 minutes"):
-        make.save(ec2, found, "late", tell=told.append, minutes=-1, poll_seconds=0.1)
+        make.save(ec2, found, "late", report=told.append, minutes=-1, poll_seconds=0.1)
     assert re.search(r"is deregistered again; deleted: snap-\w+$", told[-1])
     assert images(aws) == snapshots(aws) == []
 

@@ -119,7 +119,7 @@ def test_from_the_first_deploy_to_destroy(aws: LocalAws, runner: Runner, account
     assert refused.status == Effect.REFUSED.status
     replaced = runner.run("deploy", disk_gib="100", generation="2", may="stops")
     assert replaced.status == Effect.REPLACED.status
-    assert f"{machine} goes with its disk" in replaced.summary
+    assert f"{machine} is deleted with its disk" in replaced.summary
     assert account.events(machine) == ["launched"]
 
     pushed = runner.run("deploy", event="push")

@@ -52,12 +52,12 @@ def test_an_increase_is_requested_once(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.set_quota(G_QUOTA, None)  # no applied value: AWS's default of 0 counts
     made, status = create(aws, stack, quota="request")
     assert status == "ROLLBACK_COMPLETE"
-    assert "quota=request: filed for 4 vCPUs: request" in made.reason(QUOTA_CHECK)
+    assert "quota=request: requested 4 vCPUs: request" in made.reason(QUOTA_CHECK)
     assert made.delete() == "DELETE_COMPLETE"
     template = assemble(quota="request").template
     assert made.deploy("create_stack", template) == "ROLLBACK_COMPLETE"
     assert "Open: request" in made.reason(QUOTA_CHECK)
-    assert "nothing more was filed" in made.reason(QUOTA_CHECK)
+    assert "no new request: one is open" in made.reason(QUOTA_CHECK)
     history = aws.client("service-quotas").list_requested_service_quota_change_history_by_quota(
         ServiceCode="ec2", QuotaCode=G_QUOTA
     )
@@ -87,7 +87,7 @@ def test_warn_only_says_so(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.enforce_quota(False)
     made, status = create(aws, stack, quota="warn")
     assert status == "CREATE_COMPLETE"
-    assert made.outputs()["Quota"].startswith("TOO SMALL, only warned of")
+    assert made.outputs()["Quota"].startswith("TOO SMALL, warning only")
 
 
 def test_no_zone_offers_the_type(aws: LocalAws, stack: MakeStack) -> None:

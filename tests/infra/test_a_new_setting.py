@@ -118,5 +118,5 @@ def test_a_plan_claims_no_value_for_a_stack_that_is_older(answers: dict[str, Any
 
 @pytest.mark.parametrize("machine", ["has it", "is older"])
 def test_it_is_locked_to_the_machine(answers: dict[str, Any], machine: str) -> None:
-    begin = "tenancy=dedicated (the machine has shared) would need a new machine"
+    begin = "tenancy=dedicated (the machine has shared) needs a new machine"
     assert answers["refusals"][machine].startswith(begin)

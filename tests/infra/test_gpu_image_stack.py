@@ -142,7 +142,7 @@ def test_retained_images_are_not_deleted_and_say_what_they_cost() -> None:
     assert "DeletionSettings" not in properties("Image", template)
     assert not actions_of(template, "ImageDeletionRole")
     stack = make_app(**TESTED_ON_ANOTHER).node.find_child("Image").node.find_child("GpuImage")
-    warning = Match.string_like_regexp("image_retain=true: .*0.05 USD per GiB and month")
+    warning = Match.string_like_regexp("image_retain=true: .*0.05 USD per GiB-month")
     Annotations.from_stack(stack).has_warning("*", warning)  # type: ignore[arg-type]
     other = make_app().node.find_child("Image").node.find_child("GpuImage")
     assert not Annotations.from_stack(other).find_warning("*", warning)  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ def test_a_hostile_comment_of_a_key_is_dropped_with_a_warning(comment: str) -> N
     assert isinstance(stack, Stack)
     Annotations.from_stack(stack).has_warning(
         "*",
-        Match.string_like_regexp(r"of its comment, only.*\[ack: gpustation:publicKeyComment\]"),  # type: ignore[arg-type]
+        Match.string_like_regexp(r"its comment is shortened.*\[ack: gpustation:publicKeyComment\]"),  # type: ignore[arg-type]
     )
     value = resource(synthesize(public_key=f"{key} {comment}"), "AWS::SSM::Parameter")
     assert key in json.dumps(value)

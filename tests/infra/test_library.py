@@ -107,7 +107,7 @@ def test_fails_when_the_type_cannot_run_the_framework(stack: Stack, root: Path) 
 
 
 def test_fails_when_the_key_holds_what_cloudformation_resolves(stack: Stack, root: Path) -> None:
-    with pytest.raises(ValueError, match=r"public_key must not hold \{\{"):
+    with pytest.raises(ValueError, match=r"public_key must not contain \{\{"):
         add_machine(stack, root, public_key="ssh-ed25519 AAAA {{resolve:ssm:/password}}")
 
 

@@ -107,7 +107,9 @@ def _lives(pid: int) -> bool:
 
 def test_a_failure_is_told_in_the_clis_words(seen: Path) -> None:
     cdk(seen, "#!/bin/sh\necho 'disk_gib=8: too small' >&2; exit 1")
-    with pytest.raises(AssemblyError, match=r"^disk_gib=8: too small\ncdk synth failed; set right"):
+    with pytest.raises(
+        AssemblyError, match=r"^disk_gib=8: too small\ncdk synth failed; fix the errors"
+    ):
         synthesize()
     assert left(seen) == []
 
@@ -129,9 +131,9 @@ def test_a_ready_assembly_takes_no_context(
     with pytest.raises(AssemblyError) as refused:
         synthesize(app=app, context=["generation=2", "disk_gib=100"])
     assert str(refused.value) == (
-        f"--context generation=2: the app {ready} is a cloud assembly, made with settings of its "
-        "own, and the CDK CLI would ignore this one; synthesize it again with this setting, or "
-        "pass a command as --app"
+        f"--context generation=2: the app {ready} is a cloud assembly, synthesized with its own "
+        "settings, and the CDK CLI would ignore this one; synthesize it again with this setting, "
+        "or pass a command as --app"
     )
     assert not seen.exists(), "the CLI did not run"
     assert synthesize(app=app).name == "Mine"
@@ -145,5 +147,5 @@ def test_a_faulty_cdk_json_is_for_the_cli_to_name(seen: Path, text: str) -> None
 
 
 def test_a_folder_without_an_assembly_is_named(seen: Path) -> None:
-    with pytest.raises(AssemblyError, match=r"/here holds no cloud assembly: .*manifest\.json"):
+    with pytest.raises(AssemblyError, match=r"/here is not a cloud assembly: .*manifest\.json"):
         read_assembly(Path.cwd())

@@ -171,7 +171,9 @@ def test_an_image_with_volumes_that_nobody_asked_for_is_refused(
     other = {"DeviceName": "/dev/sdh", "Ebs": {"SnapshotId": "snap-1"}}
     answer_image(aws, BlockDeviceMappings=[ROOT, EPHEMERAL, DATA, other], Tags=tags)
     text = refusal(event("Create", properties()), aws)
-    assert "cost and may outlive the machine: 500 GiB at /dev/sdf, ? GiB at /dev/sdh; " in text
+    assert (
+        "are billed and may outlive the machine: 500 GiB at /dev/sdf, ? GiB at /dev/sdh; " in text
+    )
     assert "gpustation image save" in text
 
 
@@ -257,7 +259,7 @@ def test_an_image_that_says_that_it_fits_is_taken(
 @pytest.mark.parametrize(
     ("said", "instance_type", "words"),
     [
-        ({"framework": "pytorch"}, "g4dn.xlarge", ["holds framework=pytorch, not mxnet"]),
+        ({"framework": "pytorch"}, "g4dn.xlarge", ["contains framework=pytorch, not mxnet"]),
         ({}, "p3dn.24xlarge", ["7.5, 8.0, 8.6, 8.9", "p3dn.24xlarge has 7.0", "image_instance"]),
         ({"gpu_architectures": "7.0"}, "g4dn.xlarge", ["capability 7.0, and", "has 7.5"]),
         ({"gpu_architectures": "17.5"}, "g4dn.xlarge", ["has 7.5"]),
@@ -324,7 +326,7 @@ def test_fails_in_one_line_when_an_answer_lacks_what_it_must_have(
 ) -> None:
     aws.answer("ec2", "describe_images", {"Images": [{"Architecture": "x86_64"}]})
     text = refusal(event("Create", properties(Image=AMI)), aws)
-    assert "an answer that was not understood (KeyError: 'ImageId')" in text
+    assert "unexpected response of AWS (KeyError: 'ImageId')" in text
     answer_parameter(aws, UBUNTU)
     answer_image(aws)
     aws.answer("ec2", "describe_availability_zones", {"AvailabilityZones": []})

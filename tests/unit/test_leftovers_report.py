@@ -43,7 +43,7 @@ SAVED = Leftover(
     region="us-east-1",
     created=None,
     usd_per_month=3.2,
-    cost="at most: 64 GiB, were the disk full",
+    cost="at most: 64 GiB, if the disk is full",
     ours="tag gpustation=alice",
     removal="aws ec2 delete-snapshot",
     stays="a person saved it",

@@ -20,7 +20,7 @@ def test_a_context_that_is_no_assignment_is_refused(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", "-c", text]) == 2
-    assert f"{text!r} is no KEY=VALUE, and the CDK CLI would ignore it" in capsys.readouterr().err
+    assert f"{text!r} is not KEY=VALUE, and the CDK CLI would ignore it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", SIGNALS)

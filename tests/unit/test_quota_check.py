@@ -247,7 +247,7 @@ def test_an_instance_without_a_state_makes_the_use_unknown(
     answer_zones(aws)
     answer_requests(aws)
     text = message(event("Create", properties()), aws)
-    assert "UNKNOWN whether the quota suffices: an answer that was not understood (Key" in text
+    assert "UNKNOWN whether the quota suffices: unexpected response of AWS (Key" in text
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ class TestFreePlan:
         self.tell(aws, "FREE")
         answer_all(aws, 8)
         text = message(event("Create", properties(Mode="warn")), aws)
-        assert text.startswith("FREE PLAN, only warned of (quota=warn): this account is on")
+        assert text.startswith("FREE PLAN, warning only (quota=warn): this account is on")
 
     @pytest.mark.parametrize(
         ("kind", "status"), [("PAID", "ACTIVE"), ("FREE", "EXPIRED"), ("FREE", "NOT_STARTED")]
@@ -426,7 +426,7 @@ def test_a_running_type_outside_the_catalog_is_asked_for(aws: StubbedAws, event:
 def test_warn_says_so_and_passes(aws: StubbedAws, event: MakeEvent) -> None:
     answer_all(aws, 0)
     text = message(event("Create", properties(Mode="warn")), aws)
-    assert text.startswith("TOO SMALL, only warned of (quota=warn)")
+    assert text.startswith("TOO SMALL, warning only (quota=warn)")
 
 
 def test_a_type_that_no_zone_offers_is_refused(aws: StubbedAws, event: MakeEvent) -> None:
@@ -508,7 +508,7 @@ class TestRequest:
             {"ServiceCode": "ec2", "QuotaCode": G_QUOTA, "DesiredValue": 8.0},
         )
         text = refusal(event("Create", self.event_properties), aws)
-        assert "filed for 8 vCPUs: request abc123 (PENDING)" in text
+        assert "requested 8 vCPUs: request abc123 (PENDING)" in text
 
     def test_an_open_request_is_told_and_no_second_one_is_filed(
         self, aws: StubbedAws, event: MakeEvent
@@ -523,12 +523,12 @@ class TestRequest:
         )
         text = refusal(event("Create", self.event_properties), aws)
         assert "Open: request open1 for 4 vCPUs of 2026-09-30 (PENDING)" in text
-        assert "nothing more was filed" in text
+        assert "no new request: one is open" in text
 
     @pytest.mark.parametrize(
         ("code", "words"),
         [
-            ("ResourceAlreadyExistsException", "a request is open"),
+            ("ResourceAlreadyExistsException", "no new request: one is open"),
             ("QuotaExceededException", "not filed, QuotaExceededException"),
             (
                 "DependencyAccessDeniedException",
@@ -552,7 +552,7 @@ class TestRequest:
         answer_all(aws, 0)
         aws.answer("service-quotas", "request_service_quota_increase", {"RequestedQuota": {}})
         text = refusal(event("Create", self.event_properties), aws)
-        assert "filed for 4 vCPUs: request without an id (status unknown)" in text
+        assert "requested 4 vCPUs: request without an id (status unknown)" in text
 
     def test_nothing_is_filed_when_the_quota_suffices(
         self, aws: StubbedAws, event: MakeEvent

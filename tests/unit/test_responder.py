@@ -198,7 +198,7 @@ def test_out_of_time_is_answered_in_time_and_once(address: AnswerAddress, reques
     respond(request_, LittleTime(), slowly(address))
     (answer,) = address.answers
     assert answer["Status"] == "FAILED"
-    assert answer["Reason"].startswith("AWS did not answer within the function's time")
+    assert answer["Reason"].startswith("AWS did not respond within the function's timeout")
     assert "/aws/lambda/x" in answer["Reason"]
 
 

@@ -55,7 +55,7 @@ def workstation(data_volumes: tuple[DataVolume, ...] = ()) -> Workstation:
 
 
 def saved(ec2: FakeEc2, told: list[str], **options: Any) -> str:
-    return save(ec2.client, workstation(), "my work", tell=told.append, **options)
+    return save(ec2.client, workstation(), "my work", report=told.append, **options)
 
 
 def assert_nothing_left(ec2: FakeEc2) -> None:
@@ -80,11 +80,11 @@ def test_one_that_never_shows_ends_with_both_ids_and_the_command(
     ec2 = FakeEc2(unknown=float("inf"))
     made = {"ImageId": IMAGE, "Tags": [{"Key": "gpustation:saved-from", "Value": MACHINE}]}
     ec2.add_snapshot(ROOT_SNAPSHOT, made)
-    with pytest.raises(SaveImageError, match=f"{IMAGE}: EC2 has not known it for 120 s"):
+    with pytest.raises(SaveImageError, match=f"{IMAGE}: EC2 has not shown it for 120 s"):
         saved(ec2, told)
     assert told[-1] == (
-        f"LEFT: {IMAGE} (snapshots: {ROOT_SNAPSHOT}): EC2 did not know it for 120 s; it may "
-        f"appear later, and costs; run: {UNDO}"
+        f"LEFT: {IMAGE} (snapshots: {ROOT_SNAPSHOT}): EC2 did not show it for 120 s; it may "
+        f"appear later and be billed; then run: {UNDO}"
     )
     assert ec2.calls[-1] == "DeregisterImage", "by its id, though no call showed it"
     assert sum(clock) < 3 * SETTLE_SECONDS
@@ -95,7 +95,7 @@ def test_a_clean_up_goes_by_the_id_where_only_deregistering_knows_the_image(
 ) -> None:
     ec2 = FakeEc2(unknown=float("inf"))
     ec2.before["DeregisterImage"] = lambda: setattr(ec2, "unknown", 0)
-    with pytest.raises(SaveImageError, match="has not known it"):
+    with pytest.raises(SaveImageError, match="has not shown it"):
         saved(ec2, told)
     assert told[-1] == f"{IMAGE} is deregistered again; deleted: no snapshot"
     assert_nothing_left(ec2)
@@ -143,8 +143,8 @@ def test_a_snapshot_that_stays_is_named_and_undo_can_be_repeated(
     with pytest.raises(SaveImageError) as left:
         remove(ec2.client, IMAGE)
     assert str(left.value) == (
-        f"{IMAGE} is deregistered, but {ROOT_SNAPSHOT} could not be deleted and costs: {why}. "
-        f"Once that is cured, run: {UNDO}"
+        f"{IMAGE} is deregistered, but {ROOT_SNAPSHOT} could not be deleted and is billed: {why}. "
+        f"After fixing that, run: {UNDO}"
     )
     ec2.in_use = 0
     assert remove(ec2.client, IMAGE) == [ROOT_SNAPSHOT]
@@ -232,7 +232,7 @@ def test_the_snapshots_of_data_volumes_are_waited_for_too(clock: list[float]) ->
     told: list[str] = []
     machine = workstation(DATA)
     with pytest.raises(SaveImageError, match="was not available after -1 minutes"):
-        save(ec2.client, machine, "all", tell=told.append, with_data_volumes=True, minutes=-1)
+        save(ec2.client, machine, "all", report=told.append, with_data_volumes=True, minutes=-1)
     assert_nothing_left(ec2)
     assert sum(clock) < SETTLE_SECONDS
     assert told[-1].endswith(f"; deleted: snap-0, {ROOT_SNAPSHOT}, snap-1")
@@ -250,7 +250,7 @@ def test_what_cannot_be_removed_is_named_and_the_status_stays(
     monkeypatch.setattr(ec2, "_DeregisterImage", refuse)
     assert run(ec2, monkeypatch) == 128 + signal.SIGTERM
     left = capfd.readouterr().out.splitlines()[-1]
-    assert left.startswith(f"LEFT: {IMAGE}, which costs (ExpiredToken: The token has expired (")
+    assert left.startswith(f"LEFT: {IMAGE}, which is billed (ExpiredToken: The token has expired (")
     assert left.endswith(f"; run: {UNDO}")
 
 
@@ -273,7 +273,7 @@ def test_an_image_whose_answer_got_lost_is_found_and_goes_on(told: list[str]) ->
     ec2 = FakeEc2(unknown=2)
     lose_answer(ec2, ReadTimeoutError(endpoint_url="https://ec2"))
     assert saved(ec2, told) == IMAGE
-    assert told[0].startswith("EC2 gave no clear answer (Read timeout on endpoint URL")
+    assert told[0].startswith("CreateImage may have succeeded (Read timeout on endpoint URL")
 
 
 def test_a_repeated_request_that_meets_its_own_image_goes_on(told: list[str]) -> None:
@@ -309,7 +309,7 @@ def test_an_image_of_that_name_that_was_there_before_stays(told: list[str], retr
 
     ec2._CreateImage = refuse  # type: ignore[method-assign]
     with pytest.raises(
-        SaveImageError, match=r"--image-name my work: .*Duplicate.*take another name"
+        SaveImageError, match=r"--image-name my work: .*Duplicate.*use another name"
     ):
         saved(ec2, told)
     assert ec2.images == {IMAGE: theirs}
@@ -330,7 +330,7 @@ def test_a_network_that_is_gone_for_a_while_does_not_end_the_image(told: list[st
 
 def test_data_volumes_are_left_out_of_the_image(told: list[str]) -> None:
     ec2 = FakeEc2()
-    save(ec2.client, workstation(DATA), "my work", tell=told.append)
+    save(ec2.client, workstation(DATA), "my work", report=told.append)
     assert ec2.request["BlockDeviceMappings"] == [
         {"DeviceName": "/dev/sdf", "NoDevice": ""},
         {"DeviceName": "/dev/sdg", "NoDevice": ""},
@@ -339,7 +339,7 @@ def test_data_volumes_are_left_out_of_the_image(told: list[str]) -> None:
 
 def test_data_volumes_that_were_asked_for_go_with_their_machine(told: list[str]) -> None:
     ec2 = FakeEc2()
-    save(ec2.client, workstation(DATA), "my work", tell=told.append, with_data_volumes=True)
+    save(ec2.client, workstation(DATA), "my work", report=told.append, with_data_volumes=True)
     ebs = {"DeleteOnTermination": True}
     assert ec2.request["BlockDeviceMappings"] == [
         {"DeviceName": "/dev/sdf", "Ebs": ebs},
@@ -379,21 +379,21 @@ def test_a_machine_that_is_gone_is_refused_in_one_line(
         (
             False,
             [
-                "vol-1 (/dev/sdf, 500 GiB of gp3) is left out; --with-data-volumes copies it: up "
+                "vol-1 (/dev/sdf, 500 GiB of gp3) is omitted; --with-data-volumes includes it: up "
                 "to 25.00 USD per month for its snapshot",
-                "vol-2 (/dev/sdg, 100 GiB of st1) is left out; --with-data-volumes copies it: up "
+                "vol-2 (/dev/sdg, 100 GiB of st1) is omitted; --with-data-volumes includes it: up "
                 "to 5.00 USD per month for its snapshot",
             ],
         ),
         (
             True,
             [
-                "vol-1 (/dev/sdf, 500 GiB of gp3) is copied: up to 25.00 USD per month for its "
-                "snapshot, and 40.00 USD per month for such a volume of each machine from the "
-                "image, for as long as the machine exists",
-                "vol-2 (/dev/sdg, 100 GiB of st1) is copied: up to 5.00 USD per month for its "
-                "snapshot, and 4.50 USD per month for such a volume of each machine from the "
-                "image, for as long as the machine exists",
+                "vol-1 (/dev/sdf, 500 GiB of gp3) is included: up to 25.00 USD per month for its "
+                "snapshot, and 40.00 USD per month for the copy in each machine from the image, "
+                "as long as the machine exists",
+                "vol-2 (/dev/sdg, 100 GiB of st1) is included: up to 5.00 USD per month for its "
+                "snapshot, and 4.50 USD per month for the copy in each machine from the image, "
+                "as long as the machine exists",
             ],
         ),
     ],
@@ -408,11 +408,11 @@ def test_the_person_reads_what_becomes_of_each_volume_and_its_price(
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (("undo", "ami-*"), "'ami-*' is no id of an image: ami- and 17"),
-        (("undo", ""), "'' is no id of an image"),
-        (("undo", "ami-0123456789ABCDEF0"), "is no id of an image"),
-        (("save", "--image-name", "ab"), "'ab' is no name of an image: 3 to 128 letters"),
-        (("save", "--image-name", "my:work"), "'my:work' is no name of an image"),
+        (("undo", "ami-*"), "'ami-*' is not a valid image id: ami- and 17"),
+        (("undo", ""), "'' is not a valid image id"),
+        (("undo", "ami-0123456789ABCDEF0"), "is not a valid image id"),
+        (("save", "--image-name", "ab"), "'ab' is not a valid image name: 3 to 128 letters"),
+        (("save", "--image-name", "my:work"), "'my:work' is not a valid image name"),
     ],
 )
 def test_an_id_or_a_name_that_cannot_be_is_refused_before_any_call(

@@ -23,7 +23,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_anything_but_yes_does_nothing(terminal: pytest.MonkeyPatch, answer: str) -> None:
     asked: list[str] = []
     terminal.setattr("builtins.input", lambda question: asked.append(question) or answer)
-    with pytest.raises(CommandError, match="nothing was done"):
+    with pytest.raises(CommandError, match="canceled, nothing was changed"):
         confirm("It reboots. Go on?", yes=False)
     assert asked == ["It reboots. Go on? [y/N] "]
 

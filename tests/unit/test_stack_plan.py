@@ -135,7 +135,7 @@ def test_another_type_stops_the_machine_whatever_aws_fears(announced: str) -> No
         "instance_type: g4dn.xlarge -> g5.xlarge (the machine stops and starts)"
     ]
     assert found.notes == (
-        "i-1 is stopped and started because of InstanceType: what runs on it ends",
+        "i-1 is stopped and started because of InstanceType; running programs end",
     )
     assert found.others == ("Choice changes in place (InstanceType)",)
 
@@ -175,7 +175,8 @@ def test_what_cannot_change_replaces_the_machine(detail: dict[str, Any]) -> None
     new = template(Machine={"ImageId": "ami-2", "BlockDeviceMappings": []})
     found = plan([modify("Machine", detail, replacement="True")], new)
     assert found.effect is Effect.REPLACED
-    assert found.notes == (f"i-1 is replaced because of {detail['Target']['Name']}; its disk goes",)
+    name = detail["Target"]["Name"]
+    assert found.notes == (f"i-1 is replaced because of {name}; its disk is deleted",)
 
 
 def test_a_subnet_that_is_replaced_takes_the_machine_with_it() -> None:
@@ -200,8 +201,8 @@ def test_a_machine_that_is_removed_loses_its_disk() -> None:
     ]
     found = plan(changes, TEMPLATE)
     assert found.effect is Effect.REPLACED
-    assert found.notes == ("i-1 goes with its disk, once the new machine is ready",)
-    assert found.others == ("1 resource made, 1 resource removed",)
+    assert found.notes == ("i-1 is deleted with its disk, once the new machine is ready",)
+    assert found.others == ("1 resource created, 1 resource deleted",)
 
 
 def test_a_locked_setting_is_refused_whatever_else_changes() -> None:
@@ -214,7 +215,7 @@ def test_a_locked_setting_is_refused_whatever_else_changes() -> None:
     )
     found = plan([choice, machine(direct("BlockDeviceMappings", "Conditionally"))], new)
     assert found.effect is Effect.REFUSED
-    assert found.notes[0].startswith("disk_gib=100 (the machine has 64) would need a new machine")
+    assert found.notes[0].startswith("disk_gib=100 (the machine has 64) needs a new machine")
     assert 'add "generation": 2' in found.notes[0]
 
 
@@ -307,8 +308,8 @@ def test_a_new_stack_shows_all_its_settings() -> None:
 @pytest.mark.parametrize(
     ("status", "effect", "remedy"),
     [
-        ("ROLLBACK_COMPLETE", Effect.NEW, "`cdk deploy` deletes what is left, and begins anew"),
-        ("ROLLBACK_FAILED", Effect.NEW, "`cdk deploy` deletes what is left, and begins anew"),
+        ("ROLLBACK_COMPLETE", Effect.NEW, "`cdk deploy` deletes the rest and creates it again"),
+        ("ROLLBACK_FAILED", Effect.NEW, "`cdk deploy` deletes the rest and creates it again"),
         ("CREATE_FAILED", Effect.REFUSED, "`cdk rollback`"),
         ("UPDATE_FAILED", Effect.REFUSED, "`cdk rollback`"),
         ("UPDATE_ROLLBACK_FAILED", Effect.REFUSED, "`cdk rollback`"),

@@ -74,7 +74,7 @@ def test_agent_is_the_same_program() -> None:
 @pytest.mark.parametrize(
     ("source", "fault"),
     [
-        ('text = """a\n\n    b"""\n', "line 1: a string over several lines"),
+        ('text = """a\n\n    b"""\n', "line 1: a string that spans several lines"),
         ("def f(\n    a: dict[\n        str, int\n    ],\n):\n    pass\n", "line 2: an annotation"),
         ("text = 'ä'\n", "only ASCII"),
     ],
@@ -109,7 +109,7 @@ def test_here_documents_and_strings_stay_whole() -> None:
 
 @pytest.mark.parametrize(("script", "end"), [("cat <<EOF\n", "EOF"), ("echo '\n", "quote")])
 def test_bash_without_an_end_is_refused(script: str, end: str) -> None:
-    with pytest.raises(ValueError, match=f"no end of .*{end}"):
+    with pytest.raises(ValueError, match=f"does not terminate .*{end}"):
         strip_bash(script)
 
 

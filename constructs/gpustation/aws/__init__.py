@@ -1,4 +1,4 @@
-"""Calls to AWS, with what their answers and failures mean. boto3, and the catalog.
+"""Calls to AWS with boto3, and the meaning of their responses and errors.
 
-The commands and the Lambda functions share it; nothing here runs at synth.
+Used by the command and the Lambda functions, never at synth.
 """

@@ -1,4 +1,4 @@
-"""One call to AWS: what is waited for, and what its failures mean."""
+"""A single call to AWS, with retries and with errors translated into messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 RETRIES = Config(
     retries={"mode": "standard", "max_attempts": 8}, connect_timeout=5, read_timeout=10
 )
-"""Throttling is retried by the SDK, with back-off: a throttle is never an answer."""
+"""The SDK retries throttling with back-off."""
 
 DENIED = frozenset(
     {
@@ -22,7 +22,7 @@ DENIED = frozenset(
         "DependencyAccessDeniedException",
     }
 )
-"""What IAM answers, in the spellings of the services."""
+"""Error codes for missing permissions, as the services spell them."""
 
 MEANINGS = {
     "AuthFailure": "the account may not use EC2 in this region: a new account is still being "
@@ -33,31 +33,31 @@ MEANINGS = {
     "OptInRequired": "the account is not signed up for EC2 yet: finish its registration with a "
     "payment method (a new account waits up to 24 hours), or enable the region for it",
 }
-"""Codes that say nothing to a person, in words, with the remedy."""
+"""Explanation and remedy for error codes that are not self-explanatory."""
 
 NEW_ROLE_SECONDS = 60.0
-"""How long a role's fresh policy may take until every service obeys it (aws-cdk #37675)."""
+"""How long a new role's policy may take to be effective in every service (aws-cdk #37675)."""
 
 
 NOT_UNDERSTOOD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
-"""What reading an answer raises that lacks what the documentation promises."""
+"""Errors raised while reading a response that lacks documented members."""
 
 
 class UnknownError(Exception):
-    """A fact could not be had; the text says why. Never to be read as zero or as enough."""
+    """A value could not be determined; the message gives the reason. It is not the same as zero."""
 
 
 def call_aws(what: str, call: Callable[[], T]) -> T:
-    """Makes the call; waits for a fresh permission; says in words what cannot be had.
+    """Makes the call, and retries a denial for as long as a new role's policy may be pending.
 
     Args:
-        what: The fact that is asked for, for the text of the error.
-        call: Makes one request; the SDK inside retries throttling.
+        what: What the call reads, for the error message.
+        call: Makes one request; the SDK retries throttling.
 
     Raises:
-        UnknownError: After denial for ``NEW_ROLE_SECONDS``, throttling that lasted, a network
-            fault, or an account that may not ask at all. Other errors of the service are the
-            caller's: they are answers.
+        UnknownError: Denied for ``NEW_ROLE_SECONDS``, throttled beyond the SDK's retries, a network
+            error, or an account that may not use the service. Other errors of the service are
+            raised unchanged, because the caller interprets them.
     """
     deadline = time.monotonic() + NEW_ROLE_SECONDS
     pause = 1.0
@@ -82,12 +82,12 @@ def call_aws(what: str, call: Callable[[], T]) -> T:
 
 
 def error_code(error: ClientError) -> str:
-    """AWS's code of the error; an answer that names none is called ``Unknown``."""
+    """AWS's error code; ``Unknown`` if the response has none."""
     return str(error.response.get("Error", {}).get("Code") or "Unknown")
 
 
 def is_passing(error: ClientError) -> bool:
-    """True for throttling and server faults, which say nothing about the thing asked for."""
+    """True for throttling and server errors, which are temporary."""
     code = error_code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     throttled = code == "TooManyRequestsException" or "Throttl" in code

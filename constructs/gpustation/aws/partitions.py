@@ -1,4 +1,4 @@
-"""AWS's partitions and regions, from the data that botocore itself uses."""
+"""AWS's partitions and regions, from botocore's data."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import re
 
 
 @functools.cache
-def _forms_of_regions() -> dict[str, re.Pattern[str]]:
-    """Form of a region's name by partition. Takes a millisecond: no session, no endpoints.json."""
+def _region_patterns() -> dict[str, re.Pattern[str]]:
+    """Pattern of region names by partition. Takes 1 ms, as it loads no boto3 session."""
     file = importlib.resources.files("botocore") / "data" / "partitions.json"
     partitions = json.loads(file.read_text(encoding="utf-8"))["partitions"]
     return {entry["id"]: re.compile(entry["regionRegex"].rstrip("$")) for entry in partitions}
@@ -18,13 +18,13 @@ def _forms_of_regions() -> dict[str, re.Pattern[str]]:
 
 def names() -> tuple[str, ...]:
     """Names of the partitions, such as ``aws`` and ``aws-cn``."""
-    return tuple(_forms_of_regions())
+    return tuple(_region_patterns())
 
 
 def region_at_start(text: str) -> str | None:
-    """The region that the text begins with, such as ``us-east-1`` of ``us-east-1a``.
+    """The region name that the text starts with, such as ``us-east-1`` for ``us-east-1a``.
 
-    The form counts, so that a region newer than the installed botocore is known as well.
+    It matches a pattern, not a list, so that regions newer than the installed botocore are known.
     """
-    matches = (form.match(text) for form in _forms_of_regions().values())
+    matches = (pattern.match(text) for pattern in _region_patterns().values())
     return next((match[0] for match in matches if match), None)

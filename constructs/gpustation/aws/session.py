@@ -1,4 +1,4 @@
-"""The account and region of a command, as the CDK CLI finds them, and AWS's errors in words."""
+"""The session of a command, with the region as the CDK CLI selects it, and AWS's error messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REMEDIES = {
     "OptInRequired": "the account is not signed up for this service or region yet; a new account "
     "takes up to 24 hours, and some regions must be enabled first",
 }
-"""What to do about errors that say nothing about the thing asked for."""
+"""Remedies for errors of credentials, clock and account, by error code."""
 _ACTION = re.compile(r"not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z0-9*]+)")
 _MISSING = (
     "the credentials of `aws login` need the package awscrt, which is not installed; run "
@@ -41,15 +41,15 @@ _MISSING = (
 
 
 def make_session(region: str = "", environment: Mapping[str, str] = os.environ) -> boto3.Session:
-    """A session in a region, else in that of ``AWS_REGION``, which boto3 alone would not read.
+    """A session in the given region, else in that of ``AWS_REGION``, which boto3 does not read.
 
-    Without either boto3's own order holds: ``AWS_DEFAULT_REGION``, then the profile.
+    Without either, boto3's own order applies: ``AWS_DEFAULT_REGION``, then the profile.
     """
     return boto3.Session(region_name=region or environment.get("AWS_REGION") or None)
 
 
 def explain(error: ClientError | BotoCoreError) -> str:
-    """What AWS or its SDK answered, in one line, with the remedy where the code alone tells it."""
+    """Message of an error of AWS or its SDK in one line, with a remedy if the code implies one."""
     if isinstance(error, ClientError):
         code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
         if action := _ACTION.search(message):

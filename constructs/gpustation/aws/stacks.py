@@ -1,4 +1,4 @@
-"""What CloudFormation says about a stack."""
+"""The status of a CloudFormation stack."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def is_rolling_back(cloudformation: CloudFormationClient, event: Any) -> bool:
-    """True while the stack goes back to what it was: then nothing may be refused any more.
+    """True while the stack is rolling back, when a custom resource must not fail.
 
-    When the status cannot be had the answer is true as well: a refusal in a rollback would leave
-    the stack stuck, an unchecked update is only unchecked.
+    Also true if the status cannot be read: a failure during a rollback would leave the stack in
+    ``UPDATE_ROLLBACK_FAILED``, which is worse than an update without the check.
     """
     try:
         stacks = call_aws(
@@ -24,5 +24,7 @@ def is_rolling_back(cloudformation: CloudFormationClient, event: Any) -> bool:
         )
     except (UnknownError, ClientError):
         return True
-    found = [stack["StackStatus"] for stack in stacks.get("Stacks", []) if "StackStatus" in stack]
-    return not found or "ROLLBACK" in found[0]
+    statuses = [
+        stack["StackStatus"] for stack in stacks.get("Stacks", []) if "StackStatus" in stack
+    ]
+    return not statuses or "ROLLBACK" in statuses[0]

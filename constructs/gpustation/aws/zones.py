@@ -1,4 +1,4 @@
-"""Availability zones, and what they offer."""
+"""Availability zones and the instance types that they offer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
-    """Names of the region's ordinary zones that offer the type, sorted.
+    """Names of the region's availability zones that offer the type, sorted.
 
-    Local Zones and Wavelength Zones are left out: they cost and connect differently, and the
-    account may never have asked for them.
+    Without Local Zones and Wavelength Zones, whose prices and network differ and which an account
+    must enable.
 
     Raises:
-        UnknownError: AWS could not be asked.
+        UnknownError: The zones or their offerings could not be read.
     """
     zones = call_aws(
         "availability zones",
@@ -39,5 +39,5 @@ def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
             Filters=[{"Name": "instance-type", "Values": [instance_type]}],
         ).build_full_result(),
     )
-    offered = {one.get("Location") for one in offerings.get("InstanceTypeOfferings", [])}
+    offered = {offering.get("Location") for offering in offerings.get("InstanceTypeOfferings", [])}
     return sorted(str(zone) for zone in offered & ordinary)

@@ -1,5 +1,4 @@
-"""Facts and arithmetic: GPU types, frameworks, images, quotas, names.
+"""Facts and arithmetic: GPU types, frameworks, images, prices, quotas, names.
 
-Standard library only, and nothing of the rest of the library: synth reads it, the commands, and the
-Lambda functions, whose code holds it.
+It imports only the standard library, because synth, the command and the Lambda functions use it.
 """

@@ -1,7 +1,6 @@
-"""The GPU instance types of EC2: what each has, what it draws on, and what runs on it.
+"""The GPU instance types of EC2: hardware, quota, price, and supported frameworks.
 
-The numbers are data (``gpu_types.csv``, with their sources); this module reads them and answers
-questions.
+The data and their sources are in ``gpu_types.csv``.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ from pathlib import Path
 from gpustation.catalog.frameworks import ARCHITECTURES, DRIVER_BRANCH, REACH
 
 RETIRED_FAMILIES = {
-    # family: its GPU, and the type of today that stands nearest (AWS sells these no longer)
+    # family: its GPU, and the closest type that AWS still offers
     "g2": ("GRID K520", "g4dn.xlarge"),
     "g3": ("M60", "g4dn.xlarge"),
     "g3s": ("M60", "g4dn.xlarge"),
     "p2": ("K80", "g4dn.xlarge"),
     "p3": ("V100", "g5.xlarge"),
 }
-"""Families that Dive into Deep Learning's chapter names, or named, and AWS has retired."""
+"""Retired families that Dive into Deep Learning's chapter mentions or used to mention."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +30,16 @@ class GpuType:
     Attributes:
         name: Instance type, e.g. ``"g4dn.xlarge"``.
         gpu: GPU model, e.g. ``"t4"``.
-        gpus: Whole GPUs; 0 when the type has a fraction of one.
-        compute_capability: NVIDIA compute capability, e.g. ``"7.5"``; empty for other makers.
+        gpus: Number of whole GPUs; 0 for a type with a fraction of a GPU.
+        compute_capability: NVIDIA compute capability, e.g. ``"7.5"``; empty for other vendors.
         cpu_architecture: ``"amd64"`` or ``"arm64"``.
-        vcpus: Default vCPUs, the unit of the quotas.
-        quota_code: Service Quotas code of the on-demand bucket.
-        usd_per_hour: On-demand price in us-east-1 on 2026-07-20; ``None`` when none is public.
+        vcpus: Default number of vCPUs, the unit of the quotas.
+        quota_code: Service Quotas code of the on-demand quota.
+        usd_per_hour: On-demand price in us-east-1 on 2026-07-20; ``None`` if none is public.
         driver: Kernel module: ``"open"``, ``"proprietary"``, ``"grid"`` or ``"amd"``.
-        min_driver: Oldest of Ubuntu's branches (580, 595) that drives it; 0 when none does.
-        nvswitch: True where the GPUs need nvidia-fabricmanager.
-        nvlsm: True where the fabric manager in turn needs NVIDIA's NVLink Subnet Manager.
+        min_driver: Oldest of Ubuntu's driver branches (580, 595) that supports it; 0 if none does.
+        nvswitch: True if the GPUs need nvidia-fabricmanager.
+        nvlsm: True if the fabric manager needs NVIDIA's NVLink Subnet Manager.
     """
 
     name: str
@@ -62,9 +61,9 @@ class GpuType:
         return self.name.partition(".")[0]
 
     def obstacle(self, framework: str) -> str | None:
-        """Why the framework cannot run here, as a clause; ``None`` when it can."""
+        """Reason why the framework cannot run on this type, as a clause; ``None`` if it can."""
         if self.driver == "amd":
-            return "its GPU is AMD's and has no CUDA"
+            return "its GPU is made by AMD and has no CUDA"
         if self.cpu_architecture != "amd64":
             return "its processor is ARM, and there are no CUDA builds of the frameworks for it"
         if self.driver == "grid":
@@ -82,42 +81,43 @@ class GpuType:
         if self.nvlsm:
             return (
                 "its NVSwitches need NVIDIA's NVLink Subnet Manager (nvlsm) and the kernel module "
-                "ib_umad, which machines do not install: CUDA would answer 802 on every GPU"
+                "ib_umad, which machines do not install: CUDA would fail with error 802 on every "
+                "GPU"
             )
         return None
 
 
 @functools.cache
 def gpu_types() -> dict[str, GpuType]:
-    """All types of the catalog by name, in its order (by family, small to large)."""
+    """All types of the catalog by name, in its order: by family, from small to large."""
     text = (Path(__file__).parent / "gpu_types.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     return {row["type"]: _from_row(row) for row in rows}
 
 
 def require_type(name: str) -> GpuType:
-    """The type of this name.
+    """The type with this name.
 
     Raises:
-        ValueError: The catalog has none.
+        ValueError: The type is not in the catalog.
     """
-    found = gpu_types().get(name)
-    if found is None:
+    gpu_type = gpu_types().get(name)
+    if gpu_type is None:
         raise ValueError(f"instance_type must be a GPU type of the catalog, got {name}")
-    return found
+    return gpu_type
 
 
 def require_fitting(name: str, framework: str) -> GpuType:
-    """The type of this name, which the framework runs on.
+    """The type with this name, if the framework runs on it.
 
     Raises:
-        ValueError: The catalog has none, or the framework cannot run on it.
+        ValueError: The type is not in the catalog, or the framework cannot run on it.
     """
-    found = require_type(name)
-    obstacle = found.obstacle(framework)
+    gpu_type = require_type(name)
+    obstacle = gpu_type.obstacle(framework)
     if obstacle:
         raise ValueError(f"instance_type {name} cannot run {framework}, {obstacle}")
-    return found
+    return gpu_type
 
 
 def _from_row(row: dict[str, str]) -> GpuType:
@@ -138,7 +138,7 @@ def _from_row(row: dict[str, str]) -> GpuType:
 
 
 def _runs_on(architectures: tuple[str, ...], compute_capability: str) -> bool:
-    """A cubin runs on its own major version, at an equal or higher minor (NVIDIA's rule)."""
+    """A cubin runs on GPUs of its major version with an equal or higher minor version (NVIDIA)."""
     major, _, minor = compute_capability.partition(".")
     for architecture in architectures:
         a_major, _, a_minor = architecture.partition(".")
@@ -148,15 +148,15 @@ def _runs_on(architectures: tuple[str, ...], compute_capability: str) -> bool:
 
 
 def types_for(framework: str) -> list[GpuType]:
-    """The types that run the framework, cheapest first; those without a price come last."""
+    """The types that run the framework, cheapest first, those without a price last."""
     fitting = [t for t in gpu_types().values() if t.obstacle(framework) is None]
     return sorted(fitting, key=lambda t: (t.usd_per_hour is None, t.usd_per_hour or 0.0, t.name))
 
 
 def capabilities_for(framework: str, driver: str) -> list[str]:
-    """Compute capabilities of the GPUs that the framework and this kernel module both drive."""
-    found = {t.compute_capability for t in types_for(framework) if t.driver == driver}
-    return sorted(found, key=lambda capability: [int(part) for part in capability.split(".")])
+    """Compute capabilities that both the framework and this kernel module support, sorted."""
+    capabilities = {t.compute_capability for t in types_for(framework) if t.driver == driver}
+    return sorted(capabilities, key=lambda text: [int(part) for part in text.split(".")])
 
 
 def families_for(framework: str) -> list[str]:

@@ -1,8 +1,4 @@
-"""Where today's id of each kind of image is published.
-
-A module of its own, without boto3: synth asks it too, and importing boto3 would cost a synth a
-quarter of a second.
-"""
+"""The SSM parameters that hold the id of each kind of image, and the tags of our own images."""
 
 from __future__ import annotations
 
@@ -10,8 +6,7 @@ from gpustation.catalog.frameworks import CUDA, DRIVER_BRANCH
 from gpustation.catalog.gpu_types import capabilities_for
 
 DEFAULT_IMAGE = "ubuntu-24.04"
-"""What a new machine starts from where nobody names an image. Another one here changes no machine
-that exists."""
+"""Default image of a new machine. Changing it does not affect existing machines."""
 
 _CANONICAL = "/aws/service/canonical/ubuntu/server"
 IMAGE_PARAMETERS = {
@@ -21,22 +16,23 @@ IMAGE_PARAMETERS = {
     "dlami": "/aws/service/deeplearning/ami/x86_64/"
     "base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id",
 }
-"""Public SSM parameters that name today's image of each kind."""
+"""Public SSM parameters that hold the id of the newest image of each kind."""
 
 FRAMEWORK_TAG = "gpustation:framework"
 DRIVER_TAG = "gpustation:driver"
 CUDA_TAG = "gpustation:cuda"
 CAPABILITIES_TAG = "gpustation:gpu-architectures"
-"""Tags of an image of ours. Architectures: compute capabilities of its GPUs, by blanks."""
+"""Tags of our images. Architectures: supported compute capabilities, separated by blanks."""
 
 DATA_VOLUMES_TAG = "gpustation:data-volumes"
-"""Device names, by blanks, of the volumes beside the root disk that an image was asked to hold."""
+"""Tag with the device names, separated by blanks, of the data volumes that an image includes on
+request."""
 
 _BAKED = "baked"
 
 
 def content_tags(framework: str, driver: str) -> dict[str, str]:
-    """Tags that say what an image of ours holds, for whoever is about to start a machine from it.
+    """Tags that describe the contents of one of our images; the image choice checks them.
 
     Args:
         framework: ``mxnet`` or ``pytorch``.
@@ -52,34 +48,37 @@ def content_tags(framework: str, driver: str) -> dict[str, str]:
 
 
 def baked_image(name: str = "") -> str:
-    """The image that the stack of this name bakes: ``baked``, or ``baked:<name>``."""
+    """Setting ``image`` for the image of the stack ``GpuImage`` or ``GpuImage-<name>``.
+
+    Args:
+        name: The setting ``name``. Default: none.
+
+    Returns:
+        ``baked`` or ``baked:<name>``.
+    """
     return f"{_BAKED}:{name}" if name else _BAKED
 
 
 def is_baked(image: str) -> bool:
-    """Whether an image is one that a stack of ours bakes."""
+    """Whether the setting ``image`` means an image built by a stack ``GpuImage``."""
     return image.partition(":")[0] == _BAKED
 
 
 def bake_command(image: str) -> str:
-    """What bakes the image that ``image`` means; that of nobody's name where it is another one."""
+    """Command that builds the image of the setting ``image``; without a name if it is not baked."""
     name = image.partition(":")[2] if is_baked(image) else ""
     return (
-        f"cdk deploy Image/GpuImage-{name} -c name={name}"
-        if name
-        else ("cdk deploy Image/GpuImage")
+        f"cdk deploy Image/GpuImage-{name} -c name={name}" if name else "cdk deploy Image/GpuImage"
     )
 
 
 def image_parameter(image: str, framework: str) -> str | None:
-    """Name of the SSM parameter that holds the AMI id; ``None`` when the image is an AMI id."""
+    """Name of the SSM parameter that holds the AMI id; ``None`` if the image is an AMI id."""
     if image.startswith("ami-"):
         return None
     if is_baked(image):
         owner = image.partition(":")[2]
         return (
-            f"/gpustation/{owner}/image/{framework}"
-            if owner
-            else (f"/gpustation/image/{framework}")
+            f"/gpustation/{owner}/image/{framework}" if owner else f"/gpustation/image/{framework}"
         )
     return IMAGE_PARAMETERS.get(image, image)

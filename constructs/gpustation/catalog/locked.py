@@ -1,4 +1,4 @@
-"""Settings that an image choice locks to its machine, by the property that carries each."""
+"""Settings that cannot change during the life of a machine, as properties of its image choice."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ LOCKED = {
     "AvailabilityZone": "availability_zone",
     "ReadyTimeoutMinutes": "ready_timeout_minutes",
 }
-"""Setting of each property of its own. A changed value needs a new machine, as does each of the
-property ``Others``."""
+"""Setting by property of ``Custom::ImageChoice``. The property ``Others`` holds further locked
+settings by their own names."""

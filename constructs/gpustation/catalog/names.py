@@ -1,25 +1,27 @@
-"""Names of the stacks, with and without the setting ``name``, and tags of our resources."""
+"""Names of the stacks, with and without the setting ``name``, and tags of their resources."""
 
 from __future__ import annotations
 
 import re
 
 OWNER_TAG = "gpustation"
-"""Marks what is ours; its value is the stack's name."""
+"""Tag of all resources of this project; its value is the stack's name."""
 
 SAVED_TAG = "gpustation:saved-from"
-"""Marks an image that a person saved, and what may be undone; its value is the instance's id."""
+"""Tag of an image made by ``gpustation image save``, which ``image undo`` may delete; its value is
+the id of the instance."""
 
 WORKSTATION, IMAGE, DEPLOY_ROLE = "GpuWorkstation", "GpuImage", "GpuDeployRole"
 
 STACK_NAMES = (WORKSTATION, IMAGE, DEPLOY_ROLE)
-"""The stacks of this project, by the names that they have where nobody sets ``name``."""
+"""Names of the stacks without the setting ``name``."""
 
 MAX_NAME = 20
-"""Characters of a name: IAM's 64 for a role leave so much of it readable beside a logical id."""
+"""Longest ``name``: IAM's limit of 64 characters for role names leaves room for it beside the
+logical id."""
 
 NAME = re.compile(f"[A-Za-z][A-Za-z0-9-]{{0,{MAX_NAME - 1}}}")
-"""What a name may be: the characters of a stack's name, and the first of them a letter."""
+"""Form of a ``name``: the characters of a stack's name, starting with a letter."""
 
 
 def stack_name(kind: str, name: str = "") -> str:
@@ -33,7 +35,7 @@ def stack_name(kind: str, name: str = "") -> str:
 
 
 def name_in(stack: str) -> str | None:
-    """The setting ``name`` of a stack's whole name; ``None`` where it is none that we give."""
+    """The setting ``name`` in the name of a stack; ``None`` if it is not a name of our stacks."""
     kind, hyphen, name = stack.partition("-")
     if kind not in (WORKSTATION, IMAGE) or bool(hyphen) != bool(name):
         return None
@@ -41,5 +43,5 @@ def name_in(stack: str) -> str | None:
 
 
 def context_for(name: str) -> str:
-    """What a command needs behind it to mean the stacks of this name: nothing, or a ``-c``."""
+    """Option that a ``cdk`` command needs for the stacks with this name; empty without a name."""
     return f" -c name={name}" if name else ""

@@ -1,7 +1,4 @@
-"""Ports of the machine.
-
-A module of its own: the plan needs it too, and must not load the CDK, which starts Node.js.
-"""
+"""Ports of the machine, in a module without CDK imports so that the command can use it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What things cost, in USD at us-east-1's list prices: on-demand, no free tier, no discount.
+"""Prices in USD: list prices of us-east-1, on-demand, without free tier or discounts.
 
-Other regions differ by some tens of percent. The prices of machines are in the GPU catalog, of
-2026-07-20. Those here are of AWS's pricing pages (EBS, VPC, CloudWatch, S3, Systems Manager) as
-public tables of 2026 repeat them: nobody has compared them with a bill.
+Other regions differ by tens of percent. Prices of machines are in the GPU catalog (2026-07-20).
+The prices here are those of AWS's pricing pages (EBS, VPC, CloudWatch, S3, Systems Manager) as
+repeated by public tables of 2026; they have not been compared with a bill.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from gpustation.catalog.gpu_types import gpu_types
 PRICES_AS_OF = "USD, us-east-1, machines as of 2026-07-20, all else as of 2026-11"
 
 HOURS_PER_MONTH = 730
-"""AWS's own month of the pricing pages."""
+"""Hours per month on AWS's pricing pages."""
 
 ADDRESS_PER_HOUR = 0.005
-"""Every public IPv4 address, in use or not, since February 2024 (VPC pricing page)."""
+"""Public IPv4 address, in use or not, since February 2024 (VPC pricing page)."""
 
 VOLUME_PER_GIB = {
     "gp3": 0.08,
@@ -26,35 +26,35 @@ VOLUME_PER_GIB = {
     "sc1": 0.015,
     "standard": 0.05,
 }
-"""Per GiB and month (EBS pricing page); what is paid for speed beside it is not counted."""
+"""Per GiB-month (EBS pricing page), without provisioned IOPS and throughput."""
 
 SNAPSHOT_PER_GIB = {"standard": 0.05, "archive": 0.0125}
-"""Per GiB and month that a snapshot uses, by storage tier (EBS pricing page)."""
+"""Per GiB-month of stored blocks, by storage tier (EBS pricing page)."""
 
 LOGS_PER_GB = 0.03
-"""Per GB and month of compressed log (CloudWatch pricing page)."""
+"""Per GB-month of compressed log data (CloudWatch pricing page)."""
 
 ADVANCED_PARAMETER = 0.05
-"""Per month; standard parameters are free (Systems Manager pricing page)."""
+"""Advanced parameter, per month; standard ones are free (Systems Manager pricing page)."""
 
 BUCKET_PER_GB = 0.023
-"""Per GB and month, standard class (S3 pricing page)."""
+"""Per GB-month in the standard storage class (S3 pricing page)."""
 
 FREE = "free"
 Cost = tuple[float, str]
-"""A sum per month, and what it is made of."""
+"""USD per month, and a description of what they pay for."""
 
 _GIB = 2**30
 _GB = 10**9
 
 
 def machine(instance_type: str, state: str, *, with_address: bool) -> Cost:
-    """An instance, without its disks: they are things of their own.
+    """Cost of an instance without its volumes.
 
     Args:
         instance_type: EC2 type.
-        state: Its state; only a running one costs.
-        with_address: It has a public address that is no Elastic IP.
+        state: State of the instance; only a pending or running instance is billed.
+        with_address: It has a public IPv4 address that is not an Elastic IP.
     """
     if state not in ("pending", "running"):
         return 0.0, f"{state}: only its disks cost"
@@ -68,42 +68,42 @@ def machine(instance_type: str, state: str, *, with_address: bool) -> Cost:
 
 
 def address() -> Cost:
-    """An Elastic IP."""
+    """Cost of an Elastic IP address."""
     return ADDRESS_PER_HOUR * HOURS_PER_MONTH, "a public IPv4 address, in use or not"
 
 
 def volume(kind: str, gib: int) -> Cost:
-    """A volume, attached or not."""
+    """Cost of a volume, attached or not."""
     if kind not in VOLUME_PER_GIB:
         return 0.0, f"{gib} GiB of {kind}, whose price is not known here"
     return VOLUME_PER_GIB[kind] * gib, f"{gib} GiB of {kind}"
 
 
 def snapshot(tier: str, gib: int, full_bytes: int) -> Cost:
-    """A snapshot, by what it holds where EC2 tells that, else by its volume's size.
+    """Upper bound of the cost of a snapshot, by its full size if known, else by its volume's size.
 
     Args:
         tier: Storage tier.
-        gib: Size of the volume.
-        full_bytes: Size of all its blocks; 0 where that is not told.
+        gib: Size of the volume in GiB.
+        full_bytes: Full size of the snapshot in bytes; 0 if unknown.
     """
     price = SNAPSHOT_PER_GIB.get(tier, SNAPSHOT_PER_GIB["standard"])
     if full_bytes:
-        held = full_bytes / _GIB
-        return price * held, f"at most: {held:.1f} GiB, less what it shares with other snapshots"
-    return price * gib, f"at most: {gib} GiB, were the disk full"
+        full = full_bytes / _GIB
+        return price * full, f"at most: {full:.1f} GiB, less blocks shared with other snapshots"
+    return price * gib, f"at most: {gib} GiB, if the disk is full"
 
 
 def log_group(stored_bytes: int) -> Cost:
-    """A log group."""
+    """Cost of a log group."""
     return LOGS_PER_GB * stored_bytes / _GB, f"{stored_bytes / 1e6:.1f} MB of log"
 
 
 def parameter(tier: str) -> Cost:
-    """An SSM parameter."""
+    """Cost of an SSM parameter."""
     return (ADVANCED_PARAMETER, "advanced") if tier == "Advanced" else (0.0, FREE)
 
 
 def bucket() -> Cost:
-    """A bucket, whose objects nobody counts here."""
-    return 0.0, f"{BUCKET_PER_GB} USD per GB and month of what is in it, which is not counted"
+    """Cost of a bucket; the size of its objects is unknown here."""
+    return 0.0, f"{BUCKET_PER_GB} USD per GB-month of its contents, which are not counted"

@@ -1,7 +1,7 @@
-"""The arithmetic of vCPU quotas: what is counted, what is free, what is enough.
+"""Arithmetic of EC2's vCPU quotas.
 
-EC2 counts the default vCPUs of pending and running instances, by family and apart for on-demand
-and spot; a stopped instance counts nothing (facts: AWS, "EC2 instance type quotas").
+EC2 counts the default vCPUs of pending and running instances per family, separately for on-demand
+and spot. Stopped instances do not count (AWS, "EC2 instance type quotas").
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 FAMILIES = {"G": ("g", "gr", "vt"), "P": ("p",)}
-"""Letters of the instance families that draw on the bucket of each class ("G and VT", "P")."""
+"""Prefixes of the instance families that count against each quota ("G and VT", "P")."""
 
 KNOWN_CLASSES = tuple(f"{family}/OnDemand" for family in FAMILIES)
-"""Usage classes, as quotas tell them, that this arithmetic can count."""
+"""Usage classes, as in a quota's usage metric, that this module can count."""
 
 
 class QuotaMode(str, enum.Enum):
-    """What a deploy does where the quota is too small."""
+    """Effect of a quota that is too small on a deploy."""
 
     ENFORCE = "enforce"
-    """It fails, before anything that costs is created."""
+    """The deploy fails before it creates anything that is billed."""
     WARN = "warn"
-    """It continues, and its output says what is missing."""
+    """The deploy continues with a warning in its output ``Quota``."""
     REQUEST = "request"
-    """It files the increase, and fails with the id of the request."""
+    """The deploy requests an increase, and fails with the id of the request."""
 
     def __str__(self) -> str:
         return self.value
@@ -41,12 +41,12 @@ class Instance:
     """A GPU instance of the account.
 
     Attributes:
-        instance_id: Its id.
-        instance_type: Its type.
-        state: EC2's word, e.g. ``"running"``.
+        instance_id: Id of the instance.
+        instance_type: EC2 type.
+        state: State in EC2, e.g. ``"running"``.
         zone: Name of its availability zone.
-        lifecycle: Empty for on-demand, else ``"spot"``, ``"capacity-block"`` and the like.
-        own: True when it belongs to the stack that asks.
+        lifecycle: Empty for on-demand, else EC2's value such as ``"spot"``, ``"capacity-block"``.
+        own: True if it belongs to the stack of the quota check.
     """
 
     instance_id: str
@@ -59,12 +59,12 @@ class Instance:
 
 @dataclass(frozen=True)
 class Need:
-    """What a deploy asks of the quota.
+    """vCPUs that a deploy needs.
 
     Attributes:
-        vcpus: vCPUs of the machine that is to run; 0 when the deploy starts none.
-        replaces_own: True when the machine changes its type in place, so that the vCPUs of the
-            running one come free; False when a new one starts beside it.
+        vcpus: vCPUs of the machine; 0 if the deploy starts none.
+        replaces_own: True if the existing machine changes its type, which frees its current vCPUs;
+            False if a new machine starts while the existing one runs.
     """
 
     vcpus: int
@@ -73,7 +73,7 @@ class Need:
 
 @dataclass(frozen=True)
 class OpenRequest:
-    """A request for more quota that AWS has not decided yet."""
+    """A pending request for a quota increase."""
 
     request_id: str
     status: str
@@ -81,20 +81,21 @@ class OpenRequest:
     day: str
 
     def __str__(self) -> str:
-        """One clause for the text."""
+        """The request as a clause for messages."""
         number = in_words(self.vcpus)
         return f"request {self.request_id} for {number} vCPUs of {self.day} ({self.status})"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The quota against the need, in vCPUs; ``None`` stands for what could not be found out.
+    """Comparison of need and quota, in vCPUs; ``None`` means unknown.
 
     Attributes:
-        needed: What the deploy adds at least.
-        limit: The quota's value.
-        in_use: vCPUs in use in the bucket, without the stack's own when they come free.
-        own: vCPUs of the stack's own machine that still count.
+        needed: vCPUs that the deploy adds.
+        limit: Value of the quota.
+        in_use: vCPUs that count against the quota, without those of the stack's own machine if the
+            deploy frees them.
+        own: vCPUs in ``in_use`` of the stack's own machine.
     """
 
     needed: int
@@ -104,31 +105,31 @@ class Verdict:
 
     @property
     def free(self) -> int | None:
-        """What is left, never below zero."""
+        """Remaining vCPUs, never below zero; ``None`` if unknown."""
         if self.limit is None or self.in_use is None:
             return None
         return max(self.limit - self.in_use, 0)
 
     @property
     def is_refusal(self) -> bool:
-        """True only when it is certain that the quota does not suffice."""
+        """True only if the quota is known to be too small."""
         if self.needed == 0 or self.limit is None:
             return False
         return self.needed > self.limit - (self.in_use or 0)
 
     @property
     def is_unknown(self) -> bool:
-        """True when neither enough nor too little is certain."""
+        """True if it is unknown whether the quota suffices."""
         return self.needed > 0 and not self.is_refusal and self.free is None
 
     @property
     def fits_without_own(self) -> bool:
-        """True when stopping the stack's own machine would make room."""
+        """True if the quota would suffice after stopping the stack's own machine."""
         return self.own > 0 and self.free is not None and self.needed <= self.free + self.own
 
     @property
     def desired(self) -> int:
-        """The quota value that would suffice."""
+        """Smallest quota value that would suffice."""
         return self.needed + (self.in_use or 0)
 
 
@@ -139,14 +140,14 @@ def judge(
     instances: Iterable[Instance] | None,
     vcpus: Mapping[str, int],
 ) -> Verdict:
-    """Sets the need against the bucket.
+    """Compares the need with the quota.
 
     Args:
-        need: What the deploy asks.
-        usage_class: The bucket's class as the quota tells it, one of ``KNOWN_CLASSES``.
-        limit: The quota's value in vCPUs; ``None`` when unknown.
-        instances: The account's instances in the region; ``None`` when unknown.
-        vcpus: Default vCPUs by instance type; a type that is missing makes the use unknown.
+        need: vCPUs that the deploy needs.
+        usage_class: Usage class of the quota, one of ``KNOWN_CLASSES``.
+        limit: Value of the quota in vCPUs; ``None`` if unknown.
+        instances: The account's instances in the region; ``None`` if unknown.
+        vcpus: Default vCPUs by instance type. If a type is missing, the use is unknown.
     """
     whole_limit = None if limit is None else int(limit)
     if instances is None:
@@ -162,7 +163,7 @@ def judge(
 
 
 def counts(instance: Instance, usage_class: str) -> bool:
-    """True when the instance draws on the on-demand bucket of this class now."""
+    """True if the instance currently counts against the on-demand quota of this class."""
     family, _, _market = usage_class.partition("/")
     letters = re.match(r"[a-z]+", instance.instance_type)
     return (

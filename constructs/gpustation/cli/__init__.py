@@ -1,1 +1,1 @@
-"""The command ``gpustation``: one file for each verb, which parses and prints."""
+"""The command ``gpustation``, with a module for each subcommand that parses and prints."""

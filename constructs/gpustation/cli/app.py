@@ -1,7 +1,6 @@
-"""``gpustation VERB``: the verbs, and how each of them begins and ends.
+"""The command line ``gpustation VERB``.
 
-Help is plain and nothing of AWS or of CDK is imported for it: a verb's file imports what it needs
-where it works.
+Subcommands import boto3 only when they run, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -26,15 +25,22 @@ app.command("leftovers", epilog=leftovers.STATUSES)(leftovers.leftovers)
 app.add_typer(image.app, name="image")
 
 
-def main(words: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+def main(args: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        args: Arguments. Default: those of the process.
+
+    Returns:
+        The exit status.
+    """
     try:
-        app(args=sys.argv[1:] if words is None else words, prog_name="gpustation")
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
+        app(args=sys.argv[1:] if args is None else args, prog_name="gpustation")
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else 1
     return 0
 
 
 def command() -> None:
-    """The console script."""
+    """Entry point of the console script."""
     leave(main())

@@ -1,4 +1,4 @@
-"""How every verb ends: its result, one line on standard error, or a signal."""
+"""Exit status, error message and JSON output, common to all subcommands."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from gpustation.console.errors import CommandError
 from gpustation.console.interrupts import end, listening, say, warn
 
 SCHEMA = 1
-"""Version of the JSON documents; another one where a member goes or means something else."""
+"""Version of the JSON documents; it changes when a member is removed or changes its meaning."""
 NO_ACCESS = 3
-"""Exit status where AWS could not be asked."""
+"""Exit status if calls to AWS fail."""
 NO_ACCESS_MEANS = "no credentials, a missing permission, or no network"
 
 
 def run(verb: str, work: Callable[[], int]) -> NoReturn:
-    """Do the work of a verb and end with its status.
+    """Run a subcommand and exit with its status.
 
     Args:
-        verb: Its name, which begins the line of an error.
-        work: Returns the exit status.
+        verb: Name of the subcommand, the prefix of error messages.
+        work: Does the work; returns the exit status.
 
     Raises:
         typer.Exit: Always.
@@ -35,7 +35,7 @@ def run(verb: str, work: Callable[[], int]) -> NoReturn:
 def _status(verb: str, work: Callable[[], int]) -> int:
     with listening():
         try:
-            # Here, for no --help needs it; a signal meanwhile ends it as any other time
+            # Imported here as --help does not need it, and inside `try` to handle signals
             from botocore.exceptions import BotoCoreError, ClientError
 
             from gpustation.aws.session import explain
@@ -52,23 +52,23 @@ def _status(verb: str, work: Callable[[], int]) -> int:
 
 
 def say_json(document: dict[str, Any]) -> None:
-    """Print one document."""
+    """Print a JSON document."""
     say(json.dumps({"schema": SCHEMA, **document}, indent=2, default=str))
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask, unless the answer came along.
+    """Ask for confirmation on the terminal, unless ``yes``.
 
     Raises:
-        CommandError: The answer is no, or there is nobody to ask.
+        CommandError: The answer is no, or standard input is not a terminal.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandError("there is no terminal to ask in; pass --yes")
+        raise CommandError("standard input is not a terminal; pass --yes to confirm")
     try:
         answer = input(f"{question} [y/N] ")
     except EOFError:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
-        raise CommandError("nothing was done")
+        raise CommandError("canceled, nothing was changed")

@@ -1,4 +1,4 @@
-"""``gpustation image``: make an image of the running workstation, and remove one."""
+"""``gpustation image``: create an image of the running workstation, or delete one."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from gpustation.saved_image.make import DataVolume
 
 IMAGE_NAME = r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}"
-"""EC2's rule (API reference, CreateImage)."""
+"""Form of an image's name (EC2 API reference, CreateImage)."""
 IMAGE_ID = r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})"
 
 app = typer.Typer(
-    help="Make an image of the running workstation, or remove one.",
+    help="Create an image of the running workstation, or delete one.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
 def _image_name(text: str) -> str:
-    rule = "no name of an image: 3 to 128 letters, digits, blanks and ()[]./-'@_"
+    rule = "not a valid image name: 3 to 128 letters, digits, blanks and ()[]./-'@_"
     return matching(IMAGE_NAME, rule, text)
 
 
 def _image_id(text: str) -> str:
     rule = (
-        "no id of an image: ami- and 17 (formerly 8) digits of 0-9a-f; "
+        "not a valid image id: ami- and 17 (formerly 8) digits of 0-9a-f; "
         "`aws ec2 describe-images --owners self` lists them"
     )
     return matching(IMAGE_ID, rule, text)
@@ -46,25 +46,27 @@ def save(
     image_name: Annotated[
         str | None,
         typer.Option(
-            parser=_image_name, metavar="TEXT", help="Name of the image. Default: stack and time."
+            parser=_image_name,
+            metavar="TEXT",
+            help="Name of the image. Default: the stack's name and the time.",
         ),
     ] = None,
     with_data_volumes: Annotated[
         bool,
         typer.Option(
             "--with-data-volumes",
-            help="Also copy volumes that are attached beside the root disk.",
+            help="Include attached volumes other than the root disk.",
         ),
     ] = False,
     region: Region = "",
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make an image of the running workstation, which reboots meanwhile.
+    """Create an image of the running workstation, which reboots during that.
 
-    Prints the settings that start the next machine from it.
+    Prints the settings for a new machine from it.
     """
-    tell = warn if as_json else say
+    report = warn if as_json else say
     stack = _stack(name, stack)
 
     def work() -> int:
@@ -78,10 +80,10 @@ def save(
             session.client("cloudformation"), session.client("ssm"), ec2, stack
         )
         for line in _volumes(workstation.data_volumes, with_data_volumes):
-            tell(line)
+            report(line)
         confirm(
-            f"{workstation.instance_id} reboots to be copied: what runs on it ends. A snapshot "
-            f"then costs {make.USD_PER_GIB_MONTH} USD per GiB and month. Go on?",
+            f"{workstation.instance_id} will reboot: running programs end. The snapshot costs "
+            f"{make.USD_PER_GIB_MONTH} USD per GiB-month. Continue?",
             yes,
         )
         stamp = datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S")
@@ -89,7 +91,7 @@ def save(
             ec2,
             workstation,
             image_name or f"{stack[:100]}-{stamp}",
-            tell=tell,
+            report=report,
             with_data_volumes=with_data_volumes,
         )
         generation = int(workstation.settings["generation"]) % 255 + 1
@@ -98,9 +100,9 @@ def save(
             say_json({"image": image_id, "generation": generation, "stack": stack, "undo": undo})
             return 0
         say(
-            f"{image_id} is ready. A new machine from it: put these into the context of cdk.json,\n"
+            f"{image_id} is ready. For a new machine from it, set in the context of cdk.json\n"
             f'  "image": "{image_id}", "generation": {generation}\n'
-            f"then: cdk deploy{context_for(name_in(stack) or '')} "
+            f"and run: cdk deploy{context_for(name_in(stack) or '')} "
             "(it deletes the old machine with its disk once the new one is ready)\n"
             f"Undo: {UNDO} {image_id}"
         )
@@ -116,24 +118,24 @@ def undo(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove a saved image and its snapshots; may be repeated for what is left."""
+    """Delete a saved image and its snapshots; can be repeated if snapshots remain."""
 
     def work() -> int:
         from gpustation.aws.session import make_session
         from gpustation.saved_image.remove import find_image, find_snapshots, remove, require_saved
 
         ec2 = make_session(region).client("ec2")
-        found = find_image(ec2, image)
+        description = find_image(ec2, image)
         what = ""
-        if found is not None:
-            require_saved(found)
-            what = f"{image} ({found.get('Name', '')}) and its snapshots are"
+        if description is not None:
+            require_saved(description)
+            what = f"{image} ({description.get('Name', '')}) and its snapshots"
         elif snapshots := find_snapshots(ec2, image):
-            what = f"{', '.join(snapshots)}, left of {image}, will be"
-        # Else remove() says why not
+            what = f"{', '.join(snapshots)}, which remain of {image},"
+        # Otherwise remove() raises an error
         if what:
-            confirm(f"{what} deleted for good. Go on?", yes)
-        with held(f"the removal of {image} goes on to its end, which may take some minutes"):
+            confirm(f"{what} will be deleted permanently. Continue?", yes)
+        with held(f"finishing the deletion of {image}, which may take some minutes"):
             deleted = remove(ec2, image)
             if as_json:
                 say_json({"image": image, "deleted": deleted})
@@ -145,30 +147,30 @@ def undo(
 
 
 def _stack(name: str, stack: str) -> str:
-    """The stack that is meant.
+    """Name of the stack.
 
     Raises:
-        typer.BadParameter: Both were given.
+        typer.BadParameter: Both options were given.
     """
     if name and stack:
-        raise typer.BadParameter("--name and --stack mean the same; pass one of them")
+        raise typer.BadParameter("--name and --stack are alternatives; pass one of them")
     return stack or stack_name(WORKSTATION, name)
 
 
-def _volumes(volumes: tuple[DataVolume, ...], taken: bool) -> list[str]:
-    """A line about each volume beside the root disk, with what its copy costs."""
-    from gpustation.catalog.prices import volume
+def _volumes(volumes: tuple[DataVolume, ...], included: bool) -> list[str]:
+    """A line about each data volume, with the cost of its copy."""
+    from gpustation.catalog import prices
     from gpustation.saved_image.make import USD_PER_GIB_MONTH
 
     lines = []
-    for one in volumes:
-        copy = f"up to {one.gib * USD_PER_GIB_MONTH:.2f} USD per month for its snapshot"
-        if taken:
-            usd, _ = volume(one.kind, one.gib)
+    for volume in volumes:
+        cost = f"up to {volume.gib * USD_PER_GIB_MONTH:.2f} USD per month for its snapshot"
+        if included:
+            usd, _ = prices.volume(volume.kind, volume.gib)
             lines.append(
-                f"{one} is copied: {copy}, and {usd:.2f} USD per month for such a volume of each "
-                "machine from the image, for as long as the machine exists"
+                f"{volume} is included: {cost}, and {usd:.2f} USD per month for the copy in each "
+                "machine from the image, as long as the machine exists"
             )
         else:
-            lines.append(f"{one} is left out; --with-data-volumes copies it: {copy}")
+            lines.append(f"{volume} is omitted; --with-data-volumes includes it: {cost}")
     return lines

@@ -1,4 +1,4 @@
-"""``gpustation leftovers``: what is left of deleted stacks."""
+"""``gpustation leftovers``: lists billed and other resources that remain of deleted stacks."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 STATUSES = exit_statuses(
     {
-        0: "nothing is left",
-        1: "something is",
-        2: "wrong usage",
-        NO_ACCESS: "not everything could be checked; docs/leftovers.md has the permissions",
+        0: "no leftovers",
+        1: "leftovers found",
+        2: "usage error",
+        NO_ACCESS: "not everything could be checked; docs/leftovers.md lists the permissions",
     }
 )
 
@@ -33,15 +33,15 @@ def leftovers(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"A further stack of yours, beside {', '.join(STACK_NAMES)} and those with the "
+            help=f"A further stack to check, besides {', '.join(STACK_NAMES)} and those with the "
             "setting name; may be repeated.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what is left of workstations and images whose stacks are deleted. Changes nothing.
+    """List resources that remain of deleted stacks. Changes nothing.
 
-    With the cost of each resource, and the command that removes it.
+    For each it prints the cost and the command that deletes it.
     """
 
     def work() -> int:
@@ -62,13 +62,13 @@ def leftovers(
 
 
 def _show(result: Result) -> None:
-    """Print everything at once; a closed pipe loses the text and keeps the exit status."""
+    """Print the report at once, so that a closed pipe does not change the exit status."""
     from rich.console import Console
 
     from gpustation.leftovers.report import report
 
     encoding = sys.stdout.encoding or "ascii"
-    written = io.BytesIO()
-    text = io.TextIOWrapper(written, encoding=encoding, errors="replace", write_through=True)
+    buffer = io.BytesIO()
+    text = io.TextIOWrapper(buffer, encoding=encoding, errors="replace", write_through=True)
     report(result, Console(file=text, highlight=False, force_terminal=sys.stdout.isatty()))
-    say(written.getvalue().decode(encoding).rstrip("\n"))
+    say(buffer.getvalue().decode(encoding).rstrip("\n"))

@@ -1,4 +1,4 @@
-"""Options that several verbs have."""
+"""Options that several subcommands share."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ Region = Annotated[
         help="AWS region. Default: AWS_REGION, AWS_DEFAULT_REGION, then the profile's.",
     ),
 ]
-Stack = Annotated[str, typer.Option(metavar="STACK", help="Whole name of the workstation's stack.")]
+Stack = Annotated[str, typer.Option(metavar="STACK", help="Full name of the workstation's stack.")]
 Name = Annotated[
     str,
-    typer.Option(metavar="NAME", help="The setting name: the stack GpuWorkstation-NAME."),
+    typer.Option(metavar="NAME", help="The setting name, for the stack GpuWorkstation-NAME."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def exit_statuses(meanings: dict[int, str]) -> str:
-    """The end of a help: one line for each status, in the order of numbers."""
-    # The first line keeps the parser from filling the rest like prose
+    """Epilog of a help text with the exit statuses, sorted."""
+    # Click does not rewrap a paragraph that starts with \b
     lines = ["\b", "Exit status:"]
     lines += [f"{status:4}  {meanings[status]}" for status in sorted(meanings)]
     return "\n".join(lines)
 
 
 def assignment(text: str) -> str:
-    """A value of ``-c``.
+    """Parser for the values of ``-c``.
 
     Raises:
-        typer.BadParameter: It is no ``KEY=VALUE``.
+        typer.BadParameter: The text does not have the form ``KEY=VALUE``.
     """
     key, equals, _ = text.partition("=")
     if not (key and equals):
         raise typer.BadParameter(
-            f"{text!r} is no KEY=VALUE, and the CDK CLI would ignore it; e.g. -c disk_gib=100"
+            f"{text!r} is not KEY=VALUE, and the CDK CLI would ignore it; e.g. -c disk_gib=100"
         )
     return text
 
 
 def matching(pattern: str, rule: str, text: str) -> str:
-    """A value that a pattern matches whole.
+    """Parser for values that match a pattern completely.
 
     Raises:
-        typer.BadParameter: With the rule.
+        typer.BadParameter: The text does not match; the message ends with the rule.
     """
     if not re.fullmatch(pattern, text):
         raise typer.BadParameter(f"{text!r} is {rule}")

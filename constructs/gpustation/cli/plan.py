@@ -1,4 +1,4 @@
-"""``gpustation plan``: the plan in plain words, with an exit status for each kind."""
+"""``gpustation plan``: shows the effect of a deploy, with an exit status for each effect."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from gpustation.console.interrupts import say
 from gpustation.plan.effect import Effect
 
 STATUSES = exit_statuses(
-    {one.status: f"{one.word}: {one.meaning}" for one in Effect}
-    | {1: "no answer", 2: "wrong usage", NO_ACCESS: NO_ACCESS_MEANS}
+    {effect.status: f"{effect.word}: {effect.meaning}" for effect in Effect}
+    | {1: "failure", 2: "usage error", NO_ACCESS: NO_ACCESS_MEANS}
 )
 
 
 def _word(text: str) -> str:
-    words = [one.word for one in Effect if one not in (Effect.NOTHING, Effect.REFUSED)]
+    words = [effect.word for effect in Effect if effect not in (Effect.NOTHING, Effect.REFUSED)]
     if text not in words:
-        raise typer.BadParameter(f"{text!r} is none of {', '.join(words)}")
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(words)}")
     return text
 
 
@@ -33,7 +33,7 @@ def plan(
             "-c",
             metavar="KEY=VALUE",
             parser=assignment,
-            help="A setting, as for `cdk deploy`; may be repeated.",
+            help="A setting, as in `cdk deploy`; may be repeated.",
         ),
     ] = None,
     app: Annotated[
@@ -42,24 +42,26 @@ def plan(
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="WORD", parser=_word, help="End with 0 for this answer too; may be repeated."
+            metavar="EFFECT",
+            parser=_word,
+            help="Exit with status 0 for this effect too; may be repeated.",
         ),
     ] = None,
     region: Region = "",
     as_json: AsJson = False,
 ) -> None:
-    """Say what a deploy would do to the workstation. Nothing is changed."""
+    """Show what a deploy would do to the workstation. Changes nothing."""
 
     def work() -> int:
         from gpustation.aws.session import make_session
         from gpustation.plan.make import make_plan
 
-        found = make_plan(make_session(region), app=app, context=context or [])
+        result = make_plan(make_session(region), app=app, context=context or [])
+        effect = result.effect
         if as_json:
-            shown = dataclasses.asdict(found)
-            say_json({**shown, "effect": found.effect.word, "status": found.effect.status})
+            say_json({**dataclasses.asdict(result), "effect": effect.word, "status": effect.status})
         else:
-            say(str(found))
-        return 0 if found.effect.word in (allow or ()) else found.effect.status
+            say(str(result))
+        return 0 if effect.word in (allow or ()) else effect.status
 
     run("plan", work)

@@ -1,1 +1,1 @@
-"""A command and its terminal: signals, lines, and how much of a person's text they show."""
+"""Terminal handling of a command: signals, output lines, and safe display of user input."""

@@ -1,17 +1,17 @@
-"""Why a command ends without its result."""
+"""Errors that end a command."""
 
 from __future__ import annotations
 
 
 class CommandError(Exception):
-    """What stands in the way, in one line with the remedy.
+    """An error that ends a command with a message.
 
     Args:
-        text: The line.
-        status: Exit status of a command that ends by it. Default: 1.
+        text: Message of one line with the remedy.
+        status: Exit status of the command. Default: 1.
 
     Attributes:
-        status: The same.
+        status: Exit status of the command.
     """
 
     def __init__(self, text: str, status: int = 1) -> None:

@@ -1,6 +1,6 @@
-"""Signals that end a command: what it made is removed first, and no further signal stops that.
+"""Signal handling of commands: a signal ends a command, but does not interrupt its clean-up.
 
-A command runs in ``listening``; whatever makes something that must be removed again runs in
+A command runs in ``listening``. Code that creates something that must be deleted again runs in
 ``held``. Ctrl-C, ``kill``, a closed terminal and SIGQUIT are treated alike.
 """
 
@@ -18,18 +18,18 @@ from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 SLICE_SECONDS = 0.1
-"""How soon a pause notices a signal."""
+"""How often a pause checks for a signal."""
 _STDERR = 2
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal has ended the work.
+    """A signal ended the command.
 
     Args:
-        number: The signal.
+        number: Number of the signal.
 
     Attributes:
-        status: Exit status for it, 128 and its number, as shells have it.
+        status: Exit status, 128 plus the number, as in shells.
     """
 
     def __init__(self, number: int) -> None:
@@ -38,33 +38,33 @@ class Interrupted(KeyboardInterrupt):
 
 
 def leave(status: int) -> NoReturn:
-    """End the process with a status; a signal that comes while Python ends does not change it."""
+    """Exit with a status that signals during Python's shutdown do not change."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
 
 
 def status_of(interrupt: KeyboardInterrupt) -> int:
-    """Exit status of a command that was interrupted, with or without ``listening``."""
+    """Exit status of an interrupted command, with or without ``listening``."""
     return interrupt.status if isinstance(interrupt, Interrupted) else 128 + signal.SIGINT
 
 
 def end(command: str, interrupt: KeyboardInterrupt) -> int:
-    """Say that a command was interrupted, and what else it met; returns its exit status."""
-    met = f" ({' '.join(str(interrupt.__cause__).split())})" if interrupt.__cause__ else ""
-    warn(f"{command}: interrupted{met}")
+    """Report the interruption and an error during it, if any; returns the exit status."""
+    cause = f" ({' '.join(str(interrupt.__cause__).split())})" if interrupt.__cause__ else ""
+    warn(f"{command}: interrupted{cause}")
     return status_of(interrupt)
 
 
 class Hold:
-    """Work that a signal ends only where the work says so.
+    """A block of code that a signal ends only at defined points.
 
     Args:
-        what: What is under way and what would be left of it, in one line: the answer to every
-            signal. It may be set anew.
+        what: Message of one line that is printed at every signal: the operation in progress, and
+            what remains if the process is killed. It may be changed.
 
     Attributes:
-        number: The first signal that came; 0 if none did.
+        number: The first signal received; 0 if none.
     """
 
     def __init__(self, what: str) -> None:
@@ -72,19 +72,19 @@ class Hold:
         self.number = 0
 
     def check(self) -> None:
-        """End the work if a signal came.
+        """Raise if a signal was received.
 
         Raises:
-            Interrupted: One came.
+            Interrupted: A signal was received.
         """
         if self.number:
             raise Interrupted(self.number)
 
     def pause(self, seconds: float) -> None:
-        """Wait, or end the work as soon as a signal comes.
+        """Wait, but raise as soon as a signal is received.
 
         Raises:
-            Interrupted: One came.
+            Interrupted: A signal was received.
         """
         end = time.monotonic() + seconds
         while True:
@@ -95,14 +95,14 @@ class Hold:
             time.sleep(min(left, SLICE_SECONDS))
 
     def note(self, number: int, _frame: object) -> None:
-        """The signals' handler."""
+        """Signal handler."""
         self.number = self.number or number
         warn(f"{signal.Signals(number).name}: {self.what}")
 
 
 @contextlib.contextmanager
 def listening() -> Iterator[None]:
-    """Let a signal raise ``Interrupted`` wherever the command is, unless it is ending already."""
+    """Let signals raise ``Interrupted`` immediately, unless the command is already ending."""
 
     def interrupt(number: int, _frame: object) -> None:
         if not isinstance(sys.exc_info()[1], KeyboardInterrupt):
@@ -114,13 +114,13 @@ def listening() -> Iterator[None]:
 
 @contextlib.contextmanager
 def held(what: str) -> Iterator[Hold]:
-    """Do not let a signal cut the block: its ``check`` and ``pause`` raise, and its end does.
+    """Defer signals: they raise only in ``check`` and ``pause``, and at the end of the block.
 
     Args:
         what: See ``Hold``.
 
     Raises:
-        Interrupted: A signal came; its cause is the error with which the block ended, if any.
+        Interrupted: A signal was received; its cause is the error that ended the block, if any.
     """
     hold = Hold(what)
     with _handled_by(hold.note):
@@ -134,26 +134,26 @@ def held(what: str) -> Iterator[Hold]:
 
 
 def say(line: str) -> None:
-    """Print a line; if the terminal or the pipe is closed it is lost, and the work goes on."""
+    """Print a line; a closed terminal or pipe is ignored."""
     try:
         print(line, flush=True)
     except OSError:
-        # Python keeps the line, tries once more at its end, and would then exit with 120
+        # Python would try again to flush the line at exit, and then exit with status 120
         with contextlib.suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def warn(line: str) -> None:
-    """As ``say``, on standard error; in a handler too, for it does not use Python's buffers."""
+    """Print a line on standard error, unbuffered, so that it is safe in a signal handler."""
     with contextlib.suppress(OSError):
         os.write(_STDERR, f"{line}\n".encode())
 
 
 @contextlib.contextmanager
 def _handled_by(handler: Callable[[int, object], None]) -> Iterator[None]:
-    """Install a handler for all signals but those that nohup or a shell's ``&`` ignores."""
+    """Install a handler for all signals that are not ignored, e.g. by nohup or a shell's ``&``."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals reach the main thread only
+        yield  # only the main thread can set signal handlers
         return
     ignored = (signal.SIG_IGN, None)
     numbers = [number for number in SIGNALS if signal.getsignal(number) not in ignored]

@@ -1,6 +1,6 @@
-"""How much of a person's text a line may show: no secret, and nothing that a template resolves.
+"""Sanitizes user input for messages: no secrets, and no template expressions.
 
-CDK resolves ``${Token[...]}`` in annotations too, and CloudFormation ``{{resolve:...}}``.
+CDK resolves ``${Token[...]}``, also in annotations, and CloudFormation ``{{resolve:...}}``.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ PRIVATE_KEY_MARKS = (
     "PuTTY-User-Key-File",
     "AGE-SECRET-KEY",
     "openssh-key-v1",
-    "b3BlbnNzaC1rZXktdjE",  # the same in base64: the body of a key without its first line
+    "b3BlbnNzaC1rZXktdjE",  # openssh-key-v1 in base64, for a key without its first line
 )
-"""Only a private key has these."""
+"""Strings that occur only in private keys."""
 
-# No brackets: CDK takes [ack: ...] in an annotation for its id
+# No brackets: CDK parses [ack: ...] in an annotation as its id
 _HARMLESS = frozenset(" ._/@+:=,*?!#%&()<>|;'\"~^\\-")
 _TOKEN = re.compile(
     r"gh[pousr]_[A-Za-z0-9]{16}|github_pat_|glpat-|xox[a-z]-|eyJ[\w-]{8}|://[^/\s]*@"
 )
-"""The last of them: an address with a user, and perhaps a password."""
+"""Access tokens by their prefixes, and URLs with a user and possibly a password."""
 _RUN = re.compile(r"[A-Za-z0-9+/=]{24,}")
 _RUN_IN_A_PATH = re.compile(r"[A-Za-z0-9+=]{24,}")
 _PATH = re.compile(r"[\w ./@+=,()~-]{1,255}")
@@ -29,9 +29,9 @@ _NO_BASE64 = re.compile(r"[._~-]")
 
 
 def shown(text: str, limit: int = 80) -> str:
-    """The text, cut after ``limit`` characters, with ``?`` for each that is not known harmless.
+    """The text, cut after ``limit`` characters, with ``?`` for characters that may be harmful.
 
-    A secret is not shown at all.
+    If it looks like a secret, the result is ``(not shown)``.
     """
     if looks_secret(text):
         return "(not shown)"
@@ -40,7 +40,7 @@ def shown(text: str, limit: int = 80) -> str:
 
 
 def looks_secret(text: str) -> bool:
-    """True for a private key, a password or a token: a mark, or a long run that looks random."""
+    """True for a private key, a token, a URL with a password, or a long random string."""
     if any(mark in text for mark in PRIVATE_KEY_MARKS) or _TOKEN.search(text):
         return True
     runs = _RUN_IN_A_PATH if _has_form_of_a_path(text) else _RUN
@@ -48,12 +48,12 @@ def looks_secret(text: str) -> bool:
 
 
 def looks_like_a_path(text: str) -> bool:
-    """True for what can only be the name of a file."""
+    """True for text that is certainly the path of a file."""
     return _has_form_of_a_path(text) and not looks_secret(text)
 
 
 def _has_form_of_a_path(text: str) -> bool:
-    """A slash alone is no sign: base64 has it as well."""
+    """A slash alone is not enough, as base64 contains slashes too."""
     named = "/" in text or text.startswith("~") or text.endswith(".pub")
     return named and _PATH.fullmatch(text) is not None and _NO_BASE64.search(text) is not None
 

@@ -1,4 +1,4 @@
 """Entry points of the Lambda functions behind the custom resources.
 
-What they run is in the Lambda function's code: this package, the catalog and `aws`.
+The code of a function contains this package, ``catalog`` and ``aws``.
 """

@@ -1,9 +1,9 @@
-"""Chooses image, root device and zone of one generation, once, and never changes its mind.
+"""Resolves image, root device and zone of one generation at Create, and keeps them afterwards.
 
-The answer is the physical id, together with the settings that it was made for. So an Update can
-be judged without a memory elsewhere: the same settings get the same answer (also in a rollback),
-others are refused before anything of the machine is touched. A setting that is not given keeps
-what the machine has, so another default in a later version changes no machine.
+The physical id holds the result and the settings that it was resolved for, so an Update needs no
+other state: unchanged settings return the same result (also in a rollback), changed settings fail
+the update before the machine is changed. A setting that is not given keeps the machine's value, so
+that a new default in a later version does not change existing machines.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 DEFAULTS = {
-    # property: what a new machine gets where the setting is not given
+    # property: value for a new machine if it is not given
     "Image": DEFAULT_IMAGE,
     "Framework": "mxnet",
     "DiskGib": "64",
@@ -48,7 +48,7 @@ DEFAULTS = {
 }
 
 _FIRST_RELEASE = ("Image", "Framework", "DiskGib", "AvailabilityZone", "ReadyTimeoutMinutes")
-"""The order in which physical ids of the first release have the values, without names."""
+"""Order of the values in physical ids of the first release, which have no names."""
 
 _SEPARATOR = ";"
 
@@ -57,13 +57,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Choice:
-    """What one machine is made of, for as long as it lives.
+    """Image, root device and zone of one machine, constant for the life of the machine.
 
     Attributes:
         image_id: Id of the AMI.
         root_device_name: Name of its root device.
         availability_zone: Zone of the machine.
-        locked: Value of each property that it was made with.
+        locked: Values of the locked properties at creation, by name.
     """
 
     image_id: str
@@ -73,7 +73,7 @@ class Choice:
 
     @property
     def physical_id(self) -> str:
-        """All of it in one line, readable in the console."""
+        """All values in one line, readable in the console."""
         named = [f"{name}={value}" for name, value in self.locked.items()]
         return _SEPARATOR.join(
             (self.image_id, self.root_device_name, self.availability_zone, *named)
@@ -81,7 +81,7 @@ class Choice:
 
     @classmethod
     def parse(cls, physical_id: str) -> Choice:
-        """Reads a physical id back, also one of the first release, whose values have no names."""
+        """Parses a physical id; in those of the first release the values have no names."""
         image_id, device, zone, *parts = physical_id.split(_SEPARATOR)
         if any("=" in part for part in parts):
             locked = {name: value for name, _, value in (part.partition("=") for part in parts)}
@@ -90,7 +90,12 @@ class Choice:
         return cls(image_id, device, zone, locked)
 
     def answer(self, physical_id: str = "") -> Answer:
-        """The answer to CloudFormation; a machine keeps the id that it has, in whatever form."""
+        """The response to CloudFormation.
+
+        Args:
+            physical_id: The existing id, which must not change. Default: for a new resource, the
+                id of this choice.
+        """
         data = {
             "ImageId": self.image_id,
             "RootDeviceName": self.root_device_name,
@@ -110,10 +115,10 @@ def on_event(event: dict[str, Any], context: object) -> None:
 
 
 def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Answer:
-    """Chooses at Create; answers the same at Update, or refuses.
+    """Resolves the choice at Create; returns it unchanged at Update, or refuses.
 
     Raises:
-        RefusedError: No such machine can be made, or a setting changed that needs a new one.
+        RefusedError: The choice cannot be resolved, or a changed setting needs a new machine.
     """
     given = event["ResourceProperties"]
     if event["RequestType"] == "Update":
@@ -130,40 +135,42 @@ def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Answer:
     except ClientError as error:
         raise _cannot_choose(f"{error.operation_name}: {error_code(error)}") from error
     except NOT_UNDERSTOOD as fault:
-        log.exception("an answer that was not understood")
-        text = f"an answer that was not understood ({type(fault).__name__}: {fault})"
+        log.exception("unexpected response of AWS")
+        text = f"unexpected response of AWS ({type(fault).__name__}: {fault})"
         raise _cannot_choose(text) from fault
     locked = {name: properties[name] for name in LOCKED} | given.get("Others", {})
     return Choice(image["ImageId"], device, zone, locked).answer()
 
 
-def _cannot_choose(why: str) -> RefusedError:
-    return RefusedError(f"cannot choose image and zone: {why}; deploy again, nothing was created")
+def _cannot_choose(reason: str) -> RefusedError:
+    return RefusedError(
+        f"cannot choose image and zone: {reason}; deploy again, nothing was created"
+    )
 
 
 def require_same_settings(choice: Choice, properties: Mapping[str, Any]) -> None:
-    """Refuses what would be another machine; ``gpustation.plan`` asks this beforehand.
+    """Refuses a change that needs a new machine; ``gpustation.plan`` calls this too.
 
-    A property that is not given, and one of the machine's that nobody knows here, is no change.
+    Properties that are not given, or that this version does not know, count as unchanged.
 
     Raises:
-        RefusedError: With what changed, and the line that builds a new machine.
+        RefusedError: A locked setting changed; the message says which.
     """
-    had = {**properties.get("Before", {}), **choice.locked}
+    current = {**properties.get("Before", {}), **choice.locked}
     wanted = {name: properties[name] for name in LOCKED if name in properties}
     changed = [
-        f"{LOCKED.get(name, name)}={value} (the machine has {had[name]})"
+        f"{LOCKED.get(name, name)}={value} (the machine has {current[name]})"
         for name, value in (wanted | properties.get("Others", {})).items()
-        if value != had.get(name, value)
+        if value != current.get(name, value)
     ]
     if not changed:
         return
     following = int(properties.get("Generation", DEFAULTS["Generation"])) % 255 + 1
+    need = "needs" if len(changed) == 1 else "need"
     raise RefusedError(
-        f"{' and '.join(changed)} would need a new machine, and none is replaced unasked: "
-        f'add "generation": {following} to the context in cdk.json (or -c generation={following}) '
-        "to build a new one; the old one and its disk go once the new one is ready. "
-        "To keep this machine set back what changed (a forgotten -c counts as a change)"
+        f'{" and ".join(changed)} {need} a new machine: set "generation": {following} in cdk.json '
+        "to create one and then delete this one with its disk, or undo the change (a forgotten -c "
+        "is one too)"
     )
 
 
@@ -182,15 +189,15 @@ def _find_image(properties: Mapping[str, str], ec2: EC2Client, ssm: SSMClient) -
     if not images:
         raise RefusedError(
             f"image={image}: {image_id} does not exist in {_region(ec2)}, is not shared with this "
-            "account, is disabled, or is none of the account's Allowed AMIs (EC2 settings); AMI "
-            "ids differ from region to region"
+            "account, is disabled, or is not among the account's Allowed AMIs (EC2 settings); AMI "
+            "ids differ between regions"
         )
     return images[0]
 
 
 def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) -> str:
     try:
-        answer = call_aws(f"parameter {parameter}", lambda: ssm.get_parameter(Name=parameter))
+        response = call_aws(f"parameter {parameter}", lambda: ssm.get_parameter(Name=parameter))
     except ClientError as error:
         if error_code(error) != "ParameterNotFound":
             raise
@@ -203,7 +210,7 @@ def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) 
             f"image={image}: the SSM parameter {parameter} does not exist in {_region(ec2)}; "
             f"{remedy}, or take image={DEFAULT_IMAGE}"
         ) from error
-    value = answer.get("Parameter", {}).get("Value", "").strip()
+    value = response.get("Parameter", {}).get("Value", "").strip()
     if not value.startswith("ami-"):
         raise RefusedError(
             f"image={image}: the SSM parameter {parameter} must hold an AMI id; put one into it"
@@ -212,7 +219,11 @@ def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) 
 
 
 def _require_usable(image: ImageTypeDef, properties: Mapping[str, str]) -> str:
-    """The image's root device name, once it is sure that a machine can start from it."""
+    """Returns the name of the image's root device.
+
+    Raises:
+        RefusedError: No machine can start from the image.
+    """
     name = f"image={properties['Image']} ({image['ImageId']})"
     if image.get("State", "available") != "available":
         raise RefusedError(f"{name} is {image['State']}, not available; try again when it is")
@@ -241,7 +252,7 @@ def _require_usable(image: ImageTypeDef, properties: Mapping[str, str]) -> str:
 
 
 def _require_root_only(name: str, image: ImageTypeDef) -> None:
-    """Refuse volumes that nobody asked for: a machine gets them, and they may outlive it."""
+    """Refuses unrequested data volumes in the image: each machine would get a billed copy."""
     tags = {tag["Key"]: tag["Value"] for tag in image.get("Tags", [])}
     expected = {image.get("RootDeviceName"), *tags.get(DATA_VOLUMES_TAG, "").split()}
     others = [
@@ -251,27 +262,27 @@ def _require_root_only(name: str, image: ImageTypeDef) -> None:
     ]
     if others:
         raise RefusedError(
-            f"{name} brings volumes beside its root disk, which cost and may outlive the machine: "
-            f"{', '.join(others)}; save it again with `gpustation image save`, which "
-            "leaves them out, or take another image"
+            f"{name} has volumes beside its root disk, which are billed and may outlive the "
+            f"machine: {', '.join(others)}; save it again with `gpustation image save`, which "
+            "omits them, or use another image"
         )
 
 
 def _require_fitting(name: str, image: ImageTypeDef, properties: Mapping[str, str]) -> None:
-    """An image that says what is in it must fit framework and GPU; most images say nothing."""
+    """Refuses an image whose tags contradict framework or GPU; only our own images have them."""
     tags = {tag["Key"]: tag["Value"] for tag in image.get("Tags", [])}
     framework, instance_type = properties["Framework"], properties["InstanceType"]
-    holds = tags.get(FRAMEWORK_TAG, framework)
-    if holds != framework:
+    installed = tags.get(FRAMEWORK_TAG, framework)
+    if installed != framework:
         raise RefusedError(
-            f"{name} holds framework={holds}, not {framework}; set framework={holds}, or bake one "
-            f"for {framework} with: {bake_command(properties['Image'])}"
+            f"{name} contains framework={installed}, not {framework}; set framework={installed}, "
+            f"or bake one for {framework} with: {bake_command(properties['Image'])}"
         )
     capability = gpu_types()[instance_type].compute_capability
-    fitting = tags.get(CAPABILITIES_TAG, capability).split()
-    if capability not in fitting:
+    supported = tags.get(CAPABILITIES_TAG, capability).split()
+    if capability not in supported:
         raise RefusedError(
-            f"{name} drives GPUs of compute capability {', '.join(fitting)}, and that of "
+            f"{name} supports GPUs of compute capability {', '.join(supported)}, and that of "
             f"instance_type={instance_type} has {capability}; take another type, or set "
             f"image_instance_type={instance_type} and bake one with: "
             f"{bake_command(properties['Image'])}"
@@ -287,7 +298,7 @@ def _choose_zone(event: Event, properties: Mapping[str, str], ec2: EC2Client) ->
             "type or another region"
         )
     if wanted == "auto":
-        # Another stack, or another try, meets another zone first: one may be out of machines
+        # The order differs per stack and per attempt, as one zone may have no capacity
         seed = f"{event['StackId']}/{event['RequestId']}"
         return min(zones, key=lambda zone: hashlib.sha256(f"{seed}/{zone}".encode()).digest())
     if wanted not in zones:

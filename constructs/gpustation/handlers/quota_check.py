@@ -1,7 +1,7 @@
-"""Checks the vCPU quota before anything that costs exists.
+"""Checks the vCPU quota before a deploy creates anything that is billed.
 
-Refuses only what is certain to fail; what cannot be found out is said to be unknown, and the
-deploy goes on.
+It fails only a deploy that is certain to fail later. If a value is unknown, the deploy continues
+and its output says so.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ if TYPE_CHECKING:
 OPEN_STATUSES = ("PENDING", "CASE_OPENED")
 
 DEFAULTS = {"Framework": "mxnet", "Generation": "1", "Mode": "enforce"}
-"""Of properties that another version of the template does not have."""
+"""Values of properties that templates of other versions lack."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Clients:
-    """The AWS clients that the check talks to; without ``plans`` the plan stays unknown."""
+    """The AWS clients of the check; without ``plans`` the account's plan is unknown."""
 
     cloudformation: CloudFormationClient
     ec2: EC2Client
@@ -80,33 +80,33 @@ def _clients() -> Clients:
 
 
 def decide(event: Event, clients: Clients, pool: Executor) -> Answer:
-    """Passes with a sentence for the ``Quota`` output, or refuses with what to do.
+    """Passes with a sentence for the output ``Quota``, or refuses with a remedy.
 
     Raises:
-        RefusedError: The quota is certain not to suffice, no zone offers the type, or the
-            account's plan has no GPU types.
+        RefusedError: The quota is known to be too small, no zone offers the type, or the account's
+            plan has no GPU types.
     """
     updating = event["RequestType"] == "Update"
     if updating and is_rolling_back(clients.cloudformation, event):
-        return _passed(event, "not checked: the stack was going back")
+        return _passed(event, "not checked: the stack was rolling back")
     properties = DEFAULTS | event["ResourceProperties"]
     gpu_type = gpu_types()[properties["InstanceType"]]
     need = _need(properties, event.get("OldResourceProperties"), gpu_type)
-    findings = _find_out(event, gpu_type, need, clients, pool)
-    if need.vcpus and findings.zones is not None:  # a fact, whatever the mode
+    findings = _collect_findings(event, gpu_type, need, clients, pool)
+    if need.vcpus and findings.zones is not None:  # in every mode: the launch would fail
         _require_offered(findings)
     if not findings.verdict.is_refusal and not findings.on_free_plan:
         return _passed(event, quota_text.passed(findings))
     if properties["Mode"] == "warn":
         return _passed(event, quota_text.warning(findings))
-    # No increase helps an account on the free plan
-    files = properties["Mode"] == "request" and not findings.on_free_plan
-    filed = _file_increase(findings, clients.quotas) if files else ""
-    raise RefusedError(quota_text.refusal(findings, filed))
+    # An increase does not help an account on the free plan
+    requests = properties["Mode"] == "request" and not findings.on_free_plan
+    result = _request_increase(findings, clients.quotas) if requests else ""
+    raise RefusedError(quota_text.refusal(findings, result))
 
 
 def unknown(event: Event, why: str) -> Answer:
-    """The answer when nothing could be found out: the deploy goes on."""
+    """The response if the check could not be made: the deploy continues."""
     return _passed(event, quota_text.unknown(why))
 
 
@@ -116,7 +116,7 @@ def _passed(event: Event, message: str) -> Answer:
 
 
 def _need(new: Mapping[str, str], old: Mapping[str, str] | None, gpu_type: GpuType) -> Need:
-    """What this deploy starts: nothing, a machine beside the old one, or the old one anew."""
+    """VCPUs for a new machine, for the existing machine with a new type, or none."""
     if old is None or {**DEFAULTS, **old}["Generation"] != new["Generation"]:
         return Need(gpu_type.vcpus, replaces_own=False)
     if old.get("InstanceType") != new["InstanceType"]:
@@ -124,17 +124,17 @@ def _need(new: Mapping[str, str], old: Mapping[str, str] | None, gpu_type: GpuTy
     return Need(0, replaces_own=False)
 
 
-def _find_out(
+def _collect_findings(
     event: Event, gpu_type: GpuType, need: Need, clients: Clients, pool: Executor
 ) -> Findings:
-    """Asks AWS everything at once: a refusal takes as long as the slowest answer, not the sum."""
+    """Makes all calls in parallel, so that the check takes as long as the slowest of them."""
     code = gpu_type.quota_code
-    asked_quota = pool.submit(_known, lambda: _quota(clients.quotas, code))
-    asked_instances = pool.submit(_known, lambda: _instances(clients.ec2, event["StackId"]))
-    asked_zones = pool.submit(_known, lambda: zones_offering(clients.ec2, gpu_type.name))
-    asked_requests = pool.submit(_known, lambda: _open_requests(clients.quotas, code))
-    asked_plan = pool.submit(_known, lambda: account_plan.is_free(clients.plans))
-    quota, instances = asked_quota.result(), asked_instances.result()
+    quota_future = pool.submit(_known, lambda: _quota(clients.quotas, code))
+    instances_future = pool.submit(_known, lambda: _instances(clients.ec2, event["StackId"]))
+    zones_future = pool.submit(_known, lambda: zones_offering(clients.ec2, gpu_type.name))
+    requests_future = pool.submit(_known, lambda: _open_requests(clients.quotas, code))
+    plan_future = pool.submit(_known, lambda: account_plan.is_free(clients.plans))
+    quota, instances = quota_future.result(), instances_future.result()
     own = [i for i in instances.value or () if i.own and i.state != "terminated"]
     return Findings(
         gpu_type=gpu_type,
@@ -143,11 +143,11 @@ def _find_out(
         quota_name=quota.value.get("QuotaName", "") if quota.value else "",
         verdict=_judge(need, quota.value, instances.value, clients.ec2),
         unknown=tuple(fact.why for fact in (quota, instances) if fact.why),
-        zones=asked_zones.result().value,
+        zones=zones_future.result().value,
         machine_zone=own[0].zone if own and need.replaces_own else "",
         own_instance_ids=tuple(i.instance_id for i in own if i.state in ("pending", "running")),
-        open_requests=tuple(asked_requests.result().value or ()),
-        on_free_plan=bool(need.vcpus and asked_plan.result().value),
+        open_requests=tuple(requests_future.result().value or ()),
+        on_free_plan=bool(need.vcpus and plan_future.result().value),
     )
 
 
@@ -158,21 +158,21 @@ class _Fact:
 
 
 def _known(find: Callable[[], Any]) -> _Fact:
-    """The fact, or why it is unknown."""
+    """The value, or the reason why it is unknown."""
     try:
         return _Fact(find())
     except UnknownError as why:
         return _Fact(None, str(why))
     except ClientError as error:
         return _Fact(None, f"{error.operation_name}: {error_code(error)}")
-    # An answer without what it should have is an unknown fact, and no reason to fail a deploy
+    # A response without documented members must not fail the deploy
     except NOT_UNDERSTOOD as fault:
-        log.exception("an answer that was not understood")
-        return _Fact(None, f"an answer that was not understood ({type(fault).__name__})")
+        log.exception("unexpected response of AWS")
+        return _Fact(None, f"unexpected response of AWS ({type(fault).__name__})")
 
 
 def _quota(client: ServiceQuotasClient, code: str) -> ServiceQuotaTypeDef:
-    """The applied quota, or AWS's default where the account has no applied value."""
+    """The applied quota, or AWS's default if the account has no applied value."""
     try:
         quota = call_aws(
             f"quota {code}", lambda: client.get_service_quota(ServiceCode="ec2", QuotaCode=code)
@@ -186,11 +186,11 @@ def _quota(client: ServiceQuotasClient, code: str) -> ServiceQuotaTypeDef:
         )["Quota"]
     limit = quota.get("Value")
     if limit is None or not math.isfinite(limit):
-        why = quota.get("ErrorReason", {}).get("ErrorCode", f"a value of {limit}")
-        raise UnknownError(f"quota {code}: Service Quotas could not tell its value ({why})")
+        reason = quota.get("ErrorReason", {}).get("ErrorCode", f"a value of {limit}")
+        raise UnknownError(f"quota {code}: Service Quotas returned no value ({reason})")
     usage_class = _usage_class(quota)
     if usage_class not in KNOWN_CLASSES:
-        raise UnknownError(f"quota {code}: it counts {usage_class or 'nothing that is known here'}")
+        raise UnknownError(f"quota {code}: unsupported usage class {usage_class or 'none'}")
     return quota
 
 
@@ -199,10 +199,10 @@ def _usage_class(quota: ServiceQuotaTypeDef) -> str:
 
 
 def _instances(ec2: EC2Client, stack_id: str) -> list[Instance]:
-    """The account's GPU instances in the region, those of this stack marked as its own."""
+    """The account's GPU instances in the region; those of this stack have ``own`` set."""
     patterns = [f"{letters}*" for family in FAMILIES.values() for letters in family]
     pages = ec2.get_paginator("describe_instances")
-    found = call_aws(
+    response = call_aws(
         "instances in use",
         lambda: pages.paginate(
             Filters=[{"Name": "instance-type", "Values": patterns}]
@@ -210,7 +210,7 @@ def _instances(ec2: EC2Client, stack_id: str) -> list[Instance]:
     )
     return [
         _instance(row, stack_id)
-        for reservation in found.get("Reservations", [])
+        for reservation in response.get("Reservations", [])
         for row in reservation.get("Instances", [])
     ]
 
@@ -236,26 +236,26 @@ def _judge(
         return Verdict(need.vcpus, None, None)
     vcpus = {name: t.vcpus for name, t in gpu_types().items()}
     uncatalogued = {i.instance_type for i in instances or ()} - set(vcpus)
-    if uncatalogued:  # retired or brand-new types that someone still runs
+    if uncatalogued:  # retired types, or types newer than the catalog
         vcpus |= _known(lambda: _default_vcpus(ec2, uncatalogued)).value or {}
     return judge(need, _usage_class(quota), quota["Value"], instances, vcpus)
 
 
 def _default_vcpus(ec2: EC2Client, types: set[str]) -> dict[str, int]:
     names = cast("list[InstanceTypeType]", sorted(types))
-    found = call_aws("vCPUs of types", lambda: ec2.describe_instance_types(InstanceTypes=names))
-    return {t["InstanceType"]: t["VCpuInfo"]["DefaultVCpus"] for t in found["InstanceTypes"]}
+    response = call_aws("vCPUs of types", lambda: ec2.describe_instance_types(InstanceTypes=names))
+    return {t["InstanceType"]: t["VCpuInfo"]["DefaultVCpus"] for t in response["InstanceTypes"]}
 
 
 def _open_requests(client: ServiceQuotasClient, code: str) -> list[OpenRequest]:
     pages = client.get_paginator("list_requested_service_quota_change_history_by_quota")
-    found = call_aws(
-        "requests for more quota",
+    response = call_aws(
+        "quota increase requests",
         lambda: pages.paginate(ServiceCode="ec2", QuotaCode=code).build_full_result(),
     )
     return [
         _open_request(row)
-        for row in found.get("RequestedQuotas", [])
+        for row in response.get("RequestedQuotas", [])
         if row.get("Status") in OPEN_STATUSES
     ]
 
@@ -271,10 +271,10 @@ def _open_request(row: RequestedServiceQuotaChangeTypeDef) -> OpenRequest:
 
 
 def _require_offered(findings: Findings) -> None:
-    """The type must be offered: in the machine's own zone, or in any for a new machine.
+    """Checks that the existing machine's zone, or any zone for a new one, offers the type.
 
     Raises:
-        RefusedError: With the zones that offer it.
+        RefusedError: It does not; the message lists the zones that do.
     """
     name, zones = findings.gpu_type.name, findings.zones or []
     if not zones:
@@ -290,11 +290,11 @@ def _require_offered(findings: Findings) -> None:
         )
 
 
-def _file_increase(findings: Findings, client: ServiceQuotasClient) -> str:
-    """Files the increase unless one is open; says in words what became of it."""
+def _request_increase(findings: Findings, client: ServiceQuotasClient) -> str:
+    """Requests an increase unless a request is open; returns the result as a clause."""
     verdict, code = findings.verdict, findings.gpu_type.quota_code
     if findings.open_requests:
-        return "nothing more was filed: a request is open"
+        return "no new request: one is open"
     try:
         request = call_aws(
             f"increase of {code}",
@@ -303,10 +303,10 @@ def _file_increase(findings: Findings, client: ServiceQuotasClient) -> str:
             ),
         )["RequestedQuota"]
     except UnknownError as why:
-        return f"the increase was not filed, {why}"
+        return f"the increase was not requested, {why}"
     except ClientError as error:
         if error_code(error) == "ResourceAlreadyExistsException":
-            return "nothing more was filed: a request is open"
-        return f"the increase was not filed, {error_code(error)}"
+            return "no new request: one is open"
+        return f"the increase was not requested, {error_code(error)}"
     request_id, status = request.get("Id", "without an id"), request.get("Status", "status unknown")
-    return f"filed for {verdict.desired} vCPUs: request {request_id} ({status})"
+    return f"requested {verdict.desired} vCPUs: request {request_id} ({status})"

@@ -1,4 +1,4 @@
-"""What the quota check says: the sentences that a person reads in ``cdk deploy``."""
+"""The messages of the quota check, as printed by ``cdk deploy``."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _FITTING_TYPES = 3
 
 @dataclass(frozen=True)
 class Findings:
-    """What AWS answered, and what it means.
+    """Results of the calls to AWS.
 
     Attributes:
-        gpu_type: The type that the settings ask for.
-        framework: The framework of the settings, for types to take instead.
-        region: The region's name.
-        quota_name: AWS's name of the quota; empty when unknown.
-        verdict: The arithmetic.
-        unknown: What could not be found out, a clause each.
-        zones: Zones that offer the type; ``None`` when unknown.
-        machine_zone: Zone of the machine that changes its type; empty for a new machine.
-        own_instance_ids: The stack's machines that run now.
-        open_requests: Requests for more quota that are open.
-        on_free_plan: The account is on the free plan, and this deploy launches a machine.
+        gpu_type: Instance type in the settings.
+        framework: Framework in the settings, for suggested alternative types.
+        region: Name of the region.
+        quota_name: AWS's name of the quota; empty if unknown.
+        verdict: Comparison of need and quota.
+        unknown: A clause for each value that could not be determined.
+        zones: Zones that offer the type; ``None`` if unknown.
+        machine_zone: Zone of the machine whose type changes; empty for a new machine.
+        own_instance_ids: The stack's pending and running machines.
+        open_requests: Pending requests for a quota increase.
+        on_free_plan: True if the account is on the free plan and this deploy launches a machine.
     """
 
     gpu_type: GpuType
@@ -48,7 +48,7 @@ class Findings:
 
 
 def passed(findings: Findings) -> str:
-    """The sentence of a deploy that goes on: enough, unknown, or nothing needed."""
+    """Message of a deploy that continues: the quota suffices, is unknown, or is not needed."""
     verdict, name = findings.verdict, findings.gpu_type.name
     if verdict.is_unknown:
         return unknown(
@@ -63,31 +63,36 @@ def passed(findings: Findings) -> str:
 
 
 def unknown(why: str) -> str:
-    """The sentence of a deploy that goes on though nothing is certain."""
+    """Message of a deploy that continues although the check could not be made."""
     return _within(f"UNKNOWN whether the quota suffices: {why}")
 
 
 def warning(findings: Findings) -> str:
-    """The refusal's first line, for ``quota=warn``."""
+    """First line of the refusal, for ``quota=warn``."""
     if findings.on_free_plan:
-        return _within(f"FREE PLAN, only warned of (quota=warn): {_free_plan(findings)}")
-    return _within(f"TOO SMALL, only warned of (quota=warn): {_first_line(findings)}")
+        return _within(f"FREE PLAN, warning only (quota=warn): {_free_plan(findings)}")
+    return _within(f"TOO SMALL, warning only (quota=warn): {_first_line(findings)}")
 
 
-def refusal(findings: Findings, filed: str) -> str:
-    """Everything that helps to get further; the first line is enough to act on."""
+def refusal(findings: Findings, request_result: str) -> str:
+    """Message of a deploy that fails; its first line alone is enough to act on.
+
+    Args:
+        findings: Results of the calls to AWS.
+        request_result: Result of requesting an increase; empty if none was requested.
+    """
     code, region = findings.gpu_type.quota_code, findings.region
     lines = [_free_plan(findings)] if findings.on_free_plan else []
     if not findings.verdict.is_refusal:
         return _within("\n".join(lines))
     lines.append(_first_line(findings))
-    if filed:
-        lines.append(f"quota=request: {filed}")
+    if request_result:
+        lines.append(f"quota=request: {request_result}")
     lines += [f"Open: {request}" for request in findings.open_requests[:1]]
     if findings.verdict.fits_without_own and findings.own_instance_ids:
         ids = " ".join(findings.own_instance_ids)
         lines.append(
-            f"The old machine holds {findings.verdict.own} until the new one is ready; stopping it "
+            f"The old machine uses {findings.verdict.own} until the new one is ready; stopping it "
             f"frees them: aws ec2 stop-instances --region {region} --instance-ids {ids}"
         )
     lines.append(_what_fits(findings))
@@ -125,7 +130,7 @@ def _what_fits(findings: Findings) -> str:
         if t.quota_code == findings.gpu_type.quota_code and t.vcpus <= free
     ]
     if not fitting:
-        return "No type of this quota fits into what is free."
+        return "No type of this quota fits into the free vCPUs."
     return f"Would fit now (vCPUs): {', '.join(fitting[:_FITTING_TYPES])}."
 
 

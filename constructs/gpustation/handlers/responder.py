@@ -1,8 +1,8 @@
-"""Answers CloudFormation for every custom resource of the library.
+"""Sends the response of every custom resource of the library to CloudFormation.
 
-A custom resource without an answer holds its stack until its service time-out, so one is sent
-whatever happens, also when the function runs out of its time. Source of the protocol and of its
-limits: "Custom resource request/response objects", AWS documentation.
+Without a response the stack waits until the service timeout, so one is sent in any case, also
+shortly before Lambda's timeout. Source of the protocol and its limits: "Custom resource
+request/response objects", AWS documentation.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_REASON = 890
-"""Characters of a reason that reach the person whole: stack events cut at about 1,000."""
+"""Longest reason, in characters, that is shown completely: stack events cut it at about 1,000."""
 
 MAX_ANSWER_BYTES = 4096
-"""The longest answer that CloudFormation takes."""
+"""Longest response that CloudFormation accepts."""
 
 MAX_PHYSICAL_ID_BYTES = 1024
-"""The longest physical id that CloudFormation takes."""
+"""Longest physical id that CloudFormation accepts."""
 
 OUT_OF_TIME_SECONDS = 20.0
-"""How long before Lambda ends the function the answer is sent without waiting any more: enough
-for one try that hangs and one that does not."""
+"""How long before Lambda's timeout a response is sent without waiting for the result: enough for
+one attempt that hangs and a second one."""
 
 _PUT_SECONDS = 10.0
 _PUT_PAUSES = (1.0, 2.0, 4.0)
@@ -41,11 +41,11 @@ Event = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a custom resource is after the request.
+    """State of a custom resource after the request.
 
     Attributes:
-        physical_id: Its identity; another one than before means that it was replaced.
-        data: What ``Fn::GetAtt`` reads.
+        physical_id: Physical id. If it differs from the previous one, the resource is replaced.
+        data: Attributes for ``Fn::GetAtt``.
     """
 
     physical_id: str
@@ -53,11 +53,11 @@ class Answer:
 
 
 class RefusedError(Exception):
-    """The request is refused; the text is what the person reads in ``cdk deploy``."""
+    """The request is refused; ``cdk deploy`` prints the message."""
 
 
 Otherwise = Callable[[Event, str], Answer]
-"""Answers in place of a decision that could not be made; the text says why not."""
+"""Returns the response if no decision could be made, for the reason in the second argument."""
 
 
 def respond(
@@ -66,39 +66,39 @@ def respond(
     decide: Callable[[Event], Answer],
     otherwise: Otherwise | None = None,
 ) -> None:
-    """Runs ``decide`` for Create and Update, and tells CloudFormation what came of it, once.
+    """Runs ``decide`` for Create and Update, and sends exactly one response to CloudFormation.
 
-    Delete succeeds without asking anybody: the resources behind these custom resources are
-    answers, not things, and a Delete that fails would leave the stack undeletable.
+    Delete always succeeds: these custom resources own nothing in AWS that would have to be
+    deleted, and a failure would block the deletion of the stack.
 
     Args:
         event: The request.
-        context: Lambda's context; it says how much time is left.
-        decide: Makes the answer, or raises ``RefusedError``.
-        otherwise: Makes the answer after an unexpected fault, or when the time is up. Default:
-            the request fails with one line.
+        context: Lambda's context, for the remaining time.
+        decide: Returns the response, or raises ``RefusedError``.
+        otherwise: Returns the response after an unexpected error or at the timeout. Default: the
+            request fails with a message of one line.
     """
     outbox = _Outbox(event)
 
-    def give_up(why: str) -> None:
+    def give_up(reason: str) -> None:
         if otherwise is None:
-            outbox.send("FAILED", Answer(outbox.physical_id), why)
+            outbox.send("FAILED", Answer(outbox.physical_id), reason)
         else:
-            outbox.send("SUCCESS", otherwise(event, why))
+            outbox.send("SUCCESS", otherwise(event, reason))
 
     where = getattr(context, "log_group_name", "the function's log group")
-    slow = f"AWS did not answer within the function's time, see {where}; deploy again"
+    slow = f"AWS did not respond within the function's timeout, see {where}; deploy again"
     watchdog = _start_watchdog(context, lambda: give_up(slow))
     try:
         is_delete = event["RequestType"] == "Delete"
         answer = Answer(outbox.physical_id) if is_delete else decide(event)
     except RefusedError as refusal:
         outbox.send("FAILED", Answer(outbox.physical_id), str(refusal))
-    # Everything else too: an unexpected fault without an answer would hang the stack
-    except Exception as fault:
-        log.exception("unexpected fault")
-        text = " ".join(f"{type(fault).__name__}: {fault}".split())[:600]
-        give_up(f"unexpected fault, see {where}: {text}")
+    # All exceptions: without a response the stack would hang
+    except Exception as error:
+        log.exception("unexpected error")
+        text = " ".join(f"{type(error).__name__}: {error}".split())[:600]
+        give_up(f"unexpected error, see {where}: {text}")
     else:
         outbox.send("SUCCESS", answer)
     finally:
@@ -106,19 +106,19 @@ def respond(
             watchdog.cancel()
 
 
-def _start_watchdog(context: Any, answer: Callable[[], None]) -> threading.Timer | None:
-    """Answers shortly before Lambda ends the function; None where nobody says when that is."""
+def _start_watchdog(context: Any, give_up: Callable[[], None]) -> threading.Timer | None:
+    """Calls ``give_up`` shortly before Lambda's timeout; ``None`` if the timeout is unknown."""
     if context is None or not hasattr(context, "get_remaining_time_in_millis"):
         return None
     left = context.get_remaining_time_in_millis() / 1000
-    watchdog = threading.Timer(max(left - OUT_OF_TIME_SECONDS, 0), answer)
+    watchdog = threading.Timer(max(left - OUT_OF_TIME_SECONDS, 0), give_up)
     watchdog.daemon = True
     watchdog.start()
     return watchdog
 
 
 class _Outbox:
-    """Sends the first answer that it is given, and drops the others."""
+    """Sends the first response and ignores later ones."""
 
     def __init__(self, event: Event) -> None:
         self._event = event
@@ -127,10 +127,10 @@ class _Outbox:
         self._sent = False
 
     def send(self, status: str, answer: Answer, reason: str = "") -> None:
-        """Returns once an answer was taken; held meanwhile, as Lambda freezes what returns."""
+        """Sends a response; blocks while another is sent, as Lambda freezes after the handler."""
         with self._lock:
             if self._sent:
-                log.info("not sent, another answer was: %s %s", status, reason or answer.data)
+                log.info("ignored a second response: %s %s", status, reason or answer.data)
                 return
             body = self._body(status, answer, reason)
             log.info("%s %s: %s", self._event["RequestType"], status, reason or answer.data)
@@ -144,8 +144,8 @@ class _Outbox:
             return body
         if status == "SUCCESS":
             reason = (
-                f"the answer has {size} bytes and its id {id_size}, and CloudFormation takes "
-                f"{MAX_ANSWER_BYTES} and {MAX_PHYSICAL_ID_BYTES}; take shorter values"
+                f"the response has {size} bytes and its physical id {id_size}, but CloudFormation "
+                f"accepts {MAX_ANSWER_BYTES} and {MAX_PHYSICAL_ID_BYTES}; use shorter values"
             )
             return self._encoded("FAILED", Answer(self.physical_id), reason)
         while len(body) > MAX_ANSWER_BYTES and reason:
@@ -154,7 +154,7 @@ class _Outbox:
         return body
 
     def _encoded(self, status: str, answer: Answer, reason: str) -> bytes:
-        answered = {
+        response = {
             "Status": status,
             "Reason": _cut(reason) or "ok",
             "PhysicalResourceId": answer.physical_id,
@@ -163,24 +163,24 @@ class _Outbox:
             "LogicalResourceId": self._event["LogicalResourceId"],
             "Data": answer.data,
         }
-        return json.dumps(answered).encode()
+        return json.dumps(response).encode()
 
 
 def _put(url: str, body: bytes) -> None:
     request = urllib.request.Request(
         url,
         data=body,
-        headers={"Content-Type": ""},  # the address is signed for an empty one
+        headers={"Content-Type": ""},  # the URL is signed for an empty content type
         method="PUT",
     )
     for pause in (*_PUT_PAUSES, None):
         try:
             with urllib.request.urlopen(request, timeout=_PUT_SECONDS):
                 return
-        except (OSError, http.client.HTTPException) as fault:
+        except (OSError, http.client.HTTPException) as error:
             if pause is None:
                 raise
-            log.warning("answer not delivered, trying again: %s", fault)
+            log.warning("response not delivered, retrying: %s", error)
             time.sleep(pause)
 
 

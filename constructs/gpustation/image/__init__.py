@@ -1,1 +1,1 @@
-"""The AMI that a stack bakes: the construct, its contents, its component and its roles."""
+"""An AMI built by EC2 Image Builder: the construct, its contents, its component, its roles."""

@@ -1,7 +1,6 @@
-"""What Image Builder runs to make an image and to test it: calls of the scripts of ``userdata/``.
+"""The Image Builder component that builds and tests an image with the scripts of ``userdata/``.
 
-No step of the installation is written here a second time. Image Builder takes YAML, of which JSON
-is a part.
+Image Builder expects YAML; JSON is a subset of it.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 FOLDER = "/var/tmp/gpustation"
-"""Where the scripts lie meanwhile; ``/tmp`` would be emptied by a reboot."""
+"""Folder of the scripts during the build; unlike ``/tmp`` it survives a reboot."""
 
 ARCHIVE = f"{FOLDER}.tar"
 
@@ -18,12 +17,12 @@ _MINUTE = 60
 
 
 def component_document(*, source: str, sha256: str, options: Sequence[str]) -> dict[str, Any]:
-    """The document of the one component, with all phases of Image Builder in it.
+    """The component document with the phases build, validate and test.
 
     Args:
-        source: Address of the scripts' archive, ``s3://bucket/key``.
-        sha256: Hash of the archive, in hex.
-        options: What ``install.sh`` is told, one word each.
+        source: S3 URL of the scripts' archive, ``s3://bucket/key``.
+        sha256: SHA-256 of the archive, in hex.
+        options: Command line options of ``install.sh``.
     """
     words = " ".join(options)
     scripts = [_download(source), _bash("Unpack", _unpack(sha256), 2)]

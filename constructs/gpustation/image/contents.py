@@ -1,4 +1,4 @@
-"""What an image is made of, and the version that follows from it."""
+"""The contents of an image, and the version derived from them."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from gpustation.settings import values as setting_values
 from gpustation.synth.archives import scripts_tar
 
 DISK_GIB = setting_values.MIN_DISK_GIB
-"""Root disk of an image: the least, because no workstation's disk may be smaller than it."""
+"""Root disk of an image, in GiB: the minimum, as a workstation's disk must not be smaller."""
 
 DISK_MIBPS = 250
-"""Throughput of the disk while it is built; 125 is gp3's own, and what a disk costs nothing for."""
+"""Disk throughput during the build, in MiB/s. gp3 includes 125 at no extra cost."""
 
 USER = "ubuntu"
-"""Whose home folder gets notebooks: the user of Canonical's images."""
+"""Default user of Canonical's images, whose home folder contains the notebooks."""
 
 
 @dataclass(frozen=True)
 class ImageContents:
-    """Everything that makes one image another than the last.
+    """Everything that determines the contents of an image.
 
-    Component, recipe and their version cannot be changed once they exist, so the version follows
-    from a hash of all of this: other contents are another version, and the same are no change.
+    Image Builder's components and recipes are immutable, so their version is derived from a hash of
+    these attributes: a change creates a new version, and unchanged contents build nothing.
 
     Attributes:
-        name: Name of component and recipe, in small letters: Image Builder's ARNs have no others.
-        scripts: Folder with the machine's scripts, ``image.sh`` among them.
+        name: Name of component and recipe, in lower case as in Image Builder's ARNs.
+        scripts: Folder with the machine's scripts, with ``image.sh``.
         instance_type: EC2 GPU type that builds and tests the image.
-        framework: Framework that is installed. Default: MXNet.
-        notebooks: D2L's notebooks are in the image.
-        cuda_toolkit: The CUDA toolkit is in the image.
+        framework: Framework to install. Default: MXNet.
+        notebooks: Install D2L's notebooks. Default: true.
+        cuda_toolkit: Install the CUDA toolkit. Default: false.
         base_image: Image that the build starts from. Default: Ubuntu 24.04.
-        python_mirror: Where the build machine's Python comes from; empty means uv's own sources.
-        tags: Tags of what Image Builder makes: machines, volumes, image.
+        python_mirror: URL of a mirror for Python builds. Default: none, uv's own sources.
+        tags: Tags of the machines, volumes and images that Image Builder creates. Default: none.
     """
 
     name: str
@@ -59,11 +59,15 @@ class ImageContents:
 
     @functools.cached_property
     def archive(self) -> bytes:
-        """The scripts as the build machine downloads them."""
+        """Archive of the scripts that the build machine downloads."""
         return scripts_tar(self.scripts)
 
     def document(self, source: str) -> dict[str, Any]:
-        """The component's document, with the address of the archive."""
+        """The component document.
+
+        Args:
+            source: S3 URL of the archive.
+        """
         return component_document(
             source=source,
             sha256=hashlib.sha256(self.archive).hexdigest(),
@@ -77,13 +81,13 @@ class ImageContents:
 
     @property
     def image_tags(self) -> dict[str, str]:
-        """Tags of the image: what is in it, for whoever is about to start a machine from it."""
+        """Tags of the image that describe its contents; the image choice checks them."""
         driver = require_type(self.instance_type).driver
         return {**content_tags(self.framework, driver), **self.tags}
 
     @functools.cached_property
     def digest(self) -> str:
-        """Hash of the contents, in hex; where the archive lies is none of them."""
+        """Hash of the contents, in hex, without the location of the archive."""
         contents = [
             *(self.name, self.instance_type, self.base_image.name, DISK_GIB, DISK_MIBPS),
             self.image_tags,
@@ -93,10 +97,10 @@ class ImageContents:
 
     @property
     def version(self) -> str:
-        """Semantic version; Image Builder's numbers go up to 2**30 - 1."""
+        """Semantic version. Image Builder's numbers are limited to 2**30 - 1."""
         return f"1.{int(self.digest[:7], 16)}.{int(self.digest[7:14], 16)}"
 
     @property
     def number(self) -> int:
-        """The version as one number, for what tells one machine from the next by a number."""
+        """The version as an integer: the quota check's generation and the subnet's number."""
         return int(self.digest[:14], 16)

@@ -1,4 +1,4 @@
-"""Bakes an image for GPU workstations with EC2 Image Builder, and tests it on a GPU."""
+"""An AMI for GPU workstations, built by EC2 Image Builder and tested on a GPU."""
 
 from __future__ import annotations
 
@@ -20,29 +20,27 @@ from gpustation.synth.file_asset import FileAsset
 from gpustation.synth.log_group import add_log_group
 
 TEST_MINUTES = 60
-"""The least that ``timeoutMinutes`` takes. The service ignores it (Image Builder's API reference),
-so no test ends by it."""
+"""Minimum of ``timeoutMinutes``, which the service ignores (Image Builder's API reference)."""
 
 
 class GpuImage(Construct):
-    """AMI with driver, framework and notebooks in it, built and tested while the stack deploys.
+    """AMI with driver, framework and notebooks, built and tested while the stack is deployed.
 
-    L1 resources: the L2 ones of Image Builder are an alpha package, which may change any day.
-    The parameter takes the id from the image that was built, so it exists only after the tests.
+    It uses L1 constructs, because the L2 constructs of Image Builder are in an alpha package.
+    The SSM parameter refers to the built image, so it is updated only after the tests have passed.
 
     Args:
         scope: Construct that owns this one.
-        construct_id: ID unique within the scope. Changing it builds anew.
-        contents: What goes into it. Other contents build another image; then the parameter
-            changes, and the old image goes. Machines that run from it do not notice.
-        choice: Base image and zone; make another for other contents, as it never changes its mind.
+        construct_id: ID unique within the scope. Changing it builds the image again.
+        contents: Contents of the image. A change builds a new image, updates the parameter and
+            deletes the old image, which does not affect machines that were started from it.
+        choice: Base image and zone. As a choice is constant, use a new one for new contents.
         subnet: Subnet in that zone with a route to the internet and public addresses.
-        security_group: What may come in while it is built: nothing need.
-        name: Whose image it is: ``image=baked:<name>`` starts from it. Default: none, so that
-            ``image=baked`` does.
-        retain: Old images and their snapshots stay in the account, and on the bill; those that
-            are built from now on say so in a tag. Default: false, an image goes with its
-            successor's birth or with the stack.
+        security_group: Security group of the build machine, which needs no inbound rule.
+        name: Setting ``name``: workstations use the image with ``image=baked:<name>``. Default:
+            none, so they use it with ``image=baked``.
+        retain: Keep old images and their snapshots in the account, where they are billed. Default:
+            false; an image is deleted when a newer one replaces it, or with the stack.
 
     Raises:
         ValueError: The type is not in the catalog or cannot run the framework.
@@ -78,13 +76,13 @@ class GpuImage(Construct):
             image_tests_configuration=imagebuilder.CfnImage.ImageTestsConfigurationProperty(
                 image_tests_enabled=True, timeout_minutes=TEST_MINUTES
             ),
-            # The list of packages would need permissions for Inventory, and minutes
+            # Collecting the list of packages takes minutes and permissions for SSM Inventory
             enhanced_image_metadata_enabled=False,
             logging_configuration=imagebuilder.CfnImage.ImageLoggingConfigurationProperty(
                 log_group_name=log_group.ref
             ),
         )
-        # What a build uses must be there before it, and be gone only after its image is
+        # Created before the build, and deleted only after the image
         self.image.node.add_dependency(log_group, role, subnet.internet_connectivity_established)
         if not retain:
             deletion = deletion_role(self, "DeletionRole", contents.name, contents.tags)
@@ -104,11 +102,11 @@ class GpuImage(Construct):
         )
 
     def _log_group_name(self) -> str:
-        """Name of the build log's group, which this stack alone has had.
+        """Name of the log group of the builds, unique to this stack.
 
-        The service may write on after a stack that is deleted during a build, and so make the
-        group again: with the same name in the next stack, its creation would fail. Without a name
-        below ``/aws/imagebuilder/`` the image would need an execution role.
+        If a stack is deleted during a build, the service may create the group again. The creation
+        of a new stack would fail if it used the same name. With a name outside of
+        ``/aws/imagebuilder/`` the image would need an execution role.
         """
         stack = Stack.of(self)
         stack_uuid = Fn.select(2, Fn.split("/", stack.stack_id))

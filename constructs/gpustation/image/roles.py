@@ -1,4 +1,4 @@
-"""The roles of Image Builder: what its machines may do, and what deletes an image."""
+"""The IAM roles of Image Builder: for its build machines, and for deleting images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gpustation.synth.file_asset import FileAsset
 from gpustation.synth.session_manager import SESSION_MANAGER_ACTIONS, WRITES_BY_NO_RESOURCE
 
 _RUN_COMMAND_ACTIONS = [
-    # By which Image Builder starts its work where the agent still uses the older channel
+    # Used by Image Builder if the SSM agent uses the older message channel
     "ec2messages:AcknowledgeMessage",
     "ec2messages:DeleteMessage",
     "ec2messages:FailMessage",
@@ -34,19 +34,20 @@ def allow_building(
     asset: FileAsset,
     log_group: logs.CfnLogGroup,
 ) -> None:
-    """Lets the build and test machines do their work.
+    """Grants the permissions that the build and test machines need.
 
-    A part of the managed policies ``EC2InstanceProfileForImageBuilder`` and
-    ``AmazonSSMManagedInstanceCore``, which open all components, all log groups under
+    A subset of the managed policies ``EC2InstanceProfileForImageBuilder`` and
+    ``AmazonSSMManagedInstanceCore``, which allow all components, all log groups under
     ``/aws/imagebuilder/`` and all parameters of the account.
 
     Args:
         role: Role of the machines.
-        component: What the machines run.
+        component: Component that the machines run.
         asset: Archive of the scripts.
-        log_group: Where the log goes. The service asks for the group's creation first, and logs
-            nothing where that is denied, though the group exists (its roadmap, #109). The policy
-            refers to the group, so it is deleted before it, and no group outlives the stack.
+        log_group: Log group of the builds. The service first tries to create the group, and logs
+            nothing if that is denied, even if the group exists (Image Builder's roadmap, #109).
+            The policy refers to the group, so it is deleted first, and the service cannot create
+            the group again after the stack is deleted.
     """
     stack = Stack.of(role)
     scripts = f"arn:{stack.partition}:s3:::{asset.bucket_name}/{asset.object_key}"
@@ -81,18 +82,17 @@ def allow_building(
 def deletion_role(
     scope: Construct, construct_id: str, name: str, tags: Mapping[str, str]
 ) -> iam.Role:
-    """Role with which Image Builder deletes an image that it made, and its snapshots.
+    """Role with which Image Builder deletes an image that it built, and its snapshots.
 
-    A part of ``EC2ImageBuilderLifecycleExecutionPolicy``: no images of others, no containers,
-    nothing that only disables. A condition names the tag that says what is in an image of ours,
-    whatever it says: while another framework's image takes the place of the old one, the role
-    deletes the old one.
+    A subset of ``EC2ImageBuilderLifecycleExecutionPolicy``: only images of this project, no
+    containers, no disabling of images. A condition requires the framework tag with any value, so
+    that the role can delete an old image of another framework.
 
     Args:
         scope: Construct that owns the role.
         construct_id: ID unique within the scope.
-        name: Name of the recipe, which the images bear.
-        tags: Tags of the images that no other version of them changes, e.g. their owner.
+        name: Name of the recipe, which is also that of the images.
+        tags: Tags that are the same on all versions of the image, e.g. its owner.
     """
     stack = Stack.of(scope)
     role = iam.Role(
@@ -107,14 +107,14 @@ def deletion_role(
     images = f"arn:{stack.partition}:imagebuilder:{stack.region}:{stack.account}:image/{name}/*"
     made = {"StringEquals": _MADE_BY_IMAGE_BUILDER}
     owner = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
-    ours = {
+    ownership = {
         "StringEquals": _MADE_BY_IMAGE_BUILDER | owner,
         "Null": {f"aws:ResourceTag/{FRAMEWORK_TAG}": "false"},
     }
     statements: list[tuple[str, list[str], str, dict[str, dict[str, str]] | None]] = [
-        ("DeleteImages", ["ec2:DeregisterImage"], f"{ec2}:image/*", ours),
-        ("ReadImages", ["ec2:DescribeImageAttribute"], f"{ec2}:image/*", ours),
-        # Image Builder puts the recipe's tags on images alone, and on snapshots its own
+        ("DeleteImages", ["ec2:DeregisterImage"], f"{ec2}:image/*", ownership),
+        ("ReadImages", ["ec2:DescribeImageAttribute"], f"{ec2}:image/*", ownership),
+        # Image Builder adds the recipe's tags only to images; snapshots have just its own tags
         ("DeleteSnapshots", ["ec2:DeleteSnapshot"], f"{ec2}:snapshot/*", made),
         ("ForgetImages", ["imagebuilder:DeleteImage"], images, None),
         ("FindImages", ["ec2:DescribeImages", "tag:GetResources"], "*", None),

@@ -1,4 +1,4 @@
-"""What a machine or an image build starts from."""
+"""The image that a machine or an image build starts from."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class ImageSource:
     """A machine image, resolved when the stack is deployed.
 
     Attributes:
-        name: The image as the setting ``image`` names it.
+        name: Value of the setting ``image``.
 
     Raises:
-        ValueError: The name follows none of the rules for the setting ``image``.
+        ValueError: The name is not a valid value of the setting ``image``.
     """
 
     name: str
@@ -44,7 +44,7 @@ class ImageSource:
 
     @classmethod
     def baked(cls, name: str = "") -> ImageSource:
-        """The image that the stack ``GpuImage``, or ``GpuImage-<name>``, built last."""
+        """The newest image built by the stack ``GpuImage`` or ``GpuImage-<name>``."""
         return cls(baked_image(name))
 
     @classmethod
@@ -56,7 +56,7 @@ class ImageSource:
 
     @classmethod
     def ssm_parameter(cls, name: str) -> ImageSource:
-        """The AMI whose id an SSM parameter holds; the name begins with a slash."""
+        """The AMI whose id is the value of an SSM parameter; its name begins with a slash."""
         if not name.startswith("/"):
             raise ValueError(f"name must begin with a slash, got {name}")
         return cls(name)

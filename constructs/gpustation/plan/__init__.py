@@ -1,1 +1,1 @@
-"""What a deploy would do to the workstation, before it is done."""
+"""Predicts the effect of a deploy on the workstation, without changing anything."""

@@ -1,4 +1,4 @@
-"""A stack as the CDK CLI synthesized it: its template, and the roles that deploy it."""
+"""A stack in a cloud assembly: its template and the roles that deploy it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STACK = "aws:cloudformation:stack"
 
 
 class AssemblyError(Exception):
-    """Why there is no stack to look at, in one line."""
+    """There is no stack to plan; the message says why in one line."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,10 @@ class SynthesizedStack:
         name: Name of the stack.
         template: Its template.
         tags: Its tags.
-        deploy_role: ARN of the role that the CDK CLI deploys it with, with placeholders such as
-            ``${AWS::AccountId}``; empty if the CLI uses the credentials that it was given.
-        execution_role: ARN of the role that it gives to CloudFormation, likewise.
+        deploy_role: ARN of the role that the CDK CLI assumes for the deploy, with placeholders
+            such as ``${AWS::AccountId}``; empty if the CLI uses its own credentials.
+        execution_role: ARN of the role that CloudFormation assumes, with such placeholders; empty
+            if there is none.
     """
 
     name: str
@@ -44,9 +45,9 @@ class SynthesizedStack:
 
 
 def synthesize(*, app: str = "", context: Sequence[str] = ()) -> SynthesizedStack:
-    """Run ``cdk synth`` from the current folder and read the stack that bare commands mean.
+    """Run ``cdk synth`` in the current folder and read its top-level stack.
 
-    Nothing of it stays: neither files nor processes, also if a signal comes.
+    All files and processes of it are removed at the end, also after a signal.
 
     Args:
         app: The CDK CLI's ``--app``: a command, or a cloud assembly, which is only read.
@@ -55,34 +56,34 @@ def synthesize(*, app: str = "", context: Sequence[str] = ()) -> SynthesizedStac
 
     Raises:
         AssemblyError: There is no CDK CLI, it failed, or the app has no such stack.
-        Interrupted: A signal came.
+        Interrupted: A signal was received.
     """
-    named = app or os.environ.get("CDK_APP") or _configured_app()
-    is_assembly = bool(named) and Path(named).is_dir()
+    configured = app or os.environ.get("CDK_APP") or _configured_app()
+    is_assembly = bool(configured) and Path(configured).is_dir()
     if context and is_assembly:
         raise AssemblyError(
-            f"--context {context[0]}: the app {named} is a cloud assembly, made with settings of "
-            "its own, and the CDK CLI would ignore this one; synthesize it again with this "
-            "setting, or pass a command as --app"
+            f"--context {context[0]}: the app {configured} is a cloud assembly, synthesized with "
+            "its own settings, and the CDK CLI would ignore this one; synthesize it again with "
+            "this setting, or pass a command as --app"
         )
     cdk = shutil.which("cdk")
     if cdk is None:
         raise AssemblyError("cdk is not on PATH; run `make setup`, then `. .venv/bin/activate`")
-    what = "cdk synth is being ended; nothing was made in the account"
+    what = "stopping cdk synth; nothing was created in the account"
     with held(what) as hold, tempfile.TemporaryDirectory(prefix="gpustation-plan-") as scratch:
-        made = Path(named) if is_assembly else Path(scratch, "cdk.out")
-        words = [word for setting in context for word in ("--context", setting)]
-        words += ["--app", app] if app else []
-        words += [] if is_assembly else ["--output", str(made)]
-        command = [cdk, "synth", "--quiet", "--no-color", *words]
+        assembly = Path(configured) if is_assembly else Path(scratch, "cdk.out")
+        options = [word for setting in context for word in ("--context", setting)]
+        options += ["--app", app] if app else []
+        options += [] if is_assembly else ["--output", str(assembly)]
+        command = [cdk, "synth", "--quiet", "--no-color", *options]
         status, output = _run(command, scratch, hold)
         if status != 0:
-            raise AssemblyError(f"{output.strip()}\ncdk synth failed; set right what it says")
-        return read_assembly(made)
+            raise AssemblyError(f"{output.strip()}\ncdk synth failed; fix the errors above")
+        return read_assembly(assembly)
 
 
 def _configured_app() -> str:
-    """The app of ``cdk.json``; a fault in that file is for the CDK CLI to name."""
+    """The app of ``cdk.json``; empty if the file is invalid, which the CDK CLI reports."""
     try:
         return str(json.loads(Path("cdk.json").read_text(encoding="utf-8")).get("app", ""))
     except (OSError, ValueError, AttributeError):
@@ -90,14 +91,14 @@ def _configured_app() -> str:
 
 
 def _run(command: list[str], scratch: str, hold: Hold) -> tuple[int, str]:
-    """Exit status and output of a command, which ends with all its children if a signal comes."""
+    """Exit status and output of a command; a signal kills it with all its children."""
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # jsii unpacks itself there, and leaves that behind when it is killed
+        # jsii unpacks itself into TMPDIR, and does not clean up when it is killed
         env={**os.environ, "TMPDIR": scratch},
         start_new_session=True,
     ) as process:
@@ -116,12 +117,12 @@ def read_assembly(folder: Path) -> SynthesizedStack:
     """The one top-level stack of a cloud assembly.
 
     Raises:
-        AssemblyError: There is none, or more than one.
+        AssemblyError: There is no such stack, or more than one.
     """
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise AssemblyError(f"{folder} holds no cloud assembly: {error}") from error
+        raise AssemblyError(f"{folder} is not a cloud assembly: {error}") from error
     stacks = {
         name: artifact["properties"]
         for name, artifact in manifest["artifacts"].items()
@@ -129,22 +130,22 @@ def read_assembly(folder: Path) -> SynthesizedStack:
     }
     if len(stacks) != 1:
         raise AssemblyError(
-            f"the app must have one stack at its top, got {', '.join(stacks) or 'none'}; "
+            f"the app must have one top-level stack, got {', '.join(stacks) or 'none'}; "
             "put others into a stage"
         )
-    ((name, told),) = stacks.items()
-    template = json.loads((folder / told["templateFile"]).read_text(encoding="utf-8"))
+    ((name, properties),) = stacks.items()
+    template = json.loads((folder / properties["templateFile"]).read_text(encoding="utf-8"))
     return SynthesizedStack(
-        name=told.get("stackName", name),
+        name=properties.get("stackName", name),
         template=template,
-        tags=dict(told.get("tags", {})),
-        deploy_role=told.get("assumeRoleArn", ""),
-        execution_role=told.get("cloudFormationExecutionRoleArn", ""),
+        tags=dict(properties.get("tags", {})),
+        deploy_role=properties.get("assumeRoleArn", ""),
+        execution_role=properties.get("cloudFormationExecutionRoleArn", ""),
     )
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """Put values in place of the placeholders ``${AWS::<name>}``."""
+    """Replace the placeholders ``${AWS::<name>}`` with values."""
     for name, value in values.items():
         text = text.replace(f"${{AWS::{name}}}", value)
     return text

@@ -1,8 +1,7 @@
-"""A change set that is only read: made, described with all its pages, and gone again.
+"""Reads a change set: creates it, describes all its pages, and deletes it without executing it.
 
-The CDK CLI's ``deploy --method=prepare-change-set`` would do more than that: it sets the stack's
-termination protection, and deletes a stack whose creation failed. So the request is made here,
-with what the CLI would put into it.
+The CDK CLI's ``deploy --method=prepare-change-set`` also sets the stack's termination protection
+and deletes a stack whose creation failed. So the same request is made here instead.
 """
 
 from __future__ import annotations
@@ -25,24 +24,24 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
 
 MAX_TEMPLATE_BYTES = 51_200
-"""CloudFormation's limit of a template in the request itself (user guide, quotas)."""
+"""CloudFormation's limit for a template in the request body (user guide, quotas)."""
 WAIT_SECONDS = 300.0
-"""How long a change set, or the removal of the stack that it made, may take; seconds are usual."""
+"""Timeout for creating a change set, and for deleting it with its empty stack. Usually seconds."""
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 60.0
-"""How long CloudFormation may not know a change set that it has just made (awscfncli#109)."""
+"""How long a new change set may be reported as not found (awscfncli#109)."""
 NAME_PREFIX = "gpustation-plan-"
 REVIEW = "REVIEW_IN_PROGRESS"
-"""Status of a stack that a change set made, and nothing else yet."""
+"""Status of a stack that was created by a change set and has no resources yet."""
 _CAPABILITIES = ("CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND")
 _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
-"""How CloudFormation fails a change set that would do nothing (the CDK CLI knows the same two)."""
+"""Parts of the status reason of a change set without changes, as in the CDK CLI."""
 
 Change = Mapping[str, Any]
 
 
 class ChangeSetError(Exception):
-    """Why there is no change set, in one line."""
+    """The change set could not be read; the message says why in one line."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ class Deployed:
     """A stack that exists.
 
     Attributes:
-        status: Its status.
-        reason: Why it has that status, as far as CloudFormation tells.
-        parameters: Names of its template's parameters.
+        status: Status of the stack.
+        reason: Reason for the status; empty if CloudFormation gives none.
+        parameters: Names of the template's parameters.
     """
 
     status: str
@@ -61,17 +60,17 @@ class Deployed:
 
 
 def find_stack(cloudformation: CloudFormationClient, name: str) -> Deployed | None:
-    """The stack of that name, if there is one."""
+    """The stack with that name; ``None`` if it does not exist."""
     try:
-        described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
         if "does not exist" in str(error):
             return None
         raise
     return Deployed(
-        status=described["StackStatus"],
-        reason=described.get("StackStatusReason", ""),
-        parameters=frozenset(row["ParameterKey"] for row in described.get("Parameters", [])),
+        status=stack["StackStatus"],
+        reason=stack.get("StackStatusReason", ""),
+        parameters=frozenset(row["ParameterKey"] for row in stack.get("Parameters", [])),
     )
 
 
@@ -82,41 +81,41 @@ def read_changes(
     *,
     poll_seconds: float = POLL_SECONDS,
 ) -> list[Change] | None:
-    """What CloudFormation says a deploy would change; nothing is left of the question.
+    """The changes that a deploy would make, according to a change set that is deleted again.
 
     Args:
-        cloudformation: Client with the rights of the CDK CLI's deploy role.
-        stack: What would be deployed.
-        deployed: What there is of it.
-        poll_seconds: Pause between two looks.
+        cloudformation: Client with the permissions of the CDK CLI's deploy role.
+        stack: The stack to deploy.
+        deployed: The existing stack; ``None`` if there is none.
+        poll_seconds: Polling interval.
 
     Returns:
-        The ``ResourceChange`` of every resource, or None if nothing would change. Empty means that
-        only outputs would.
+        The ``ResourceChange`` of every changed resource; empty if only outputs change; ``None`` if
+        nothing changes.
 
     Raises:
-        ChangeSetError: CloudFormation refuses the template, or takes too long.
-        Interrupted: A signal came.
+        ChangeSetError: CloudFormation rejects the template, or takes too long.
+        Interrupted: A signal was received.
     """
-    with _made(cloudformation, stack, deployed, poll_seconds) as (names, hold):
+    with _change_set(cloudformation, stack, deployed, poll_seconds) as (names, hold):
         pages = _final_pages(cloudformation, names, poll_seconds, hold)
         status, reason = pages[0]["Status"], pages[0].get("StatusReason", "")
         if status == "FAILED" and any(text in reason for text in _NO_CHANGES):
             return None
         if status != "CREATE_COMPLETE":
-            raise ChangeSetError(f"{stack.name}: CloudFormation refuses the change set: {reason}")
+            raise ChangeSetError(f"{stack.name}: CloudFormation rejects the change set: {reason}")
         changes = [change for page in pages for change in page["Changes"]]
-        return [one["ResourceChange"] for one in changes if "ResourceChange" in one]
+        return [change["ResourceChange"] for change in changes if "ResourceChange" in change]
 
 
 @contextmanager
-def _made(
+def _change_set(
     cloudformation: CloudFormationClient,
     stack: SynthesizedStack,
     deployed: Deployed | None,
     poll_seconds: float,
 ) -> Iterator[tuple[Mapping[str, Any], Hold]]:
-    """Name the change set and its stack while it exists."""
+    """Create a change set, yield the request with its names, and delete it at the end."""
     new = deployed is None or deployed.status == REVIEW
     request = _request(stack, deployed.parameters if deployed and not new else frozenset())
     request["ChangeSetType"] = "CREATE" if new else "UPDATE"
@@ -129,17 +128,15 @@ def _made(
             _remove(cloudformation, request, deployed is None, poll_seconds)
         except (ClientError, BotoCoreError) as error:
             raise ChangeSetError(
-                f"{what} could not be deleted ({explain(error)}) and may be left; delete them "
-                "where they are, nothing needs them"
+                f"{what} could not be deleted ({explain(error)}) and may remain; delete it "
+                "yourself, it is not needed"
             ) from error
 
-    with held(
-        f"deleting {what}; if this is killed before its end, delete them, nothing needs them"
-    ) as hold:
+    with held(f"deleting {what}; if this process is killed, delete it yourself") as hold:
         try:
             _create(cloudformation, request)
         except BaseException:
-            with suppress(ChangeSetError):  # where nothing was made, this has no right to more
+            with suppress(ChangeSetError):  # report the first error, not that of the clean-up
                 clear()
             raise
         try:
@@ -147,8 +144,8 @@ def _made(
         except BaseException:
             try:
                 clear()
-            except ChangeSetError as left:
-                warn(f"plan: {left}")
+            except ChangeSetError as error:
+                warn(f"plan: {error}")
             raise
         clear()
 
@@ -157,19 +154,19 @@ def _create(cloudformation: CloudFormationClient, request: Mapping[str, Any]) ->
     try:
         cloudformation.create_change_set(**request)
     except ClientError as error:
-        # The SDK repeats a request whose answer got lost, and the name is this one's alone
+        # The SDK retries a request whose response was lost; the name is unique to this request
         if error.response["Error"]["Code"] != "AlreadyExistsException":
             raise
 
 
 def _request(stack: SynthesizedStack, kept: frozenset[str]) -> dict[str, Any]:
-    """As the CDK CLI asks; ``kept`` are the parameters whose value the stack has."""
+    """The CDK CLI's request; ``kept`` are the parameters that keep their deployed value."""
     body = json.dumps(stack.template, separators=(",", ":"))
     size = len(body.encode())
     if size > MAX_TEMPLATE_BYTES:
         raise ChangeSetError(
-            f"{stack.name}: the template has {size} bytes, and a change set takes "
-            f"{MAX_TEMPLATE_BYTES} in its request; use `cdk diff`"
+            f"{stack.name}: the template has {size} bytes, and the request of a change set takes "
+            f"at most {MAX_TEMPLATE_BYTES}; use `cdk diff`"
         )
     parameters = [name for name in stack.template.get("Parameters", {}) if name in kept]
     request: dict[str, Any] = {
@@ -190,7 +187,7 @@ def _final_pages(
     poll_seconds: float,
     hold: Hold,
 ) -> list[Any]:
-    """All pages of the change set's description once it is no longer being made."""
+    """All pages of the change set's description, once its creation has ended."""
     began = time.monotonic()
     while True:
         hold.check()
@@ -205,7 +202,7 @@ def _final_pages(
                 return pages
         if time.monotonic() - began > WAIT_SECONDS:
             raise ChangeSetError(
-                f"{names['StackName']}: the change set was not there after {WAIT_SECONDS:g} s; "
+                f"{names['StackName']}: the change set was not complete after {WAIT_SECONDS:g} s; "
                 "try again"
             )
         hold.pause(poll_seconds)
@@ -222,12 +219,12 @@ def _remove(
     made_stack: bool,
     poll_seconds: float,
 ) -> None:
-    """Delete the change set, and the empty stack if it was made with it."""
+    """Delete the change set, and the empty stack if it was created with it."""
     deadline = time.monotonic() + WAIT_SECONDS
     while not _is_deleted(cloudformation, names):
         _pause(deadline, poll_seconds, f"change set {names['ChangeSetName']}")
-    found = find_stack(cloudformation, names["StackName"]) if made_stack else None
-    if found is None or found.status != REVIEW:
+    stack = find_stack(cloudformation, names["StackName"]) if made_stack else None
+    if stack is None or stack.status != REVIEW:
         return
     cloudformation.delete_stack(StackName=names["StackName"])
     while find_stack(cloudformation, names["StackName"]) is not None:
@@ -235,7 +232,7 @@ def _remove(
 
 
 def _is_deleted(cloudformation: CloudFormationClient, names: Mapping[str, Any]) -> bool:
-    """Delete the change set; one that is still being made cannot go yet."""
+    """Try to delete the change set; false while its creation is in progress."""
     try:
         cloudformation.delete_change_set(
             StackName=names["StackName"], ChangeSetName=names["ChangeSetName"]
@@ -251,6 +248,6 @@ def _is_deleted(cloudformation: CloudFormationClient, names: Mapping[str, Any]) 
 def _pause(deadline: float, poll_seconds: float, what: str) -> None:
     if time.monotonic() > deadline:
         raise ChangeSetError(
-            f"the {what} is still there after {WAIT_SECONDS:g} s; delete it, nothing needs it"
+            f"the {what} still exists after {WAIT_SECONDS:g} s; delete it, it is not needed"
         )
     time.sleep(poll_seconds)

@@ -1,7 +1,7 @@
-"""The settings of a workstation's template that does not tell them, as release 0.1.0's do not.
+"""Reads the settings of a workstation's template without Metadata, as of release 0.1.0.
 
-Each is read where it takes effect. Newer settings are not: what such a stack has of them is not
-known.
+Each setting is read from the resource that it configures. Settings newer than that release are
+unknown.
 """
 
 from __future__ import annotations
@@ -21,47 +21,47 @@ SECURITY_GROUP = "AWS::EC2::SecurityGroup"
 
 
 def settings_of(template: Template) -> dict[str, str]:
-    """The settings as a person writes them, without those that were not given.
+    """The settings in the form of the command line, without those that were not given.
 
     Raises:
         ValueError: The template is not that of a workstation.
     """
-    choice, told = _properties(template, CHOICE), _machine(template)
+    choice, parameter = _properties(template, CHOICE), _machine_settings(template)
     return {setting: str(choice[name]) for name, setting in LOCKED.items() if name in choice} | {
         "instance_type": str(choice["InstanceType"]),
         "generation": str(choice["Generation"]),
         "ssh_cidr": _ssh_cidr(_properties(template, SECURITY_GROUP)),
         "quota": str(_properties(template, QUOTA)["Mode"]),
-        "public_key": fingerprint(str(told["public_key"])),
-        "notebooks": json.dumps(told["notebooks"]),
-        "cuda_toolkit": json.dumps(told["cuda_toolkit"]),
-        # Release 0.1.0 has neither; there every user may ask for the credentials
-        "role_credentials_for_users": json.dumps(told.get("role_credentials_for_users", True)),
-        "python_mirror": str(told.get("python_mirror") or "none"),
-        "scripts": str(told["scripts"]["sha256"])[:12],
+        "public_key": fingerprint(str(parameter["public_key"])),
+        "notebooks": json.dumps(parameter["notebooks"]),
+        "cuda_toolkit": json.dumps(parameter["cuda_toolkit"]),
+        # Release 0.1.0 has neither setting, and does not restrict the credentials
+        "role_credentials_for_users": json.dumps(parameter.get("role_credentials_for_users", True)),
+        "python_mirror": str(parameter.get("python_mirror") or "none"),
+        "scripts": str(parameter["scripts"]["sha256"])[:12],
     }
 
 
 def _properties(template: Template, resource_type: str) -> dict[str, Any]:
-    found = [
+    resources = [
         resource
         for resource in template.get("Resources", {}).values()
         if resource["Type"] == resource_type
     ]
-    if len(found) != 1:
+    if len(resources) != 1:
         raise ValueError(
-            f"a workstation's template has one {resource_type}, this one has {len(found)}; "
+            f"a workstation's template has one {resource_type}, this one has {len(resources)}; "
             "is it a GpuWorkstation?"
         )
-    return dict(found[0].get("Properties", {}))
+    return dict(resources[0].get("Properties", {}))
 
 
-def _machine(template: Template) -> dict[str, Any]:
-    """What the machine reads at every boot; references are left out of it."""
+def _machine_settings(template: Template) -> dict[str, Any]:
+    """Value of the machine's settings parameter, without the references in it."""
     value = _properties(template, PARAMETER)["Value"]
     parts = value["Fn::Join"][1] if isinstance(value, dict) else [value]
-    told: dict[str, Any] = json.loads("".join(part for part in parts if isinstance(part, str)))
-    return told
+    settings: dict[str, Any] = json.loads("".join(part for part in parts if isinstance(part, str)))
+    return settings
 
 
 def _ssh_cidr(security_group: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What a deploy comes to, with an exit status for each."""
+"""The possible effects of a deploy on the machine, with an exit status for each."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import enum
 
 
 class Effect(enum.Enum):
-    """What a deploy comes to: exit status and meaning. 1 is a failure and 2 a wrong usage."""
+    """Exit status and meaning of each effect. 1 is a failure and 2 a usage error."""
 
     NOTHING = 0, "nothing changes"
-    """Also where only what no template holds was set, such as ``image_retain``."""
-    IN_PLACE = 10, "changes in place; the machine goes on running"
-    """What waits for the machine's next boot counts as this too."""
+    """Also if only settings of other stacks changed, such as ``image_retain``."""
+    IN_PLACE = 10, "changes in place; the machine keeps running"
+    """Also for changes that take effect at the machine's next boot."""
     NEW = 11, "a new stack with a new machine"
-    """There is no such stack, or its creation failed and nothing of it is in use."""
-    STOPS = 12, "the machine stops and starts again; its disk stays"
-    """What runs on it ends, and its public address becomes another."""
-    REPLACED = 13, "another machine takes the place of this one, whose DISK IS LOST"
-    """A new generation, or a change that cannot be ruled out to replace it."""
+    """The stack does not exist, or its creation failed."""
+    STOPS = 12, "the machine stops and starts again; its disk is kept"
+    """Running programs end, and the public address changes."""
+    REPLACED = 13, "a new machine replaces this one, whose DISK IS LOST"
+    """A new generation, or a change that may replace the instance."""
     REFUSED = 14, "a deploy would be refused, and nothing would change"
-    """The plan says why, and what would work."""
+    """The plan's notes give the reason and the remedy."""
 
     def __init__(self, status: int, meaning: str) -> None:
         self.status = status
@@ -27,5 +27,5 @@ class Effect(enum.Enum):
 
     @property
     def word(self) -> str:
-        """Its name on a command line."""
+        """Name of the effect on the command line."""
         return self.name.lower().replace("_", "-")

@@ -1,4 +1,4 @@
-"""What a deploy comes to: the judgement of a change set, for a person and for a program."""
+"""The plan of a deploy, derived from a change set and the settings of both templates."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from gpustation.handlers.image_choice import Choice, require_same_settings
 from gpustation.handlers.responder import RefusedError
 from gpustation.plan.assembly import SynthesizedStack
 from gpustation.plan.change_set import Change, Deployed
+from gpustation.plan.deployed_settings import UNKNOWN, settings_of, when
 from gpustation.plan.effect import Effect
 from gpustation.plan.reading import CHOICE, INSTANCE, ChangeReading, Template
-from gpustation.plan.told_settings import UNKNOWN, settings_of, when
 
 
 @dataclass(frozen=True)
 class SettingChange:
-    """A setting that becomes another one.
+    """A setting whose value changes.
 
     Attributes:
-        name: Its name in ``cdk.json``, or ``scripts`` for the machine's scripts.
-        old: Its value in the deployed stack; empty if there is none.
-        new: Its value in a deploy.
-        when: When it takes effect.
+        name: Name in ``cdk.json``, or ``scripts`` for the machine's scripts.
+        old: Value in the deployed stack; empty if there is no stack.
+        new: Value after the deploy.
+        when: When the change takes effect.
     """
 
     name: str
@@ -31,7 +31,7 @@ class SettingChange:
     when: str
 
     def __str__(self) -> str:
-        """One line."""
+        """The change as one line of text."""
         if not self.old:
             return f"{self.name}: {self.new}"
         return f"{self.name}: {self.old} -> {self.new} ({self.when})"
@@ -39,14 +39,14 @@ class SettingChange:
 
 @dataclass(frozen=True)
 class Plan:
-    """The answer, for a person and for a program.
+    """The effect of a deploy, with its details.
 
     Attributes:
         stack: Name of the stack.
-        effect: What a deploy comes to.
-        settings: The settings that change; all of them for a new stack.
-        notes: What happens to the machine, or what stands in the way; a sentence each.
-        others: What else changes; a line each.
+        effect: Effect on the machine.
+        settings: Settings that change; all settings for a new stack.
+        notes: Sentences about the machine, or about the reason of a refusal.
+        others: One line for each other change.
     """
 
     stack: str
@@ -56,77 +56,77 @@ class Plan:
     others: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """What a person reads."""
+        """The plan as text of several lines."""
         lines = [f"{self.stack}: {self.effect.meaning}"]
         lines += [f"  {line}" for line in (*self.settings, *self.notes, *self.others)]
         return "\n".join(lines)
 
 
 def plan_of_status(stack: SynthesizedStack, deployed: Deployed) -> Plan | None:
-    """The plan of a stack in a state that no change set can be asked about; None in all others."""
+    """The plan for a stack whose status permits no change set; ``None`` for any other status."""
     status = deployed.status
     because = f"{status}: {deployed.reason}" if deployed.reason else status
     if status in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED"):
         note = (
-            f"its creation failed ({because}); `cdk deploy` deletes what is left, and begins anew"
+            f"its creation failed ({because}); `cdk deploy` deletes the rest and creates it again"
         )
         return Plan(stack.name, Effect.NEW, _changes({}, settings_of(stack.template)), (note,))
     remedy = _REMEDIES.get(status)
     if remedy is None and status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS":
-        remedy = "another operation is under way; wait for its end"
+        remedy = "another operation is in progress; wait for its end"
     if remedy is None:
         return None
     return Plan(stack.name, Effect.REFUSED, notes=(f"the stack is in {because}; {remedy}",))
 
 
 _REMEDIES = {
-    "CREATE_FAILED": "it was kept by --no-rollback; `cdk rollback` or `cdk destroy` ends that",
-    "UPDATE_FAILED": "it was kept by --no-rollback; `cdk rollback` ends that",
-    "UPDATE_ROLLBACK_FAILED": "its rollback stopped halfway; set right what the stack's events "
-    "name, then `cdk rollback` ends it",
-    "DELETE_FAILED": "its deletion stopped halfway; set right what the stack's events name, then "
-    "`cdk destroy` ends it",
+    "CREATE_FAILED": "--no-rollback kept it in this status; run `cdk rollback` or `cdk destroy`",
+    "UPDATE_FAILED": "--no-rollback kept it in this status; run `cdk rollback`",
+    "UPDATE_ROLLBACK_FAILED": "its rollback failed; fix the errors in the stack's events, then run "
+    "`cdk rollback`",
+    "DELETE_FAILED": "its deletion failed; fix the errors in the stack's events, then run "
+    "`cdk destroy`",
 }
 
 
 def plan_of_new(stack: SynthesizedStack) -> Plan:
-    """The plan of a stack that does not exist yet."""
+    """The plan for a stack that does not exist yet."""
     return Plan(stack.name, Effect.NEW, _changes({}, settings_of(stack.template)))
 
 
 def plan_of_changes(stack: SynthesizedStack, changes: list[Change] | None, old: Template) -> Plan:
-    """The plan of a stack that exists.
+    """The plan for a stack that exists.
 
     Args:
-        stack: What would be deployed.
-        changes: What CloudFormation says about it; None if it says that nothing changes.
-        old: The template that is deployed.
+        stack: The stack to deploy.
+        changes: The change set; ``None`` if nothing changes.
+        old: The deployed template.
 
     Raises:
         ValueError: One of the templates is not that of a workstation.
     """
-    had = settings_of(old, _made_with(changes or []))
-    wanted = settings_of(stack.template, had)
-    if wanted["generation"] != had["generation"]:
-        # A new machine gets today's defaults of what is not given
+    current = settings_of(old, _locked_settings(changes or []))
+    wanted = settings_of(stack.template, current)
+    if wanted["generation"] != current["generation"]:
+        # Settings that are not given have their defaults on a new machine
         wanted = settings_of(stack.template)
-    settings = _changes(had, wanted)
+    settings = _changes(current, wanted)
     if changes is None:
         return Plan(stack.name, Effect.NOTHING, settings)
     reading = ChangeReading(changes, old, stack.template)
-    effect, notes = _fate(reading, stack.template)
+    effect, notes = _machine_effect(reading, stack.template)
     others = tuple(reading.lines()) if changes else ("outputs change",)
     return Plan(stack.name, effect, settings, notes, others)
 
 
-def _made_with(changes: list[Change]) -> dict[str, str]:
-    """What the machine was made with, told by its choice: the template may have left it out."""
-    found: dict[str, str] = {}
+def _locked_settings(changes: list[Change]) -> dict[str, str]:
+    """Locked settings of the machine, from its image choice: the template may lack defaults."""
+    settings: dict[str, str] = {}
     for change in changes:
         if change["ResourceType"] == CHOICE and change["Action"] in ("Modify", "Remove"):
             locked = Choice.parse(change["PhysicalResourceId"]).locked
-            found |= {LOCKED.get(name, name): value for name, value in locked.items()}
-    return found
+            settings |= {LOCKED.get(name, name): value for name, value in locked.items()}
+    return settings
 
 
 def _changes(old: dict[str, str], new: dict[str, str]) -> tuple[SettingChange, ...]:
@@ -137,24 +137,26 @@ def _changes(old: dict[str, str], new: dict[str, str]) -> tuple[SettingChange, .
     )
 
 
-def _fate(reading: ChangeReading, new: Template) -> tuple[Effect, tuple[str, ...]]:
-    """What becomes of the machine; the worst first."""
+def _machine_effect(reading: ChangeReading, new: Template) -> tuple[Effect, tuple[str, ...]]:
+    """The most severe effect on the machine, with its notes."""
     for change in reading.of_type(CHOICE, "Modify"):
         properties = new["Resources"][change["LogicalResourceId"]]["Properties"]
         try:
             require_same_settings(Choice.parse(change["PhysicalResourceId"]), properties)
         except RefusedError as refusal:
             return Effect.REFUSED, (str(refusal),)
-    removed = [one["PhysicalResourceId"] for one in reading.of_type(INSTANCE, "Remove", "Dynamic")]
+    removed = reading.of_type(INSTANCE, "Remove", "Dynamic")
     if removed:
-        gone = f"{', '.join(removed)} goes with its disk, once the new machine is ready"
-        return Effect.REPLACED, (gone,)
+        machines = ", ".join(change["PhysicalResourceId"] for change in removed)
+        note = f"{machines} is deleted with its disk, once the new machine is ready"
+        return Effect.REPLACED, (note,)
     for change in reading.of_type(INSTANCE, "Modify"):
         machine = change["PhysicalResourceId"]
-        if why := reading.replacing(change):
-            names = ", ".join(sorted(why))
-            return Effect.REPLACED, (f"{machine} is replaced because of {names}; its disk goes",)
+        if properties := reading.replacing(change):
+            names = ", ".join(sorted(properties))
+            note = f"{machine} is replaced because of {names}; its disk is deleted"
+            return Effect.REPLACED, (note,)
         if names := ", ".join(reading.stopping(change)):
-            stops = f"{machine} is stopped and started because of {names}: what runs on it ends"
-            return Effect.STOPS, (stops,)
+            note = f"{machine} is stopped and started because of {names}; running programs end"
+            return Effect.STOPS, (note,)
     return Effect.IN_PLACE, ()

@@ -1,4 +1,4 @@
-"""Asks CloudFormation with a change set, of which nothing is left, what a deploy would do."""
+"""Makes the plan of a deploy: synthesizes the app and reads a temporary change set."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 class PlanError(CommandError):
-    """Why there is no plan, in one line."""
+    """The plan could not be made; the message says why in one line."""
 
 
 def make_plan(session: boto3.Session, *, app: str = "", context: Sequence[str] = ()) -> Plan:
-    """Ask what a deploy from the current folder would do.
+    """Plan a deploy from the current folder.
 
     Args:
-        session: Account, region and credentials, as the CDK CLI has them too.
+        session: Account, region and credentials, the same as for the CDK CLI.
         app: The CDK CLI's ``--app``: a command, or a cloud assembly. Default: that of
             ``cdk.json``.
         context: Settings as ``key=value``.
 
     Raises:
-        PlanError: The app cannot be synthesized, or CloudFormation does not answer.
+        PlanError: The app cannot be synthesized, or a call to AWS fails.
     """
     try:
         return _plan(session, synthesize(app=app, context=context))
@@ -44,9 +44,9 @@ def make_plan(session: boto3.Session, *, app: str = "", context: Sequence[str] =
 
 
 def _plan(session: boto3.Session, stack: SynthesizedStack) -> Plan:
-    place = _placeholders(session)
-    stack = replace(stack, execution_role=fill(stack.execution_role, place))
-    cloudformation = _client(session, fill(stack.deploy_role, place))
+    environment = _environment(session)
+    stack = replace(stack, execution_role=fill(stack.execution_role, environment))
+    cloudformation = _client(session, fill(stack.deploy_role, environment))
     deployed = find_stack(cloudformation, stack.name)
     if deployed and (plan := plan_of_status(stack, deployed)):
         return plan
@@ -57,8 +57,8 @@ def _plan(session: boto3.Session, stack: SynthesizedStack) -> Plan:
     return plan_of_changes(stack, changes, old)
 
 
-def _placeholders(session: boto3.Session) -> dict[str, str]:
-    """What stands for account, region and partition in the ARNs of a cloud assembly."""
+def _environment(session: boto3.Session) -> dict[str, str]:
+    """Account, region and partition for the placeholders in a cloud assembly."""
     sts = session.client("sts")
     identity = sts.get_caller_identity()
     return {
@@ -69,19 +69,21 @@ def _placeholders(session: boto3.Session) -> dict[str, str]:
 
 
 def _client(session: boto3.Session, role: str) -> CloudFormationClient:
-    """Acts as the role that the CDK CLI deploys with: who may deploy may often do no more.
+    """Client with the CDK CLI's deploy role, the only role that many users may assume.
 
-    Like the CLI, it goes on with the credentials that it has where it may not take the role.
+    Like the CLI, it falls back to the session's own credentials if it may not assume the role.
     """
     if not role:
         return session.client("cloudformation")
     try:
-        told = session.client("sts").assume_role(RoleArn=role, RoleSessionName="gpustation-plan")
+        response = session.client("sts").assume_role(
+            RoleArn=role, RoleSessionName="gpustation-plan"
+        )
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
             raise
         return session.client("cloudformation")
-    credentials = told["Credentials"]
+    credentials = response["Credentials"]
     return session.client(
         "cloudformation",
         aws_access_key_id=credentials["AccessKeyId"],

@@ -1,9 +1,8 @@
-"""Reads out of a change set what a deploy would do to the machine and to everything else.
+"""Determines the effective changes in a change set.
 
-CloudFormation does not know what a reference will give, so it announces that a property which
-cannot be changed *may* change ("Conditional"), where this project knows that it stays: an image
-choice answers an update with what it answered before, or refuses it. So every announced change
-is followed here to what causes it.
+CloudFormation cannot predict what a reference resolves to, so it reports such properties as
+conditionally replaced. An image choice returns the same values at every update, or refuses it. So
+each reported change is traced to its cause here, and only effective changes count.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ Template = Mapping[str, Any]
 CHOICE = "Custom::ImageChoice"
 INSTANCE = "AWS::EC2::Instance"
 STOPPING = frozenset({"EbsOptimized", "InstanceType", "KernelId", "RamdiskId", "UserData"})
-"""Properties of an instance with an EBS root disk, as every image choice demands one, whose change
-stops and starts it (user guide, AWS::EC2::Instance: "Some interruptions")."""
+"""Properties whose change stops and starts an instance with an EBS root volume, which the image
+choice requires (user guide, AWS::EC2::Instance: "Some interruptions")."""
 _IN_PLACE = frozenset({"SecurityGroupIds"})
-"""Announced as conditional too, for the sake of instances outside a VPC."""
+"""Reported as conditional although it replaces only instances outside a VPC."""
 _PATH = "aws:cdk:path"
 
 
 class ChangeReading:
-    """The changes of a stack, and what each comes to.
+    """The effective changes of a stack.
 
     Args:
-        changes: The ``ResourceChange`` of every resource.
-        old: Template of the stack as it is deployed.
-        new: Template that would be deployed.
+        changes: The ``ResourceChange`` of every changed resource.
+        old: The deployed template.
+        new: The template to deploy.
     """
 
     def __init__(self, changes: Iterable[Change], old: Template, new: Template) -> None:
@@ -40,7 +39,7 @@ class ChangeReading:
         self._known: dict[str, frozenset[str]] = {}
 
     def of_type(self, resource_type: str, *actions: str) -> list[Change]:
-        """The changes of all resources of a type that have one of these actions."""
+        """The changes of all resources of a type with one of these actions."""
         return [
             change
             for change in self._changes.values()
@@ -48,51 +47,51 @@ class ChangeReading:
         ]
 
     def count(self, action: str) -> int:
-        """How many resources have an action."""
+        """Number of resources with this action."""
         return sum(change["Action"] == action for change in self._changes.values())
 
     def properties(self, change: Change) -> list[str]:
-        """What of a resource really changes: names of properties, or of parts beside them."""
+        """Names of the properties, or other attributes, of a resource that effectively change."""
         details = change.get("Details", [])
-        return sorted({_name(one) for one in details if self._is_effective(change, one)})
+        return sorted({_name(detail) for detail in details if self._is_effective(change, detail)})
 
     def replacing(self, change: Change) -> frozenset[str]:
-        """Why a resource is replaced: the properties, or nothing if it stays."""
+        """Properties that cause the resource to be replaced; empty if it is not replaced."""
         logical_id = change["LogicalResourceId"]
         if logical_id not in self._known:
-            self._known[logical_id] = frozenset()  # a circle cannot be, and would end here
+            self._known[logical_id] = frozenset()  # ends the recursion if references are circular
             self._known[logical_id] = self._replacing(change)
         return self._known[logical_id]
 
     def stopping(self, change: Change) -> list[str]:
-        """Why a machine is stopped and started: the properties, or nothing if it is not."""
+        """Properties that cause the instance to stop and start; empty if it keeps running."""
         return [name for name in self.properties(change) if name in STOPPING]
 
     def lines(self) -> list[str]:
-        """What happens to the resources, in place first; the machine is told elsewhere."""
-        found = []
+        """One line for each change of a resource other than the instance."""
+        lines = []
         for logical_id, change in sorted(self._changes.items()):
             if change["Action"] != "Modify" or change["ResourceType"] == INSTANCE:
                 continue
             if names := self.properties(change):
                 verb = "is replaced" if self.replacing(change) else "changes in place"
-                found.append(f"{self._path(logical_id)} {verb} ({', '.join(names)})")
+                lines.append(f"{self._path(logical_id)} {verb} ({', '.join(names)})")
         added, removed = self.count("Add"), self.count("Remove")
         if added or removed:
-            found.append(f"{_resources(added)} made, {_resources(removed)} removed")
-        return found
+            lines.append(f"{_resources(added)} created, {_resources(removed)} deleted")
+        return lines
 
     def _replacing(self, change: Change) -> frozenset[str]:
-        # A handler of this project keeps the identity of its custom resource
+        # The handlers of this project never change the physical id of a custom resource
         if change["Action"] != "Modify" or change["ResourceType"].startswith("Custom::"):
             return frozenset()
         details = change.get("Details", [])
         if not details and change.get("Replacement", "False") != "False":
-            return frozenset({"a reason that CloudFormation does not tell"})
+            return frozenset({"a reason that CloudFormation does not give"})
         return frozenset(
-            _name(one)
-            for one in details
-            if self._may_replace(change, one) and self._is_effective(change, one)
+            _name(detail)
+            for detail in details
+            if self._may_replace(change, detail) and self._is_effective(change, detail)
         )
 
     def _may_replace(self, change: Change, detail: Mapping[str, Any]) -> bool:
@@ -101,26 +100,26 @@ class ChangeReading:
         return needs == "Always" or (needs == "Conditionally" and not harmless)
 
     def _is_effective(self, change: Change, detail: Mapping[str, Any]) -> bool:
-        """Whether the value really becomes another one."""
+        """Whether the value changes."""
         if detail["Target"]["Attribute"] != "Properties":
-            return bool(detail["Target"]["Attribute"] != "Metadata")  # a note in the template
+            return bool(detail["Target"]["Attribute"] != "Metadata")  # ignored by CloudFormation
         source = detail.get("ChangeSource", "DirectModification")
         if source in ("ResourceReference", "ResourceAttribute"):
-            # Ids, ARNs and names of what stays stay too, and nothing else is referred to here
+            # The templates refer only to ids, ARNs and names, which change only by replacement
             cause = self._changes.get(detail["CausingEntity"].split(".")[0])
             return cause is not None and bool(self.replacing(cause))
         if source != "DirectModification" or detail.get("Evaluation") == "Static":
             return True
-        # "Dynamic": the reference in it, which has a detail of its own, may be the only change
-        return self._written(self._old, change, detail) != self._written(self._new, change, detail)
+        # "Dynamic": possibly only a reference in the value changes, which has a detail of its own
+        return self._value(self._old, change, detail) != self._value(self._new, change, detail)
 
     @staticmethod
-    def _written(resources: Mapping[str, Any], change: Change, detail: Mapping[str, Any]) -> object:
+    def _value(resources: Mapping[str, Any], change: Change, detail: Mapping[str, Any]) -> object:
         resource = resources.get(change["LogicalResourceId"], {})
         return resource.get("Properties", {}).get(_name(detail))
 
     def _path(self, logical_id: str) -> str:
-        """The construct's path, as the CDK CLI shows it, or the logical id."""
+        """The construct path, as shown by the CDK CLI, or the logical id."""
         for resources in (self._new, self._old):
             path = resources.get(logical_id, {}).get("Metadata", {}).get(_PATH)
             if path:

@@ -1,1 +1,1 @@
-"""An image of the running workstation: made, and removed again."""
+"""Creates and deletes images of a running workstation."""

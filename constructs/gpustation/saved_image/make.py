@@ -1,8 +1,7 @@
-"""Makes an image of the running workstation.
+"""Creates an image of the running workstation, as "Create Image" in the book's chapter does.
 
-It does what the chapter calls "Create Image": the machine of the stack becomes an AMI, from which
-``image=ami-...`` starts the next one with all that is on its disk. The machine reboots meanwhile:
-only then is the copy of its disk consistent.
+With ``image=ami-...`` a new machine starts with a copy of its disk. The machine reboots while the
+image is created, so that the copy is consistent.
 """
 
 from __future__ import annotations
@@ -39,18 +38,18 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 WAIT_MINUTES = 60
-"""How long an image may take: the first snapshot of a full 64 GiB disk takes some ten minutes."""
+"""Timeout for an image: the first snapshot of a full 64 GiB disk takes about ten minutes."""
 POLL_SECONDS = 10.0
 USD_PER_GIB_MONTH = SNAPSHOT_PER_GIB["standard"]
 REQUEST_TAG = "gpustation:save-request"
-"""Marks what one CreateImage made, so that it is found if its answer is lost."""
+"""Tag with a unique value per CreateImage, to find the image if the response is lost."""
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class DataVolume:
-    """A volume that is attached to the machine beside its root disk.
+    """A volume that is attached to the machine in addition to its root disk.
 
     Attributes:
         device: Device name of the attachment, e.g. ``/dev/sdf``.
@@ -65,19 +64,19 @@ class DataVolume:
     kind: str
 
     def __str__(self) -> str:
-        """For a person."""
+        """Description for messages."""
         return f"{self.volume_id} ({self.device}, {self.gib} GiB of {self.kind})"
 
 
 @dataclass(frozen=True)
 class Workstation:
-    """The machine of a stack, and what is on it.
+    """The machine of a stack, with its settings and data volumes.
 
     Attributes:
         stack: Name of the stack.
         instance_id: Id of the instance.
-        settings: The content of its settings parameter.
-        data_volumes: The volumes attached to it beside its root disk. Default: none.
+        settings: Value of its settings parameter.
+        data_volumes: Volumes attached to it in addition to its root disk. Default: none.
     """
 
     stack: str
@@ -87,9 +86,9 @@ class Workstation:
 
     @property
     def tags(self) -> dict[str, str]:
-        """Tags of its images; the image choice compares them with the instance type."""
-        held = content_tags(str(self.settings["framework"]), str(self.settings["driver_kind"]))
-        return {OWNER_TAG: self.stack, SAVED_TAG: self.instance_id, **held}
+        """Tags of its images; the image choice checks those that describe the contents."""
+        contents = content_tags(str(self.settings["framework"]), str(self.settings["driver_kind"]))
+        return {OWNER_TAG: self.stack, SAVED_TAG: self.instance_id, **contents}
 
 
 def find_workstation(
@@ -98,21 +97,21 @@ def find_workstation(
     """The machine of a stack.
 
     Raises:
-        SaveImageError: There is no such stack, or it has no machine, or that is terminated.
+        SaveImageError: The stack does not exist, has no machine, or its machine is terminated.
     """
     try:
-        described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        description = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
         raise SaveImageError(
-            f"--stack {stack}: there is no such stack in this account and region; name the one "
-            "that `aws cloudformation list-stacks` shows, and check AWS_REGION"
+            f"--stack {stack}: there is no such stack in this account and region; list them with "
+            "`aws cloudformation list-stacks`, and check AWS_REGION"
         ) from error
-    outputs = {row["OutputKey"]: row["OutputValue"] for row in described.get("Outputs", [])}
+    outputs = {row["OutputKey"]: row["OutputValue"] for row in description.get("Outputs", [])}
     if "InstanceId" not in outputs:
         raise SaveImageError(
-            f"--stack {stack}: it is in status {described['StackStatus']} and has no machine; "
+            f"--stack {stack}: it is in status {description['StackStatus']} and has no machine; "
             "deploy the workstation first"
         )
     for resource in cloudformation.describe_stack_resources(StackName=stack)["StackResources"]:
@@ -125,15 +124,15 @@ def find_workstation(
 
 def _data_volumes(ec2: EC2Client, stack: str, machine: str) -> tuple[DataVolume, ...]:
     reservations = ec2.describe_instances(InstanceIds=[machine])["Reservations"]
-    found = [one for reservation in reservations for one in reservation["Instances"]]
-    if not found or found[0]["State"]["Name"] in ("shutting-down", "terminated"):
+    instances = [row for reservation in reservations for row in reservation["Instances"]]
+    if not instances or instances[0]["State"]["Name"] in ("shutting-down", "terminated"):
         raise SaveImageError(
-            f'--stack {stack}: its machine {machine} is terminated; deploy another "generation"'
+            f'--stack {stack}: its machine {machine} is terminated; deploy a new "generation"'
         )
     devices = {
         mapping["Ebs"]["VolumeId"]: mapping["DeviceName"]
-        for mapping in found[0]["BlockDeviceMappings"]
-        if mapping["DeviceName"] != found[0]["RootDeviceName"]
+        for mapping in instances[0]["BlockDeviceMappings"]
+        if mapping["DeviceName"] != instances[0]["RootDeviceName"]
     }
     if not devices:
         return ()
@@ -141,7 +140,7 @@ def _data_volumes(ec2: EC2Client, stack: str, machine: str) -> tuple[DataVolume,
         DataVolume(devices[row["VolumeId"]], row["VolumeId"], row["Size"], row["VolumeType"])
         for row in ec2.describe_volumes(VolumeIds=sorted(devices))["Volumes"]
     ]
-    return tuple(sorted(volumes, key=lambda one: one.device))
+    return tuple(sorted(volumes, key=lambda volume: volume.device))
 
 
 def save(
@@ -149,95 +148,98 @@ def save(
     workstation: Workstation,
     name: str,
     *,
-    tell: Tell,
+    report: Report,
     with_data_volumes: bool = False,
     minutes: float = WAIT_MINUTES,
     poll_seconds: float = POLL_SECONDS,
 ) -> str:
-    """Make the image and wait for it.
+    """Create the image and wait until it is available.
 
     Args:
         ec2: Client of the region.
-        workstation: The machine; it is rebooted if it runs.
+        workstation: The machine. It reboots if it is running.
         name: Name of the image, 3 to 128 characters.
-        tell: Gets a line whenever there is something new.
-        with_data_volumes: Copy the data volumes too; a machine from the image gets copies that
-            are deleted with it. Default: they are left out.
-        minutes: How long it may take.
-        poll_seconds: Pause between two looks.
+        report: Called with a line of text for each change of progress.
+        with_data_volumes: Include the data volumes; a machine started from the image gets copies
+            that are deleted with it. Default: they are omitted.
+        minutes: Timeout. Default: 60.
+        poll_seconds: Polling interval. Default: 10.
 
     Returns:
         Id of the image, which is available.
 
     Raises:
-        SaveImageError: It failed, or took too long. The image is removed, or the last line that
-            ``tell`` got says what is left of it.
-        Interrupted: A signal came; likewise.
+        SaveImageError: It failed, or timed out. The image is deleted, or the last line passed to
+            ``report`` says what remains of it.
+        Interrupted: A signal was received. The image is deleted likewise.
     """
-    mark = secrets.token_hex(8)
-    request = _request(workstation, name, mark, with_data_volumes)
-    with held("EC2 has not answered CreateImage yet; then the image is removed") as hold:
-        image_id = _create(ec2, request, mark, tell)
+    request_id = secrets.token_hex(8)
+    request = _request(workstation, name, request_id, with_data_volumes)
+    with held("waiting for EC2's response to CreateImage, then deleting the image") as hold:
+        image_id = _create(ec2, request, request_id, report)
         hold.what = (
-            f"{image_id} and its snapshots are being removed, which may take some minutes; if "
-            f"this is killed meanwhile, run: {UNDO} {image_id}"
+            f"deleting {image_id} and its snapshots, which may take some minutes; if this process "
+            f"is killed, run: {UNDO} {image_id}"
         )
         try:
-            tell(f"{image_id} is being made of {workstation.instance_id}, which reboots if it runs")
-            _await_available(ec2, image_id, tell, minutes, poll_seconds, hold)
+            report(
+                f"creating {image_id} from {workstation.instance_id}, which reboots if it is "
+                "running"
+            )
+            _await_available(ec2, image_id, report, minutes, poll_seconds, hold)
             hold.check()
         except BaseException:
-            _take_back(ec2, image_id, tell)
+            _delete_again(ec2, image_id, report)
             raise
-        hold.what = f"{image_id} is ready and stays; to remove it: {UNDO} {image_id}"
+        hold.what = f"{image_id} is ready and kept; to delete it, run: {UNDO} {image_id}"
     return image_id
 
 
 def _request(
-    workstation: Workstation, name: str, mark: str, with_data_volumes: bool
+    workstation: Workstation, name: str, request_id: str, with_data_volumes: bool
 ) -> dict[str, Any]:
-    tags = {**workstation.tags, REQUEST_TAG: mark}
-    # EC2's own default for such a copy: it stays, and costs, after its machine is gone
-    how: dict[str, Any] = {"Ebs": {"DeleteOnTermination": True}}
+    tags = {**workstation.tags, REQUEST_TAG: request_id}
+    # By default EC2 would keep, and bill, the copied volume after its machine is terminated
+    mapping: dict[str, Any] = {"Ebs": {"DeleteOnTermination": True}}
     if not with_data_volumes:
-        how = {"NoDevice": ""}
+        mapping = {"NoDevice": ""}
     elif workstation.data_volumes:
-        tags[DATA_VOLUMES_TAG] = " ".join(one.device for one in workstation.data_volumes)
-    devices = [{"DeviceName": one.device, **how} for one in workstation.data_volumes]
-    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+        tags[DATA_VOLUMES_TAG] = " ".join(volume.device for volume in workstation.data_volumes)
+    devices = [{"DeviceName": volume.device, **mapping} for volume in workstation.data_volumes]
+    tag_list = [{"Key": key, "Value": value} for key, value in tags.items()]
     return {
         "InstanceId": workstation.instance_id,
         "Name": name,
         "TagSpecifications": [
-            {"ResourceType": kind, "Tags": listed} for kind in ("image", "snapshot")
+            {"ResourceType": kind, "Tags": tag_list} for kind in ("image", "snapshot")
         ],
         **({"BlockDeviceMappings": devices} if devices else {}),
     }
 
 
-def _create(ec2: EC2Client, request: dict[str, Any], mark: str, tell: Tell) -> str:
-    """Id of the image that EC2 began to make, also if its answer got lost."""
+def _create(ec2: EC2Client, request: dict[str, Any], request_id: str, report: Report) -> str:
+    """Id of the image that EC2 creates, even if the response is lost."""
     try:
         return ec2.create_image(**request)["ImageId"]
     except (ClientError, BotoCoreError) as error:
-        why = explain(error)
-        if why.startswith("InvalidAMIName."):
-            why = f"--image-name {request['Name']}: {why}; take another name"
+        reason = explain(error)
+        if reason.startswith("InvalidAMIName."):
+            reason = f"--image-name {request['Name']}: {reason}; use another name"
         if not _may_have_worked(error):
-            raise SaveImageError(why) from error
-        tell(f"EC2 gave no clear answer ({why}); looking for what it made")
-        image_id = _find_made(ec2, mark)
+            raise SaveImageError(reason) from error
+        report(f"CreateImage may have succeeded ({reason}); looking for the image")
+        image_id = _find_requested(ec2, request_id)
         if not image_id:
             raise SaveImageError(
-                f"{why}; EC2 shows no image of this request after {SETTLE_SECONDS:g} s. Should one "
-                f"named {request['Name']} appear, run: {UNDO} with its id"
+                f"{reason}; EC2 shows no image of this request after {SETTLE_SECONDS:g} s. If one "
+                f"named {request['Name']} appears later, run: {UNDO} with its id"
             ) from error
         return image_id
 
 
-def _find_made(ec2: EC2Client, mark: str) -> str:
-    """Id of the image that one CreateImage made; empty if EC2 does not come to show it."""
-    filters: list[Any] = [{"Name": f"tag:{REQUEST_TAG}", "Values": [mark]}]
+def _find_requested(ec2: EC2Client, request_id: str) -> str:
+    """Id of the image of one CreateImage; empty if EC2 does not show it in time."""
+    filters: list[Any] = [{"Name": f"tag:{REQUEST_TAG}", "Values": [request_id]}]
     for _ in tries(SETTLE_SECONDS):
         with contextlib.suppress(HTTPClientError, ConnectionError):
             images = ec2.describe_images(Owners=["self"], Filters=filters)["Images"]
@@ -247,18 +249,23 @@ def _find_made(ec2: EC2Client, mark: str) -> str:
 
 
 def _may_have_worked(error: ClientError | BotoCoreError) -> bool:
-    """Whether EC2 may have made the image: an answer got lost, at this try or at one before."""
+    """Whether EC2 may have created the image: the response to this or an earlier try was lost."""
     if isinstance(error, ClientError):
-        answer = error.response["ResponseMetadata"]
-        return answer.get("RetryAttempts", 0) > 0 or answer.get("HTTPStatusCode", 0) >= 500
+        metadata = error.response["ResponseMetadata"]
+        return metadata.get("RetryAttempts", 0) > 0 or metadata.get("HTTPStatusCode", 0) >= 500
     return isinstance(error, (HTTPClientError, ConnectionError))
 
 
 def _await_available(
-    ec2: EC2Client, image_id: str, tell: Tell, minutes: float, poll_seconds: float, hold: Hold
+    ec2: EC2Client,
+    image_id: str,
+    report: Report,
+    minutes: float,
+    poll_seconds: float,
+    hold: Hold,
 ) -> None:
-    began = known = time.monotonic()
-    shown = ""
+    began = last_seen = time.monotonic()
+    reported = ""
     while True:
         hold.check()
         try:
@@ -267,55 +274,55 @@ def _await_available(
                 return
             progress = _progress(ec2, image)
         except (HTTPClientError, ConnectionError) as error:
-            # EC2 goes on making the image while this computer has no network
+            # EC2 continues to create the image while this computer has no network
             progress = f"EC2 cannot be reached: {explain(error)}"
-            known = time.monotonic()
+            last_seen = time.monotonic()
         else:
-            known = time.monotonic() if image is not None else known
+            last_seen = time.monotonic() if image is not None else last_seen
         now = time.monotonic()
-        if now - known > SETTLE_SECONDS:
+        if now - last_seen > SETTLE_SECONDS:
             raise SaveImageError(
-                f"{image_id}: EC2 has not known it for {SETTLE_SECONDS:g} s; was it deregistered?"
+                f"{image_id}: EC2 has not shown it for {SETTLE_SECONDS:g} s; was it deregistered?"
             )
         if now - began > minutes * 60:
             raise SaveImageError(f"{image_id} was not available after {minutes:g} minutes")
-        if progress != shown:
-            tell(progress)
-            shown = progress
+        if progress != reported:
+            report(progress)
+            reported = progress
         hold.pause(poll_seconds)
 
 
 def _progress(ec2: EC2Client, image: ImageTypeDef | None) -> str:
-    """What happens to an image that is not available yet.
+    """Progress of an image that is not available yet.
 
     Raises:
-        SaveImageError: It never will be.
+        SaveImageError: The image failed.
     """
     if image is None:
         return "EC2 does not show the image yet"
     if image["State"] != "pending":
-        why = image.get("StateReason", {}).get("Message") or "EC2 gives no reason"
-        raise SaveImageError(f"{image['ImageId']} became {image['State']}: {why}")
+        reason = image.get("StateReason", {}).get("Message") or "EC2 gives no reason"
+        raise SaveImageError(f"{image['ImageId']} became {image['State']}: {reason}")
     snapshots = snapshots_of(image)
     if not snapshots:
-        return "the machine shuts down for a consistent copy"
+        return "the machine is shutting down for a consistent copy"
     try:
         rows = ec2.describe_snapshots(SnapshotIds=snapshots)["Snapshots"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "InvalidSnapshot.NotFound":
             raise
         rows = []
-    shown = {row["SnapshotId"]: row.get("Progress") or "0%" for row in rows}
-    return ", ".join(f"snapshot {one}: {shown.get(one, '0%')}" for one in snapshots)
+    progress = {row["SnapshotId"]: row.get("Progress") or "0%" for row in rows}
+    return ", ".join(f"snapshot {name}: {progress.get(name, '0%')}" for name in snapshots)
 
 
-def _take_back(ec2: EC2Client, image_id: str, tell: Tell) -> None:
-    """Remove the image after a fault or a signal, and say what became of it."""
+def _delete_again(ec2: EC2Client, image_id: str, report: Report) -> None:
+    """Delete the image after an error or a signal, and report the result."""
     try:
         deleted = remove(ec2, image_id, just_made=True)
     except SaveImageError as error:
-        tell(f"LEFT: {error}")
+        report(f"LEFT: {error}")
     except (ClientError, BotoCoreError) as error:
-        tell(f"LEFT: {image_id}, which costs ({explain(error)}); run: {UNDO} {image_id}")
+        report(f"LEFT: {image_id}, which is billed ({explain(error)}); run: {UNDO} {image_id}")
     else:
-        tell(f"{image_id} is deregistered again; deleted: {', '.join(deleted) or 'no snapshot'}")
+        report(f"{image_id} is deregistered again; deleted: {', '.join(deleted) or 'no snapshot'}")

@@ -1,1 +1,1 @@
-"""The settings: their model, the rules for values, and what is read from the context."""
+"""The settings: their model, validation of values, and reading from CDK context."""

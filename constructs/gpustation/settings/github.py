@@ -1,7 +1,7 @@
-"""Reads the settings about GitHub, like ``setting_values``: which jobs may use the deploy role.
+"""Validates the settings for GitHub, which decide which jobs may assume the deploy role.
 
-They end up in the one condition that keeps others out of the account, so only what cannot mean
-anything else is taken.
+They become the condition of the role's trust policy, so only unambiguous values are accepted.
+Functions follow the conventions of ``gpustation.settings.values``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gpustation.aws import partitions
 from gpustation.settings.values import text
 
 ISSUER = "token.actions.githubusercontent.com"
-"""Who signs the tokens of GitHub's jobs, without ``https://``."""
+"""Issuer of the tokens of GitHub Actions jobs, without ``https://``."""
 
 MAX_ENVIRONMENT = 255
 """Longest name of an environment (GitHub, "Managing environments for deployment")."""
@@ -21,29 +21,29 @@ MAX_OWNER = 39
 """Longest name of a user or organization."""
 
 _REPOSITORY = re.compile(r"([^/@]+)(@[0-9]{1,20})?/([^/@]+)(@[0-9]{1,20})?")
-# Old accounts have hyphens anywhere; a managed user has the enterprise's short code behind a _
+# Old accounts have hyphens anywhere; managed users have a suffix _<short code of the enterprise>
 _OWNER = re.compile(r"[A-Za-z0-9-]+(_[A-Za-z0-9]+)?")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _RESERVED_ENDINGS = (".git", ".wiki")
 _ADDRESS = re.compile(r"(?:https?://|git@|ssh://git@)?github\.com[/:]([^/]+/[^/]+?)(?:\.git)?/?")
 _PROVIDER = re.compile(rf"arn:([a-z-]+):iam::[0-9]{{12}}:oidc-provider/{re.escape(ISSUER)}")
-# No ' " ` , ; \ (GitHub forbids them), no ${...} (IAM reads it), no {{...}} (CloudFormation does)
+# No ' " ` , ; \ (GitHub forbids them), no ${...} (resolved by IAM), no {{...}} (by CloudFormation)
 _ENVIRONMENT = re.compile(rf"[A-Za-z0-9 !#%&()+./<=>@^_|~-]{{1,{MAX_ENVIRONMENT}}}")
 _PATTERNS = "*?"
 
 
 def repository(value: object) -> str:
-    """A repository as the subject of its tokens names it.
+    """A repository in the form of the subject of its tokens.
 
-    ``owner/name``, or with the ids that tokens carry where GitHub calls their subject immutable:
-    ``owner@123/name@456``. That is so in all repositories made, renamed or transferred since
-    2026-07-15, and where somebody chose it (GitHub, "OpenID Connect reference").
+    ``owner/name``, or ``owner@123/name@456`` with the ids of an immutable subject. All
+    repositories created, renamed or transferred since 2026-07-15 have an immutable subject, others
+    can opt in (GitHub, "OpenID Connect reference").
     """
     given = text(value)
     if any(mark in given for mark in _PATTERNS):
         raise ValueError(
-            "must name one repository, without * or ?; each one that matched could change the "
-            "account, so deploy a role for each that should"
+            "must be one repository, without * or ?; every repository that matches could change "
+            "the account, so deploy one role per repository"
         )
     address = _ADDRESS.fullmatch(given)
     if address and _names_repository(address[1]):
@@ -51,7 +51,7 @@ def repository(value: object) -> str:
     if not _names_repository(given):
         raise ValueError(
             "must be owner/name as GitHub spells it, or owner@id/name@id with the ids of both; "
-            "`gh api repos/OWNER/NAME/actions/oidc/customization/sub` tells which (docs/ci.md)"
+            "`gh api repos/OWNER/NAME/actions/oidc/customization/sub` prints which (docs/ci.md)"
         )
     return given
 
@@ -76,12 +76,11 @@ def environment(value: object) -> str:
     given = text(value)
     if any(mark in given for mark in _PATTERNS):
         raise ValueError(
-            "must name one environment, without * or ?; its protection rules are what keeps "
-            "others from deploying"
+            "must be one environment, without * or ?; its protection rules decide who may deploy"
         )
     if ":" in given:
         raise ValueError(
-            "must have no colon, which separates the parts of a token's subject; rename the "
+            "must not contain a colon, the separator in the subject of a token; rename the "
             "environment"
         )
     if not _ENVIRONMENT.fullmatch(given):
@@ -99,6 +98,6 @@ def provider_arn(value: object) -> str:
     if parts is None or parts[1] not in partitions.names():
         raise ValueError(
             f"must be arn:aws:iam::ACCOUNT:oidc-provider/{ISSUER}; "
-            "`aws iam list-open-id-connect-providers` prints it where there is one"
+            "`aws iam list-open-id-connect-providers` lists the providers"
         )
     return given

@@ -1,6 +1,6 @@
-"""The settings of a workstation: one typed model, and one row of it for each setting.
+"""The settings of a workstation as a typed model, with a ``Row`` for each setting.
 
-A new setting is one more field here, and the place that uses it; see docs/decisions/0013.
+To add a setting, add a field here and use it; see docs/decisions/0013.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from gpustation.settings.rows import Of, Row, When
 
 
 def _optional(read: Callable[[object], str]) -> BeforeValidator:
-    """Empty where nothing is given, or ``none``."""
+    """Validator of an optional setting: ``none`` and an empty value become an empty string."""
     return BeforeValidator(lambda value: "" if values.text(value) in values.UNSET else read(value))
 
 
 def _public_key(value: object, info: pydantic.ValidationInfo) -> str:
-    """The key's line; what was dropped of it goes into the context of the validation."""
+    """The key's line; a warning about its comment is added to the validation context."""
     given = values.text(value)
     if given in values.UNSET:
         return ""
@@ -46,7 +46,7 @@ _disk = _number(
     "GiB",
     f"Ubuntu, driver, CUDA libraries and framework need {values.MIN_DISK_GIB} GiB; take 64",
 )
-_generation = _number(1, 255, "", "each generation has a subnet 10.0.<generation>.0/24 of its own")
+_generation = _number(1, 255, "", "each generation has its own subnet 10.0.<generation>.0/24")
 _timeout = _number(5, 720, "minutes", "a wait condition waits 12 hours at most; 30 is usual")
 
 _framework = BeforeValidator(lambda value: values.one_of(value, Framework))
@@ -55,15 +55,15 @@ _boolean = BeforeValidator(values.boolean)
 
 
 class Settings(pydantic.BaseModel):
-    """What a person may choose; each row says what it does and when it can change."""
+    """All settings; the row of each describes its meaning and when a change takes effect."""
 
-    # A refused value may be a secret, which no trace of a library's user may show
+    # An invalid value may be a secret, which must not appear in a traceback
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     name: Annotated[
         str,
         Row(
-            "whose stacks these are: `GpuWorkstation-<name>`, `GpuImage-<name>`; letters, "
+            "suffix of the stacks' names: `GpuWorkstation-<name>`, `GpuImage-<name>`; letters, "
             "digits, hyphens, a letter first, 20 at most ([several "
             "people](#several-people-in-one-account))",
             When.OTHER_STACKS,
@@ -78,7 +78,7 @@ class Settings(pydantic.BaseModel):
         Row(
             "a GPU type that the framework runs on. MXNet: g4dn, g5, g6, gr6, g6e, p3dn, "
             "p4d, p4de; PyTorch: those with compute capability 7.5 or more that driver 580 "
-            "drives, but p6",
+            "supports, except p6",
             When.STOP_AND_START,
             "g4dn.2xlarge",
         ),
@@ -127,7 +127,7 @@ class Settings(pydantic.BaseModel):
     public_key: Annotated[
         str,
         Row(
-            "path or text of an OpenSSH public key that sshd takes (RSA: 1024 to 16384 "
+            "path or text of an OpenSSH public key that sshd accepts (RSA: 1024 to 16384 "
             "bits; no DSA); of its comment only `A-Z a-z 0-9 @ . _ + -` are kept, 100 "
             "characters at most; not needed for the commands above",
             When.NEXT_BOOT,
@@ -141,8 +141,8 @@ class Settings(pydantic.BaseModel):
     generation: Annotated[
         int,
         Row(
-            "another number (1 to 255) builds a new machine with today's image, then "
-            "removes the old one with its disk",
+            "a different number (1 to 255) creates a new machine with the newest image, then "
+            "deletes the old one with its disk",
             When.NEW_MACHINE,
             2,
         ),
@@ -151,7 +151,8 @@ class Settings(pydantic.BaseModel):
     ssh_cidr: Annotated[
         tuple[str, ...],
         Row(
-            "IPv4 networks that reach port 22, up to 60 by commas; none: no inbound rule at all",
+            "IPv4 networks that may connect to port 22, up to 60, separated by commas; none: no "
+            "inbound rule",
             When.IN_PLACE,
             "203.0.113.7/32",
             default="none",
@@ -161,7 +162,7 @@ class Settings(pydantic.BaseModel):
     allow_world_ssh: Annotated[
         bool,
         Row(
-            "must be true for networks that hold half of the internet or more, such as 0.0.0.0/0",
+            "must be true for networks with half of all IPv4 addresses or more, such as 0.0.0.0/0",
             When.IN_PLACE,
             True,
             of=Of.NONE,
@@ -171,8 +172,8 @@ class Settings(pydantic.BaseModel):
     quota: Annotated[
         QuotaMode,
         Row(
-            "`enforce` fails the deploy, `warn` only says so, `request` also files the "
-            "increase and then fails with its id",
+            "if the quota is too small: `enforce` fails the deploy, `warn` only warns, `request` "
+            "requests an increase and then fails with its id",
             When.IN_PLACE,
             "request",
         ),
@@ -208,8 +209,8 @@ class Settings(pydantic.BaseModel):
     role_credentials_for_users: Annotated[
         bool,
         Row(
-            "true: every user of the machine may use the credentials of its role, for those "
-            "who attach policies of their own to it",
+            "true: every user of the machine can use the credentials of its role; useful if you "
+            "attach policies to it",
             When.NEXT_BOOT,
             True,
         ),
@@ -218,11 +219,11 @@ class Settings(pydantic.BaseModel):
     python_mirror: Annotated[
         str,
         Row(
-            "`https://HOST/FOLDER` of a copy of "
+            "`https://HOST/FOLDER` of a mirror of "
             "[python-build-standalone](https://github.com/astral-sh/python-build-standalone)'s "
             "releases, each file checked by its hash; none: releases.astral.sh, else "
-            "github.com. Only a machine whose Ubuntu has no Python for the framework asks "
-            "for it (MXNet; PyTorch on 22.04)",
+            "github.com. Used only if the machine's Ubuntu has no Python for the framework "
+            "(MXNet; PyTorch on 22.04)",
             When.NEXT_BOOT,
             "https://mirror.example.com/python",
             default="none",
@@ -243,8 +244,8 @@ class Settings(pydantic.BaseModel):
     image_retain: Annotated[
         bool,
         Row(
-            "images that are replaced or destroyed stay in the account, 0.05 USD per GiB "
-            "and month of snapshot",
+            "keep images when they are replaced or the stack is destroyed; 0.05 USD per GiB-month "
+            "of snapshot",
             When.IN_PLACE,
             True,
             of=Of.OTHERS,
@@ -255,7 +256,7 @@ class Settings(pydantic.BaseModel):
         str,
         Row(
             "`owner/name`, or `owner@id/name@id`, of the GitHub repository whose jobs may "
-            "deploy ([ci.md](ci.md)); only the stack `Ci/GpuDeployRole` needs it",
+            "deploy ([ci.md](ci.md)); required by the stack `Ci/GpuDeployRole` only",
             When.IN_PLACE,
             "octo-org/octo-repo",
             of=Of.OTHERS,
@@ -276,8 +277,8 @@ class Settings(pydantic.BaseModel):
     github_oidc_provider_arn: Annotated[
         str,
         Row(
-            "the account's identity provider for GitHub, where it has one; none: the stack "
-            "makes it, and takes it away",
+            "the account's existing identity provider for GitHub; none: the stack creates one, "
+            "and deletes it",
             When.IN_PLACE,
             "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com",
             of=Of.OTHERS,
@@ -288,7 +289,7 @@ class Settings(pydantic.BaseModel):
     deploy_role_names: Annotated[
         tuple[str, ...],
         Row(
-            "names, up to 40 by commas, whose stacks that role may read too, beside those "
+            "up to 40 names, separated by commas, whose stacks that role may read beside those "
             "without a name",
             When.IN_PLACE,
             "anna,bob",
@@ -300,19 +301,19 @@ class Settings(pydantic.BaseModel):
 
     @property
     def build_type(self) -> str:
-        """The type that builds and tests images."""
+        """Instance type that builds and tests images."""
         return self.image_instance_type or self.instance_type
 
     @property
     def image_of_name(self) -> str:
-        """The image, in which ``baked`` says whose it is."""
+        """The setting ``image``, with ``name`` added to ``baked``."""
         return baked_image(self.name) if self.image == baked_image() else self.image
 
     def deployed(self) -> dict[str, str]:
-        """What the workstation's template is made with, by name, as a person writes it.
+        """The settings for the workstation's Metadata, in the form of the command line.
 
-        Without what is not given and then stays as the machine has it. Of a public key it is the
-        fingerprint: its comment may hold a person's address.
+        Settings that a machine keeps if they are not given are included only if given. A public
+        key is represented by its fingerprint, as its comment may contain an e-mail address.
         """
         return {
             name: row.written(self.image_of_name if name == "image" else getattr(self, name))
@@ -322,9 +323,9 @@ class Settings(pydantic.BaseModel):
         }
 
     def locked_others(self) -> dict[str, tuple[str, str]]:
-        """Locked settings that an image choice has no argument of its own for, for its ``others``.
+        """Locked settings without an own argument of ``ImageChoice``, for its ``others``.
 
-        Machines that are older than such a setting have its default.
+        Machines older than such a setting have its default.
         """
         model = type(self)
         return {
@@ -340,7 +341,7 @@ def rows() -> dict[str, Row]:
 
 
 def rows_of(model: type[pydantic.BaseModel]) -> dict[str, Row]:
-    """The row of each field of a model; a field without one is not a setting."""
+    """The row of each field of a model; a field without a row is not a setting."""
     return {
         name: row
         for name, field in model.model_fields.items()

@@ -1,7 +1,7 @@
-"""Reads the settings out of CDK context.
+"""Reads the settings from CDK context.
 
-Faults do not raise: they are returned as lines, all at once, so that the stack can carry them as
-error annotations. Those stop ``cdk deploy`` and let ``cdk destroy`` work.
+Errors are returned as lines, all at once, and not raised: the stack adds them as error
+annotations, which block ``cdk deploy`` but not ``cdk destroy``.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ LATER_SETTINGS = (
     "monthly_budget_usd",
     "workstations",
 )
-"""Settings with a place in the design and no code yet: answered, never silently ignored."""
+"""Planned settings that are not implemented yet; they are errors, never silently ignored."""
 
 _CDK_KEYS = ("cli-telemetry", "acknowledged-issue-numbers")
 
 
 @dataclasses.dataclass(frozen=True)
 class SettingsReport:
-    """Settings as read, with what is wrong about them.
+    """The settings with their errors and warnings.
 
     Attributes:
-        settings: The settings; a faulty one has its default here.
-        faults: One line per fault; not empty means that nothing may be deployed.
-        warnings: One line for each ignored key and shortened value, by the id that silences it.
-        name_fault: The fault that leaves open whose stacks are meant: then not even a destroy may
-            go on, as it would be another's. Empty where that is clear.
+        settings: The settings; an invalid one has its default.
+        faults: One line per error. If there are any, nothing may be deployed.
+        warnings: One line for each ignored key and shortened value, by the id to acknowledge it.
+        name_fault: The error about ``name``; then even a destroy must not continue, because it
+            would delete stacks of another name. Empty if there is none.
     """
 
     settings: Settings
@@ -52,9 +52,9 @@ class SettingsReport:
 
 
 def read_settings(context: Mapping[str, Any]) -> SettingsReport:
-    """Reads the settings out of CDK's context, which also carries what is not ours.
+    """Reads the settings from CDK context, which also contains keys of others.
 
-    JSON's null means that a setting is not given.
+    A JSON null means that a setting is not given.
     """
     given: dict[str, Any] = {}
     faults: list[str] = []
@@ -67,18 +67,18 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
             given[key] = value
         elif key in LATER_SETTINGS:
             faults.append(f"{_shown(key, value)}: known, not yet supported; remove it")
-        elif near := _nearly_ours(key):
+        elif near := _nearest_setting(key):
             faults.append(f"{_shown(key, value, near)}: no such setting; did you mean {near}?")
             name_fault = faults[-1] if near == "name" else name_fault
-        elif not _is_cdks(key):
+        elif not _is_cdk_key(key):
             warnings[_id_of_ignored(key)] = f"{shown(key)}: not a setting of gpustation, ignored"
     settings, value_faults = _validate(given, warnings)
     faults += value_faults.values()
     name_fault = value_faults.get("name", name_fault)
     conflicts = _conflicts(settings)
-    # a rule on two settings is told only where neither is faulty by itself
+    # Report a conflict of two settings only if both are valid by themselves
     faults += [line for keys, line in conflicts.items() if not set(keys) & set(value_faults)]
-    # What was not given stays so: ``model_fields_set`` tells it from a default that was given
+    # Keep unset settings unset: ``model_fields_set`` distinguishes them from a given default
     deployable = Settings(
         **settings.model_dump(exclude_unset=True, exclude={key for key, _ in conflicts})
     )
@@ -86,47 +86,48 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
 
 
 def _id_of_ignored(key: str) -> str:
-    """The same for a key wherever it stands; a key with other letters has a hash of its own."""
+    """Id of the warning about an ignored key: the key, or a hash if it has special characters."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "", key)[:40]
     if plain != key or looks_secret(key):
         plain = hashlib.sha256(key.encode(errors="replace")).hexdigest()[:8]
     return f"ignoredKey.{plain}"
 
 
-def _is_cdks(key: str) -> bool:
+def _is_cdk_key(key: str) -> bool:
     return key in _CDK_KEYS or any(mark in key for mark in ":/@")
 
 
-def _nearly_ours(key: str) -> str | None:
-    if _is_cdks(key):
+def _nearest_setting(key: str) -> str | None:
+    """The setting that a misspelt key probably means; ``None`` if there is none."""
+    if _is_cdk_key(key):
         return None
     names = [*Settings.model_fields, *LATER_SETTINGS]
     folded = {name.replace("_", ""): name for name in names}
     plain = key.lower().replace("-", "").replace("_", "")
     close = difflib.get_close_matches(plain, folded, n=1, cutoff=0.8)
-    # A first word, as in disk, or more of the name, as in github_repo
+    # The first word of a name, such as disk, or a longer prefix, such as github_repo
     starts = (f"{key.lower()}_", key.lower() if "_" in key else f"{key.lower()}_")
     prefixed = [name for name in names if name.startswith(starts)]
-    # Of a short word difflib finds two exchanged letters too far away
-    exchanged = [name for letters, name in folded.items() if sorted(letters) == sorted(plain)]
-    near = [*(folded[one] for one in close), *exchanged, *prefixed]
+    # difflib rates two transposed letters in a short word as too different
+    transposed = [name for letters, name in folded.items() if sorted(letters) == sorted(plain)]
+    near = [*(folded[match] for match in close), *transposed, *prefixed]
     return next(iter(near), None)
 
 
 def _validate(given: dict[str, Any], warnings: dict[str, str]) -> tuple[Settings, dict[str, str]]:
-    """The settings with defaults in place of faulty values, and the fault of each such key."""
+    """The settings with defaults in place of invalid values, and the error of each such key."""
     try:
         return Settings.model_validate(given, context=warnings), {}
     except pydantic.ValidationError as error:
         faults = {str(e["loc"][0]): str(e["ctx"]["error"]) for e in error.errors()}
-    sound = {key: value for key, value in given.items() if key not in faults}
-    return Settings.model_validate(sound, context=warnings), {
+    valid = {key: value for key, value in given.items() if key not in faults}
+    return Settings.model_validate(valid, context=warnings), {
         key: f"{_shown(key, given[key])}: {rule}" for key, rule in faults.items()
     }
 
 
 def _shown(key: str, value: object, meant: str = "") -> str:
-    """``key=value`` on one line. Of a public key only a path is shown: the rest may be private."""
+    """``key=value`` on one line, without the value of a public key, unless it is a path."""
     given = values.text(value)
     if "public_key" in (key, meant):
         return f"{shown(key)}={shown(given, 255)}" if looks_like_a_path(given) else shown(key)
@@ -134,25 +135,25 @@ def _shown(key: str, value: object, meant: str = "") -> str:
 
 
 def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
-    """Faults of two settings together; the default of the first resolves each."""
-    found: dict[tuple[str, str], str] = {}
+    """Errors about a pair of settings; the default of the first resolves each."""
+    conflicts: dict[tuple[str, str], str] = {}
     gpu_type = gpu_types()[settings.instance_type]
     for key in ("instance_type", "image_instance_type"):
         conflict = _framework_conflict(key, getattr(settings, key), settings.framework)
         if conflict:
-            found[key, "framework"] = conflict
+            conflicts[key, "framework"] = conflict
     if settings.image == "dlami" and gpu_type.driver != "open":
-        found["image", "instance_type"] = (
-            f"image=dlami: its open driver does not drive the {gpu_type.gpu.upper()} of "
+        conflicts["image", "instance_type"] = (
+            f"image=dlami: its open driver does not support the {gpu_type.gpu.upper()} of "
             f"instance_type={gpu_type.name}; take image=ubuntu-24.04"
         )
     if values.covers_the_world(settings.ssh_cidr) and not settings.allow_world_ssh:
-        found["ssh_cidr", "allow_world_ssh"] = (
+        conflicts["ssh_cidr", "allow_world_ssh"] = (
             f"{_shown('ssh_cidr', ','.join(settings.ssh_cidr))}: opens port 22 to half of the "
-            "internet or more; pass your own address with /32, or allow_world_ssh=true if you "
-            "mean it"
+            "internet or more; pass your own address with /32, or confirm with "
+            "allow_world_ssh=true"
         )
-    return found
+    return conflicts
 
 
 def _framework_conflict(key: str, instance_type: str, framework: str) -> str | None:

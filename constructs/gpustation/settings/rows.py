@@ -1,8 +1,7 @@
-"""What is known of each setting beside its value: one row, from which all else follows.
+"""Metadata of a setting: description, time of effect, example value.
 
-The plan's words, the list of what is locked to a machine, the table in docs/settings.md, what a
-template tells of its settings, and another value of each for the tests: none of them is kept by
-hand (docs/decisions/0013).
+The plan, the locked settings, the table in docs/settings.md, the template's Metadata and the
+values for tests are all derived from these rows (docs/decisions/0013).
 """
 
 from __future__ import annotations
@@ -14,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 METADATA = "gpustation"
-"""Under which key of its Metadata a template of the workstation tells its settings."""
+"""Key of the settings in the Metadata of the workstation's template."""
 
 
 class When(enum.Enum):
-    """When a change of a setting takes effect: in the docs, and in a plan."""
+    """When a change of a setting takes effect: text for the docs, and text for a plan."""
 
     IN_PLACE = "in place", "in place"
     NEXT_BOOT = "next boot", "from the machine's next boot on"
@@ -26,7 +25,7 @@ class When(enum.Enum):
     NEW_GENERATION = "new generation", "needs a new machine"
     NEW_MACHINE = "\N{EN DASH}", "a new machine"
     OTHER_STACKS = (
-        "another value means other stacks; the old ones stay until `cdk destroy`",
+        "a new value creates other stacks; the old ones remain until `cdk destroy`",
         "other stacks",
     )
     NEXT_IMAGE = "next deploy of the image", "at the next deploy of the image"
@@ -37,17 +36,17 @@ class When(enum.Enum):
 
 
 class Of(enum.Enum):
-    """Which stack's template a setting changes."""
+    """The stack whose template depends on a setting."""
 
     WORKSTATION = enum.auto()
     OTHERS = enum.auto()
     NONE = enum.auto()
-    """Synth only: it decides whether there is a template. What a deployed stack was given, nobody
-    can tell: CloudFormation does not take a change of a template's Metadata alone."""
+    """Validation at synth only. Its value in a deployed stack is unknown, as CloudFormation does
+    not deploy a change of a template's Metadata alone."""
 
 
 def written(value: object) -> str:
-    """A value as a person writes it on a command line: ``true``, ``64``, ``a,b``, ``none``."""
+    """A value in the form of the command line: ``true``, ``64``, ``a,b``, ``none``."""
     if isinstance(value, (tuple, list)):
         value = ",".join(value)
     return (str(value) or "none") if isinstance(value, str) else json.dumps(value)
@@ -58,15 +57,15 @@ class Row:
     """One setting.
 
     Attributes:
-        means: What it does, with its unit and rule, as a cell of a Markdown table.
+        means: Description with unit and rule, as a cell of a Markdown table.
         when: When a change takes effect.
-        another: Another valid value, as context holds it.
-        of: Whose template it changes. Default: the workstation's.
-        default: What the table shows as the default. Default: the value itself.
-        kept_if_unset: Where it is not given a machine keeps what it has, so that another default
-            in a later version changes no machine. Default: false.
-        written: How a plan and the template's Metadata show a value. Default: as a person writes
-            it.
+        another: A valid value other than the default, as in context; for tests.
+        of: Stack whose template depends on it. Default: the workstation.
+        default: Default as shown in the table. Default: the default value itself.
+        kept_if_unset: True if a machine keeps its value when the setting is not given, so that a
+            new default does not change existing machines. Default: false.
+        written: Formats a value for a plan and for the template's Metadata. Default: the form of
+            the command line.
     """
 
     means: str

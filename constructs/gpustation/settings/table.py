@@ -1,4 +1,4 @@
-"""The table of all settings, as the documentation has it: `python -m gpustation.settings.table`."""
+"""Prints the table of all settings for the docs: `python -m gpustation.settings.table`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ HEAD = "| setting | default | meaning | changed later |\n|---|---|---|---|"
 
 
 def markdown() -> str:
-    """One line for each setting, in the order of the model."""
+    """The table in Markdown, with a line for each setting in the order of the model."""
     lines = [
         f"| `{name}` | {row.default or _default(name)} | {row.means} | {row.when.docs} |"
         for name, row in rows().items()

@@ -1,7 +1,7 @@
-"""Reads one value of one setting: what is accepted, and the sentence that refuses the rest.
+"""Validators for the values of the settings.
 
-Each function takes the value as CDK's context holds it (text from ``-c``, JSON types from
-``cdk.json``) and returns the typed value, or raises ``ValueError`` with "rule; remedy".
+Each function takes a value from CDK context (text from ``-c``, JSON types from ``cdk.json``) and
+returns the typed value, or raises ``ValueError`` with "rule; remedy".
 """
 
 from __future__ import annotations
@@ -18,33 +18,32 @@ from gpustation.catalog.names import MAX_NAME, NAME
 from gpustation.console.shown_text import looks_secret, shown
 
 IMAGES = ("ubuntu-24.04", "ubuntu-22.04", "dlami", "baked")
-"""Images by name; ``baked:<name>``, an AMI id or the name of an SSM parameter is taken as well."""
+"""Images by name. ``baked:<name>``, an AMI id and the name of an SSM parameter are valid too."""
 
 MAX_DEPLOY_NAMES = 40
-"""Names that the deploy role may read the stacks of: two ARNs of 100 characters each, of the
-10,240 that a role's inline policies may have (IAM quotas)."""
+"""Most names for the deploy role: each adds two ARNs of 100 characters to its inline policies,
+which are limited to 10,240 (IAM quotas)."""
 
 MIN_DISK_GIB = 30
-"""Ubuntu (2), MXNet with CUDA (4.2 installed, 2.3 downloaded), driver (1), swap-free head room."""
+"""Ubuntu (2), MXNet with CUDA (4.2 installed, 2.3 downloaded), driver (1), and free space."""
 
 MAX_DISK_GIB = 65_536
 """Largest gp3 volume (EBS documentation, since September 2025)."""
 
 MAX_PARAMETER_NAME = 900
-"""Characters of an SSM parameter's name; a custom resource's id holds it, and 1,024 bytes."""
+"""Longest name of an SSM parameter: it is part of a physical id, which is limited to 1 KiB."""
 
 MAX_PARAMETER_LEVELS = 15
-"""Depth of a parameter's name (Systems Manager, "Parameter name constraints")."""
+"""Most levels of a parameter's name (Systems Manager, "Parameter name constraints")."""
 
 MAX_NETWORKS = 60
-"""Inbound rules of a security group (Amazon VPC quotas)."""
+"""Default quota of inbound rules per security group (Amazon VPC quotas)."""
 
 MAX_MIRROR = 500
-"""Characters of the address of a mirror: ours, so that the settings stay below the 4,096 of an SSM
-parameter's value."""
+"""Longest URL of a mirror; it keeps the settings below the 4,096 characters of an SSM parameter."""
 
 UNSET = ("", "none")
-"""Texts that mean "not given" where a setting may be left out."""
+"""Values that mean "not given" for an optional setting."""
 
 _AMI = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
 _PARAMETER = re.compile(r"(/[A-Za-z0-9_.-]+)+")
@@ -52,19 +51,19 @@ _MIRROR = re.compile(
     r"https?://(?=[A-Za-z0-9])[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~:%+-]+)*/?"
 )
 _PUBLIC_PARAMETERS = "/aws/service/"
-# Behind the region: us-east-1a, us-west-2-lax-1a (Local Zone), us-east-1-wl1-bos-wlz-1 (Wavelength)
+# After the region: us-east-1a, us-west-2-lax-1a (Local Zone), us-east-1-wl1-bos-wlz-1 (Wavelength)
 _ZONE_IN_REGION = re.compile(r"[a-z]|-[a-z]+-\d{1,3}[a-z]|-wl\d{1,3}-[a-z]+-wlz-?\d{1,3}")
 _PREFIX = re.compile(r"[0-9]|[12][0-9]|3[0-2]")
 _ZONE_ID = re.compile(r"[a-z]+\d+-([a-z]+\d*-)*(az|wlz)\d+")
 
 
 def text(value: object) -> str:
-    """The value as ``-c`` would carry it: of other JSON than text, its JSON."""
+    """The value in the form of ``-c``: a string itself, any other JSON type as JSON."""
     if isinstance(value, str):
         return value.strip()
     try:
         return json.dumps(value, default=str)
-    except (ValueError, RecursionError):  # a number of thousands of digits, a list within itself
+    except (ValueError, RecursionError):  # a number with thousands of digits, a circular list
         return type(value).__name__
 
 
@@ -77,20 +76,16 @@ def boolean(value: object) -> bool:
 
 
 def whole_number(value: object, low: int, high: int, unit: str, reason: str) -> int:
-    """A whole number within ``low`` to ``high``, both included."""
-    rule = (
-        f"must be a whole number of {unit} from {low} to {high}"
-        if unit
-        else (f"must be a whole number from {low} to {high}")
-    )
+    """An integer from ``low`` to ``high``, both inclusive."""
     given = text(value)
     if not re.fullmatch(r"-?[0-9]{1,9}", given) or not low <= int(given) <= high:
-        raise ValueError(f"{rule}; {reason}")
+        number = f"whole number of {unit}" if unit else "whole number"
+        raise ValueError(f"must be a {number} from {low} to {high}; {reason}")
     return int(given)
 
 
 def one_of(value: object, choices: Iterable[str]) -> str:
-    """One of a few words."""
+    """One of the choices."""
     given = text(value)
     known = [str(choice) for choice in choices]
     if given not in known:
@@ -99,19 +94,19 @@ def one_of(value: object, choices: Iterable[str]) -> str:
 
 
 def nearest(given: str, known: Iterable[str]) -> str:
-    """``"; did you mean X?"`` when one of the known words is close, else nothing."""
+    """``"; did you mean X?"`` if one of the known words is similar, else an empty string."""
     match = difflib.get_close_matches(given.lower(), list(known), n=1, cutoff=0.75)
     return f"; did you mean {match[0]}?" if match else ""
 
 
 def instance_type(value: object) -> str:
-    """An NVIDIA GPU type of the catalog that at least one framework runs on."""
+    """A GPU type of the catalog that at least one framework runs on."""
     given = text(value)
-    found = gpu_types().get(given)
-    if found is None:
+    gpu_type = gpu_types().get(given)
+    if gpu_type is None:
         raise ValueError(_unknown_type(given))
-    obstacle = found.obstacle("pytorch")
-    if obstacle and found.obstacle("mxnet"):
+    obstacle = gpu_type.obstacle("pytorch")
+    if obstacle and gpu_type.obstacle("mxnet"):
         raise ValueError(f"{obstacle}; {take_one_of('mxnet')}")
     return given
 
@@ -128,16 +123,16 @@ def _unknown_type(given: str) -> str:
 
 
 def take_one_of(framework: str) -> str:
-    """The remedy that lists what the framework runs on."""
+    """Remedy with the families that the framework runs on."""
     return f"take a type of {', '.join(families_for(framework))}, such as g4dn.xlarge"
 
 
 def image(value: object) -> str:
-    """A name of ``IMAGES``, ``baked:<name>``, an AMI id, or an SSM parameter that holds one."""
+    """One of ``IMAGES``, ``baked:<name>``, an AMI id, or the name of an SSM parameter with one."""
     given = text(value)
-    kind, colon, whose = given.partition(":")
+    kind, colon, owner = given.partition(":")
     if kind == "baked" and colon:
-        return f"baked:{name(whose)}"
+        return f"baked:{name(owner)}"
     if given.startswith("/"):
         return _parameter_name(given)
     if given in IMAGES or _AMI.fullmatch(given):
@@ -149,19 +144,19 @@ def image(value: object) -> str:
 
 
 def mirror(value: object) -> str:
-    """The address of a folder on a web server, without a password: templates are readable."""
+    """The URL of a folder on a web server, without credentials, as templates are readable."""
     given = text(value)
     if not _MIRROR.fullmatch(given) or len(given) > MAX_MIRROR:
         raise ValueError(
-            "must be an address https://HOST/FOLDER (or http://, what comes from there is checked "
-            f"by its hash) of A-Z a-z 0-9 . _ ~ : / % + -, at most {MAX_MIRROR} characters, "
-            "without user, password and query"
+            "must be a URL https://HOST/FOLDER (or http://, as files are checked by their hash) of "
+            f"A-Z a-z 0-9 . _ ~ : / % + -, at most {MAX_MIRROR} characters, without user, password "
+            "and query"
         )
     return given.rstrip("/")
 
 
 def _parameter_name(given: str) -> str:
-    """The rules of PutParameter, and of the names that AWS keeps for itself."""
+    """Checks the rules of PutParameter, including the names that AWS reserves."""
     if not _PARAMETER.fullmatch(given):
         raise ValueError(
             "must be the name of an SSM parameter: levels of A-Z a-z 0-9 _ . - with one slash "
@@ -170,18 +165,18 @@ def _parameter_name(given: str) -> str:
     if len(given) > MAX_PARAMETER_NAME or given.count("/") > MAX_PARAMETER_LEVELS:
         raise ValueError(
             f"must have at most {MAX_PARAMETER_NAME} characters and {MAX_PARAMETER_LEVELS} levels; "
-            "take a shorter parameter name"
+            "use a shorter parameter name"
         )
     if given.lower().startswith("/aws/") and not given.startswith(_PUBLIC_PARAMETERS):
         raise ValueError(
-            f"must not begin with /aws/, which AWS keeps for itself; only {_PUBLIC_PARAMETERS}... "
-            "holds images"
+            "must not begin with /aws/, which AWS reserves; public images are under "
+            f"{_PUBLIC_PARAMETERS}..."
         )
     return given
 
 
 def name(value: object) -> str:
-    """What stands behind the hyphen in the names of one person's stacks."""
+    """The setting ``name``: the part after the hyphen in the names of the stacks."""
     given = text(value)
     if not NAME.fullmatch(given):
         raise ValueError(
@@ -192,20 +187,20 @@ def name(value: object) -> str:
 
 
 def names(value: object) -> tuple[str, ...]:
-    """Names by commas or as a JSON list; duplicates are dropped."""
+    """Names, separated by commas or as a JSON list; duplicates are dropped."""
     parts = value if isinstance(value, (list, tuple)) else text(value).split(",")
     given = [part for part in parts if part is not None and text(part) not in UNSET]
-    found = tuple(dict.fromkeys(name(part) for part in given))
-    if len(found) > MAX_DEPLOY_NAMES:
+    unique = tuple(dict.fromkeys(name(part) for part in given))
+    if len(unique) > MAX_DEPLOY_NAMES:
         raise ValueError(
-            f"must be at most {MAX_DEPLOY_NAMES} names, as many as a role's policy has room for, "
-            f"not {len(found)}; use another account for the rest"
+            f"must be at most {MAX_DEPLOY_NAMES} names, the limit of a role's policy, got "
+            f"{len(unique)}; use another account for the rest"
         )
-    return found
+    return unique
 
 
 def availability_zone(value: object) -> str:
-    """``auto`` or something that looks like a zone's name; which zones exist only AWS knows."""
+    """``auto`` or a name in the form of a zone's; the image choice checks that the zone exists."""
     given = text(value)
     if given == "auto":
         return given
@@ -213,32 +208,32 @@ def availability_zone(value: object) -> str:
     if region and _ZONE_IN_REGION.fullmatch(given.removeprefix(region)):
         return given
     if _ZONE_ID.fullmatch(given):
-        raise ValueError("is a zone's id; pass its name, such as us-east-1a, or auto")
+        raise ValueError("is the id of a zone; pass its name, such as us-east-1a, or auto")
     raise ValueError("must be auto or the name of a zone, such as us-east-1a")
 
 
 def ssh_networks(value: object) -> tuple[str, ...]:
-    """IPv4 networks in CIDR notation, by commas or as a JSON list; duplicates are dropped."""
+    """IPv4 networks in CIDR notation, separated by commas or as a JSON list, without duplicates."""
     parts = value if isinstance(value, (list, tuple)) else text(value).split(",")
     given = [part for part in map(text, (p for p in parts if p is not None)) if part not in UNSET]
-    if looks_secret(" ".join(given)):  # of which not even a piece may be shown
+    if looks_secret(" ".join(given)):  # the messages below would show a part of it
         raise ValueError("must be IPv4 networks such as 203.0.113.7/32, with commas between them")
     pieces = [piece for part in given for piece in re.findall(r"[^\s;,]+", part) or [part]]
-    meant = [_meant_network(piece) for piece in pieces]
-    networks = tuple(dict.fromkeys(meant))
+    corrected = [_corrected_network(piece) for piece in pieces]
+    networks = tuple(dict.fromkeys(corrected))
     if len(networks) > MAX_NETWORKS:
         raise ValueError(
-            f"must be at most {MAX_NETWORKS} networks, as many rules as a security group has, not "
-            f"{len(networks)}; put neighbours into one larger network"
+            f"must be at most {MAX_NETWORKS} networks, the limit of a security group, got "
+            f"{len(networks)}; merge adjacent networks"
         )
-    if given != meant:
-        odd = next(part for part in given if part not in meant)
-        raise ValueError(f"{_fault_of_network(odd)}; did you mean {','.join(networks)}?")
+    if given != corrected:
+        invalid = next(part for part in given if part not in corrected)
+        raise ValueError(f"{_fault_of_network(invalid)}; did you mean {','.join(networks)}?")
     return networks
 
 
-def _meant_network(given: str) -> str:
-    """The network itself, or the one address that a text not quite a network begins with."""
+def _corrected_network(given: str) -> str:
+    """A valid network unchanged; for an invalid one, the address in it with ``/32``."""
     address, _, prefix = given.partition("/")
     try:
         version = ipaddress.ip_address(address).version
@@ -249,8 +244,8 @@ def _meant_network(given: str) -> str:
         ) from None
     if version == 6:
         raise ValueError(
-            f'"{shown(given, 50)}" is IPv6, which the network of the workstation does not have; '
-            "pass your IPv4 address with /32, or leave ssh_cidr out and use Session Manager"
+            "must be IPv4, as the VPC has no IPv6; pass your IPv4 address with /32, or use Session "
+            "Manager without ssh_cidr"
         )
     if not _PREFIX.fullmatch(prefix):
         return f"{address}/32"
@@ -267,10 +262,10 @@ def _fault_of_network(part: str) -> str:
     if not _PREFIX.fullmatch(prefix):
         return f'"{shown(part, 50)}" must have a prefix length from 0 to 32'
     network = ipaddress.ip_network(part, strict=False)
-    return f'"{part}" has address bits behind its prefix (its network is {network})'
+    return f'"{part}" has host bits set (its network is {network})'
 
 
 def covers_the_world(networks: Iterable[str]) -> bool:
-    """True when the networks together hold half of all IPv4 addresses or more."""
+    """True if the networks together contain at least half of all IPv4 addresses."""
     merged = ipaddress.collapse_addresses(ipaddress.IPv4Network(n) for n in networks)
     return sum(network.num_addresses for network in merged) >= 2**31

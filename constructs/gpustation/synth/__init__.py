@@ -1,1 +1,1 @@
-"""What the constructs share at synth: assets, functions, user data, acknowledgements."""
+"""Shared code of the constructs: assets, Lambda functions, user data, acknowledgements."""

@@ -1,6 +1,6 @@
-"""Acknowledges a finding of a validation, next to the resource that it is about.
+"""Acknowledges findings of validations next to the resource that they are about.
 
-CDK's validations (its own and cdk-nag) read the construct tree, checkov reads the template.
+CDK's validations (built-in and cdk-nag) read the construct tree, checkov reads the template.
 """
 
 from __future__ import annotations
@@ -10,38 +10,42 @@ from constructs import IConstruct
 
 
 def acknowledge(construct: IConstruct, reasons: dict[str, str]) -> None:
-    """Acknowledges findings by id, each with the reason why it stays.
+    """Acknowledges findings, each with its reason.
 
     Args:
-        construct: What the findings are about; they are acknowledged below it too.
-        reasons: Reason by id of the finding, as its report spells the id.
+        construct: Construct of the findings; its descendants are included.
+        reasons: Reason by id of the finding, as in the report.
     """
     for finding, reason in reasons.items():
         Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
 
 
 def acknowledge_wildcards(construct: IConstruct, reasons: dict[str, str]) -> None:
-    """Says why statements allow something on a resource with a wildcard in it.
+    """Acknowledges policy statements whose resource contains a wildcard.
 
-    A test wants each such statement named by its Sid in a reason (tests/infra/test_wildcards.py).
+    A test requires the Sid of each such statement in a reason (tests/infra/test_wildcards.py).
 
     Args:
         construct: The role.
-        reasons: Reason by resource, references in it as ``<AWS::Region>``; it begins with the
-            Sids of the statements that it is about.
+        reasons: Reason by resource, with references written as ``<AWS::Region>``. A reason begins
+            with the Sids of its statements.
     """
-    findings = {f"AwsSolutions::AwsSolutions-IAM5[Resource::{on}]": on for on in reasons}
-    acknowledge(construct, {finding: reasons[on] for finding, on in findings.items()})
+    acknowledge(
+        construct,
+        {
+            f"AwsSolutions::AwsSolutions-IAM5[Resource::{resource}]": reason
+            for resource, reason in reasons.items()
+        },
+    )
 
 
 def acknowledge_checkov(construct: IConstruct, reasons: dict[str, str]) -> None:
-    """Acknowledges findings of checkov, in the resource's metadata, where it looks for them.
-
-    CloudFormation ignores them there: they change no property and replace nothing.
+    """Acknowledges findings of checkov in the resource's Metadata, which CloudFormation ignores.
 
     Args:
-        construct: The resource, or the construct that has it as its default child.
-        reasons: Reason by checkov's id, e.g. ``CKV_AWS_158``; all of the resource at once.
+        construct: The resource, or a construct that has it as its default child.
+        reasons: Reason by checkov's id, e.g. ``CKV_AWS_158``. Pass all findings of a resource at
+            once, as a second call overwrites the first.
 
     Raises:
         ValueError: There is no such resource.

@@ -1,9 +1,9 @@
-"""Packs folders into archives whose bytes are the same on every machine.
+"""Packs folders into reproducible archives, with the same bytes on every machine.
 
-Neither times, owners nor the order of the disk get into them, and nothing is compressed: the
-output of zlib differs between its builds. Windows line ends become Linux ones: bash does not read
-the others, and git for Windows writes them. What editors, Jupyter and Python leave beside the files
-is left out: it must not make another image or another version of the scripts.
+They contain no times and owners, their order is sorted, and they are not compressed, because the
+output of zlib differs between its builds. Windows line endings, which git for Windows writes, are
+converted, as bash does not accept them. Temporary files of editors, Jupyter and Python are
+excluded, as they would change the version of the image and of the scripts.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import zipfile
 from collections.abc import Container, Iterator
 from pathlib import Path
 
-_LEFT_OUT = (
-    "bootstrap",  # of userdata/, travels in the user data
+_EXCLUDED = (
+    "bootstrap",  # of userdata/, is in the user data
     ".*",  # .DS_Store, .ipynb_checkpoints, .#lock of Emacs, .name.swp of Vim
     *("*~", "#*#", "*.sw[a-p]", "*.orig", "*.rej", "*.bak", "*.tmp"),
     *("__pycache__", "*.py[co]", "Untitled*.ipynb", "Thumbs.db", "desktop.ini"),
 )
-"""Patterns of names, of files and folders, that belong into no archive."""
+"""Patterns for names of files and folders that no archive contains."""
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 
 
 def scripts_tar(folder: Path) -> bytes:
-    """The machine's scripts, without ``bootstrap/``: that part travels in the user data.
+    """Archive of the machine's scripts, without ``bootstrap/``, which is in the user data.
 
     Raises:
         ValueError: The folder has no ``run.sh``, the entry point on the machine.
@@ -44,12 +44,12 @@ def scripts_tar(folder: Path) -> bytes:
 
 
 def package_zip(package: Path, subpackages: Container[str] | None = None) -> bytes:
-    """A Python package as Lambda wants it: the package's folder at the root of a zip.
+    """Zip for Lambda with a Python package at its root.
 
     Args:
-        package: Its folder.
-        subpackages: Names of the packages in it that go along, beside its ``__init__.py``.
-            Default: all that it holds.
+        package: Folder of the package.
+        subpackages: Names of the subpackages to include, in addition to ``__init__.py``. Default:
+            all.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -62,17 +62,17 @@ def package_zip(package: Path, subpackages: Container[str] | None = None) -> byt
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Files that belong into an archive, with their names in it, in the order of the names."""
+    """Names in the archive and paths of the files to include, sorted by name."""
     for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).as_posix()):
-        if path.is_file() and not any(map(_is_left_out, path.relative_to(folder).parts)):
+        if path.is_file() and not any(map(_is_excluded, path.relative_to(folder).parts)):
             yield path.relative_to(folder).as_posix(), path
 
 
 def _content(path: Path) -> bytes:
     content = path.read_bytes()
-    # A file with a NUL is not text, as git has it
+    # Like git, treat a file with a NUL byte as binary
     return content if b"\0" in content else content.replace(b"\r\n", b"\n")
 
 
-def _is_left_out(name: str) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _LEFT_OUT)
+def _is_excluded(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _EXCLUDED)

@@ -1,4 +1,4 @@
-"""The Lambda functions behind the custom resources, one per kind and stack."""
+"""The Lambda functions of the custom resources, one per resource type and stack."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from gpustation.synth.file_asset import FileAsset
 from gpustation.synth.log_group import add_log_group
 
 _PACKAGES = ("aws", "catalog", "handlers")
-"""Packages of this library that the code of a Lambda function holds."""
+"""Packages of this library that the code of a Lambda function contains."""
 
 RUNTIME = "python3.14"
-"""The newest that Lambda offers, as cdk-nag's L1 demands."""
+"""Newest Python runtime of Lambda, as required by cdk-nag's rule L1."""
 
 FUNCTION_TIMEOUT = Duration.minutes(5)
-"""Longest run: three calls in a row that are each refused for a minute by a fresh role."""
+"""Longest run: three calls in sequence, each denied for a minute while the role is new."""
 
 MEMORY_MIB = 256
-"""Four AWS clients and their threads fit; with memory comes the share of a processor."""
+"""Enough for the AWS clients and their threads; CPU is allocated in proportion to memory."""
 
-ANSWER_TIMEOUT = Duration.minutes(6)
-"""How long CloudFormation waits for a function that died without an answer."""
+RESPONSE_TIMEOUT = Duration.minutes(6)
+"""How long CloudFormation waits for a response, if the function ends without one."""
 
 
 @functools.cache
 def _code() -> bytes:
-    """The code of all functions, packed once for all stacks of an app."""
+    """Zip of the code of all functions, packed once per app."""
     return package_zip(Path(__file__).parents[1], _PACKAGES)
 
 
 class CustomResourceFunction(Construct):
-    """Plain Lambda function that answers CloudFormation itself.
+    """Lambda function that sends its response to CloudFormation itself.
 
-    A Provider would double the resources and bury the text under a Node.js stack trace. One
-    function serves all generations of a stack, because the token of a custom resource cannot
-    change; so get it by ``of`` and not by the constructor.
+    The Provider framework would double the number of resources and add a Node.js stack trace to
+    error messages. One function serves all generations of a stack, because the service token of a
+    custom resource cannot change; so use ``of`` instead of the constructor.
 
-    The role has no right to create log groups: the group belongs to the stack, and a late log line
-    cannot bring it back after ``cdk destroy``. L1 resources, because the L2 ones bring half a
-    second of synth with them that nothing here needs.
+    The role cannot create log groups: the group belongs to the stack, and a late log line must not
+    create it again after ``cdk destroy``. It uses L1 constructs, because loading the L2 constructs
+    would add half a second to every synth.
 
     Args:
         scope: The stack.
-        construct_id: Name of the kind, unique in the stack.
+        construct_id: ID unique within the stack.
         module: Module in ``handlers/`` whose ``on_event`` is the entry point.
-        description: What the function is for, as the Lambda console shows it.
+        description: Description in the Lambda console.
     """
 
     def __init__(
@@ -63,14 +63,14 @@ class CustomResourceFunction(Construct):
         self._statements: dict[str, iam.PolicyStatement] = {}
         self._allowed: dict[str, list[str]] = {}
         log_group = add_log_group(self, "Logs")
-        # Only for functions of this account (Lambda's developer guide, "execution role")
+        # Only functions of this account (Lambda's developer guide, "execution role")
         own_account = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
         self.role = iam.Role(
             self,
             "Role",
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com", conditions=own_account),
         )
-        # The attribute ends with ":*": all streams of this one group
+        # The attribute ends with ":*", for all streams of the group
         self.allow("WriteLogs", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.attr_arn])
         code = FileAsset.of_bytes(self, name="Code", suffix=".zip", content=_code())
         function = lambda_.CfnFunction(
@@ -99,18 +99,18 @@ class CustomResourceFunction(Construct):
                 "would need a NAT gateway, for 32 USD a month",
             },
         )
-        function.node.add_dependency(self.role)  # the policy too, which is a resource of its own
+        function.node.add_dependency(self.role)  # includes its policy, a separate resource
         self.function_arn = function.attr_arn
 
     @classmethod
     def of(
         cls, scope: Construct, construct_id: str, *, module: str, description: str
     ) -> CustomResourceFunction:
-        """The function of this kind in the scope's stack, made at the first call."""
+        """The function with this id in the scope's stack, created at the first call."""
         stack = Stack.of(scope)
-        found = stack.node.try_find_child(construct_id)
-        if isinstance(found, cls):
-            return found
+        existing = stack.node.try_find_child(construct_id)
+        if isinstance(existing, cls):
+            return existing
         return cls(stack, construct_id, module=module, description=description)
 
     def allow(
@@ -120,22 +120,24 @@ class CustomResourceFunction(Construct):
         resources: list[str],
         conditions: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        """Allows something in the role's policy, which is in force before the function.
+        """Adds a statement to the role's policy, which is created before the function.
 
-        Several custom resources share the function, and IAM takes a Sid once per policy: a further
-        call with the same Sid adds its resources to the statement.
+        Several custom resources share the function, and a Sid must be unique within a policy: a
+        second call with the same Sid adds its resources to the statement.
 
         Args:
-            sid: Name of the statement. The same one means the same actions and conditions.
+            sid: Id of the statement. Calls with the same Sid must have the same actions and
+                conditions.
             actions: IAM actions.
             resources: ARNs, or ``*``.
             conditions: IAM conditions by operator. Default: none.
         """
-        fresh = [one for one in resources if one not in self._allowed.setdefault(sid, [])]
-        self._allowed[sid] += fresh
+        allowed = self._allowed.setdefault(sid, [])
+        added = [resource for resource in resources if resource not in allowed]
+        allowed += added
         if sid in self._statements:
-            if fresh:
-                self._statements[sid].add_resources(*fresh)
+            if added:
+                self._statements[sid].add_resources(*added)
             return
         statement = iam.PolicyStatement(
             sid=sid, actions=sorted(actions), resources=resources, conditions=conditions
@@ -144,6 +146,12 @@ class CustomResourceFunction(Construct):
         self.role.add_to_policy(statement)
 
     def allow_on_all(self, sid: str, actions: list[str], reason: str) -> None:
-        """Adds a statement of actions that take no resource, with the reason why ``*`` stays."""
+        """Adds a statement for actions without resource-level permissions.
+
+        Args:
+            sid: Id of the statement.
+            actions: IAM actions.
+            reason: Why the resource is ``*``, for the acknowledgement.
+        """
         self.allow(sid, actions, ["*"])
         acknowledge_wildcards(self.role, {"*": f"{sid}: {reason}"})

@@ -1,4 +1,4 @@
-"""A file that ``cdk deploy`` publishes in the account's bootstrap bucket."""
+"""A file asset, which ``cdk deploy`` uploads to the account's bootstrap bucket."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from constructs import Construct
 
 @dataclass(frozen=True)
 class FileAsset:
-    """Where a published file lies.
+    """Location of a file asset.
 
-    Straight through the stack's synthesizer, from bytes that are the same everywhere:
-    ``aws_s3_assets.Asset`` would bring all of S3's constructs and a second hashing into every
-    synth, a fifth of what a small app costs.
+    It is added through the stack's synthesizer, because ``aws_s3_assets.Asset`` loads all S3
+    constructs and hashes the file again: a fifth of the synth time of a small app.
 
     Attributes:
-        bucket_name: The bootstrap bucket, a token.
-        object_key: Key of the object: the hash of its bytes, and the suffix.
-        sha256: Hash of the bytes, in hex.
+        bucket_name: Name of the bootstrap bucket, a token.
+        object_key: Key of the object: the hash of the content, and the suffix.
+        sha256: SHA-256 of the content, in hex.
     """
 
     bucket_name: str
@@ -31,16 +30,16 @@ class FileAsset:
 
     @classmethod
     def of_bytes(cls, scope: Construct, *, name: str, suffix: str, content: bytes) -> FileAsset:
-        """Publishes bytes as they are.
+        """Adds a file asset with this content.
 
         Args:
             scope: Construct that needs the file.
-            name: What ``cdk deploy`` calls it.
+            name: Name of the asset in the output of ``cdk deploy``.
             suffix: Suffix of the key, e.g. ``".zip"``.
-            content: The bytes.
+            content: Content of the file.
 
         Raises:
-            ValueError: The scope is in no app.
+            ValueError: The scope is not in an app.
         """
         stack, stage = Stack.of(scope), Stage.of(scope)
         if stage is None:
@@ -49,7 +48,7 @@ class FileAsset:
         path = Path(stage.asset_outdir) / f"asset.{sha256}{suffix}"
         path.write_bytes(content)
         location = stack.synthesizer.add_file_asset(
-            # relative to the assembly, which lies below the folder of the assets in a stage
+            # Relative to the assembly; in a stage this is a subfolder of the asset folder
             file_name=os.path.relpath(path, stage.outdir),
             packaging=FileAssetPackaging.FILE,
             source_hash=sha256,

@@ -1,4 +1,4 @@
-"""Log groups that go with their stack."""
+"""Log groups that are deleted with their stack."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from constructs import Construct
 from gpustation.synth.acknowledge import acknowledge_checkov
 
 LOG_DAYS = 30
-"""How long logs are kept while the stack lives."""
+"""Retention of log events, in days."""
 
 
 def add_log_group(
     scope: Construct, construct_id: str, *, name: str | None = None
 ) -> logs.CfnLogGroup:
-    """Adds a log group that ``cdk destroy`` takes away.
+    """Adds a log group that ``cdk destroy`` deletes.
 
     Args:
         scope: Construct that owns it.
         construct_id: ID unique within the scope.
-        name: Its name, where who writes to it insists on one. Default: CloudFormation's choice.
+        name: Name of the group, if the service that writes to it requires one. Default: generated
+            by CloudFormation.
     """
     log_group = logs.CfnLogGroup(
         scope, construct_id, log_group_name=name, retention_in_days=LOG_DAYS

@@ -1,17 +1,17 @@
-"""What a machine's role needs for Session Manager, and nothing more."""
+"""Permissions of a machine's role for Session Manager."""
 
 SESSION_MANAGER_ACTIONS = (
-    # AWS, "Add Session Manager permissions to an existing IAM role": the least that works. The
-    # managed policy AmazonSSMManagedInstanceCore would let the machine read every parameter.
+    # Minimal set (AWS, "Add Session Manager permissions to an existing IAM role"). The managed
+    # policy AmazonSSMManagedInstanceCore would also let the machine read every SSM parameter.
     "ssm:UpdateInstanceInformation",
     "ssmmessages:CreateControlChannel",
     "ssmmessages:CreateDataChannel",
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 )
-"""They take no resource (service authorization reference)."""
+"""Actions without resource-level permissions (service authorization reference)."""
 
 WRITES_BY_NO_RESOURCE = (
     "some of Systems Manager's actions write, and take no resource; the others name theirs"
 )
-"""Why checkov's CKV_AWS_111 stays for the roles that have these actions."""
+"""Reason to acknowledge checkov's CKV_AWS_111 for roles with these actions."""

@@ -1,7 +1,7 @@
-"""Python and bash without what only readers need: the user data has room for little else.
+"""Minifies Python and bash sources for the user data, whose size EC2 limits to 16 KiB.
 
-The text is cut out of the source, not printed from its syntax tree, so that every version of Python
-gives the same bytes. What the cuts could damage is refused.
+Text is cut out of the source instead of unparsing its syntax tree, so that every version of Python
+produces the same bytes. Sources that the cuts could damage are rejected.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def strip_python(source: str) -> str:
     """A program without docstrings, comments, annotations and blank lines, indented by one column.
 
     Args:
-        source: ASCII, indented by four columns; every docstring has its lines to itself.
+        source: ASCII, indented by four columns. No other code may be on the lines of a docstring.
 
     Raises:
-        ValueError: It is not ASCII, or an annotation or a string goes over several lines.
-        SyntaxError: It is no Python.
+        ValueError: It is not ASCII, or an annotation or a string spans several lines.
+        SyntaxError: It is not valid Python.
     """
     if not source.isascii():
         raise ValueError("only ASCII can be stripped, as columns are counted in bytes")
@@ -38,7 +38,7 @@ def strip_python(source: str) -> str:
     bodies = [*_bodies(tree)]
     starts = [body[0] for body in bodies if body and _is_docstring(body[0])]
     docstrings = {number for node in starts for number in _lines(node)}
-    # By line, first and last column; the last cut of a line first, so that columns stay right.
+    # Line, first and last column; cut from right to left, so that columns remain valid
     for number, begin, end in sorted({*_comments(source, docstrings), *_annotations(tree)})[::-1]:
         lines[number - 1] = lines[number - 1][:begin] + lines[number - 1][end:]
     for number in docstrings:
@@ -51,23 +51,23 @@ def strip_python(source: str) -> str:
 
 
 def squeeze_python(source: str) -> str:
-    """The same program without blanks that its words do not need and imports for annotations alone.
+    """The same program without optional blanks and without imports that only annotations use.
 
     Args:
-        source: ASCII, without comments and annotations, as ``strip_python`` gives it.
+        source: Output of ``strip_python``: ASCII, without comments and annotations.
 
     Raises:
-        ValueError: The result would be another program.
-        SyntaxError: It would be none.
+        ValueError: The result would be a different program.
+        SyntaxError: The result would be invalid.
     """
     for unused in _FOR_ANNOTATIONS:
         source = source.replace(unused, "", 1)
     source = _IMPORTS.sub(
-        lambda found: "import " + ", ".join(found[0].split()[1::2]) + "\n", source
+        lambda match: "import " + ", ".join(match[0].split()[1::2]) + "\n", source
     )
     lines = source.splitlines()
     ends = [0] * len(lines)
-    # By line, first and last column of blanks between two tokens
+    # Line, first and last column of the blanks between two tokens
     cuts: list[tuple[int, int, int]] = []
     inside = 0
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -76,7 +76,7 @@ def squeeze_python(source: str) -> str:
             continue
         blanks = slice(ends[line - 1], begin)
         around = lines[line - 1][: blanks.start][-1:] + lines[line - 1][begin : begin + 1]
-        # Python 3.12 gives the parts of an f-string as tokens, and older ones the whole
+        # Since Python 3.12 the parts of an f-string are tokens, before that the whole is one
         if not inside and blanks.start and not (_is_word(around[0]) and _is_word(around[-1])):
             cuts.append((line, blanks.start, begin))
         inside += {_FSTRING_START: 1, _FSTRING_END: -1}.get(token.type, 0)
@@ -85,12 +85,12 @@ def squeeze_python(source: str) -> str:
         lines[line - 1] = lines[line - 1][:begin] + lines[line - 1][end:]
     squeezed = "".join(f"{line}\n" for line in lines)
     if _program(squeezed) != _program(source):
-        raise ValueError("without its blanks the program would be another one")
+        raise ValueError("without these blanks it would be a different program")
     return squeezed
 
 
 def _program(source: str) -> object:
-    """What a program does, without where its parts stand: several times as fast as ``ast.dump``."""
+    """The bytecode of a program without line numbers; several times as fast as ``ast.dump``."""
     return _instructions(compile(source, "", "exec"))
 
 
@@ -99,23 +99,23 @@ def _instructions(code: types.CodeType) -> object:
         _instructions(constant) if isinstance(constant, types.CodeType) else constant
         for constant in code.co_consts
     ]
-    # Equal constants may be of different types, as 1 and True are
+    # repr, as equal constants may differ in type, such as 1 and True
     return code.co_code, repr(constants), code.co_names, code.co_varnames, code.co_freevars
 
 
 def _is_word(char: str) -> bool:
-    """Whether two such characters must not touch: of names, numbers, strings and their prefixes."""
+    """Whether two such characters need a blank between them: in names, numbers and strings."""
     return char.isalnum() or char in "_'\""
 
 
 def strip_bash(source: str) -> str:
-    """A script without lines that are blank or a comment; here-documents and strings stay whole.
+    """A script without blank lines and comment lines, except in here-documents and strings.
 
     Args:
-        source: Without a single quote inside double quotes: quotes are counted.
+        source: It must not contain a single quote inside double quotes, as quotes are counted.
 
     Raises:
-        ValueError: A here-document or a string in single quotes has no end.
+        ValueError: A here-document or a string in single quotes is not terminated.
     """
     kept = []
     end_of_heredoc = ""
@@ -134,7 +134,7 @@ def strip_bash(source: str) -> str:
         if heredoc and not in_quotes:
             in_quotes, end_of_heredoc = False, heredoc[2]
     if end_of_heredoc or in_quotes:
-        raise ValueError(f"the script has no end of {end_of_heredoc or 'a single quote'}")
+        raise ValueError(f"the script does not terminate {end_of_heredoc or 'a single quote'}")
     return "".join(f"{line}\n" for line in kept)
 
 
@@ -167,7 +167,7 @@ def _comments(source: str, docstrings: set[int]) -> Iterator[tuple[int, int, int
         if token.type == tokenize.COMMENT:
             yield line, column, token.end[1]
         elif token.end[0] > line and line not in docstrings:
-            raise ValueError(f"line {line}: a string over several lines cannot be stripped")
+            raise ValueError(f"line {line}: a string that spans several lines cannot be stripped")
 
 
 def _annotations(tree: ast.Module) -> Iterator[tuple[int, int, int]]:
@@ -183,5 +183,5 @@ def _annotations(tree: ast.Module) -> Iterator[tuple[int, int, int]]:
 
 def _span(annotation: ast.expr, line: int, begin: int) -> tuple[int, int, int]:
     if (annotation.lineno, annotation.end_lineno) != (line, line):
-        raise ValueError(f"line {line}: an annotation over several lines cannot be stripped")
+        raise ValueError(f"line {line}: an annotation that spans several lines cannot be stripped")
     return line, begin, annotation.end_col_offset or begin

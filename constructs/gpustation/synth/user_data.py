@@ -1,8 +1,8 @@
-"""Renders the user data: a few variables, then the files of ``userdata/bootstrap``, stripped.
+"""Renders the user data: a few variables and the minified files of ``userdata/bootstrap``.
 
-It is a boothook, so cloud-init runs it at every boot: a machine that lost power before the set-up
-unit was enabled gets it at the next one. A test pins the bytes: a change of user data stops and
-starts every machine that exists.
+It is a boothook, which cloud-init runs at every boot: a machine that lost power before the set-up
+unit was enabled continues at the next boot. A test pins the bytes, because a change of the user
+data stops and starts every existing machine.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ def render_user_data(bootstrap: Path, variables: Mapping[str, str]) -> str:
 
     Args:
         bootstrap: Folder with ``bootstrap.sh`` and ``agent.py``.
-        variables: What the bootstrap knows, by name without the prefix ``GPUSTATION_``; values
-            may be tokens, whose text holds no single quote.
+        variables: Environment variables of the bootstrap, by name without the prefix
+            ``GPUSTATION_``. Values may be tokens.
 
     Raises:
-        ValueError: A value holds a single quote, or a file holds the line that ends it or cannot
-            be stripped.
+        ValueError: A value contains a single quote, ``agent.py`` contains the delimiter of its
+            here-document, or a file cannot be minified.
     """
     agent = squeeze_python(strip_python((bootstrap / "agent.py").read_text(encoding="utf-8")))
     script = strip_bash((bootstrap / "bootstrap.sh").read_text(encoding="utf-8"))
     if _END in agent:
-        raise ValueError(f"agent.py must not hold {_END}; name it otherwise")
+        raise ValueError(f"agent.py must not contain {_END}, the delimiter; rename it")
     for name, value in variables.items():
         if "'" in value:
-            raise ValueError(f"GPUSTATION_{name} must not hold a single quote, got {value}")
+            raise ValueError(f"GPUSTATION_{name} must not contain a single quote, got {value}")
     exports = [f"export GPUSTATION_{name}='{value}'" for name, value in variables.items()]
     lines = [
         "#cloud-boothook",
