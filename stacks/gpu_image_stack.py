@@ -120,8 +120,8 @@ class GpuImageStack(SettingsStack):
         Annotations.of(self).add_warning_v2(
             "gpustation:imageRetain",
             "image_retain=true: images are never deleted, not even by cdk destroy; the snapshot "
-            "of each costs 0.05 USD per GiB-month, about 1 USD a month, until you deregister the "
-            "image and delete its snapshot",
+            "of each costs 0.05 USD per GiB-month, so 1 USD or less a month, until you deregister "
+            "the image and delete its snapshot",
         )
 
 

@@ -14,7 +14,7 @@ from gpustation.catalog.names import context_for
 from gpustation.settings.rows import METADATA
 from gpustation.synth.acknowledge import acknowledge
 from stacks.base import SCRIPTS, SettingsStack
-from stacks.outputs import PersonCommands
+from stacks.outputs import WorkstationCommands
 
 
 class GpuWorkstationStack(SettingsStack):
@@ -80,7 +80,7 @@ class GpuWorkstationStack(SettingsStack):
         if not report.faults:  # otherwise the type may be a default in place of an invalid value
             self._warn_of_cost(settings)
         self._add_outputs(
-            PersonCommands(machine.instance_id, self.region, bool(settings.ssh_cidr)),
+            WorkstationCommands(machine.instance_id, self.region, bool(settings.ssh_cidr)),
             {
                 "InstanceId": (machine.instance_id, "The EC2 instance"),
                 "AvailabilityZone": (workstation.choice.availability_zone, "Where it runs"),
@@ -107,7 +107,9 @@ class GpuWorkstationStack(SettingsStack):
             f"StopCommand or cdk destroy{context_for(settings.name)}",
         )
 
-    def _add_outputs(self, commands: PersonCommands, facts: dict[str, tuple[str, str]]) -> None:
+    def _add_outputs(
+        self, commands: WorkstationCommands, facts: dict[str, tuple[str, str]]
+    ) -> None:
         outputs = {
             **facts,
             "SshCommand": (commands.ssh, f"A shell on the machine; {commands.needs}"),

@@ -16,7 +16,7 @@ _SHELL = "gpustation-shell"
 
 
 @dataclass(frozen=True)
-class PersonCommands:
+class WorkstationCommands:
     """The commands of one machine.
 
     Attributes:

@@ -11,10 +11,10 @@ import pytest
 from awscli.shorthand import BackCompatVisitor, ShorthandParser
 from botocore.session import get_session
 
-from stacks.outputs import PersonCommands
+from stacks.outputs import WorkstationCommands
 
-CLOSED = PersonCommands("i-0123456789abcdef0", "eu-west-1", inbound_rule=False)
-OPEN = PersonCommands("i-0123456789abcdef0", "eu-west-1", inbound_rule=True)
+CLOSED = WorkstationCommands("i-0123456789abcdef0", "eu-west-1", inbound_rule=False)
+OPEN = WorkstationCommands("i-0123456789abcdef0", "eu-west-1", inbound_rule=True)
 TARGET = ["--region", "eu-west-1", "--target", "i-0123456789abcdef0"]
 CONNECT = ["--region", "eu-west-1", "--instance-id", "i-0123456789abcdef0", "--os-user", "ubuntu"]
 

@@ -5,7 +5,7 @@ import pytest
 
 from gpustation.catalog.images import DATA_VOLUMES_TAG, IMAGE_PARAMETERS
 from gpustation.handlers import image_choice
-from gpustation.handlers.responder import Answer, RefusedError
+from gpustation.handlers.responder import RefusedError, Response
 from tests.unit.stubbed_aws import Event, StubbedAws
 
 MakeEvent = Callable[..., Event]
@@ -59,7 +59,7 @@ def answer_zones(aws: StubbedAws, *offered: str) -> None:
 UBUNTU = IMAGE_PARAMETERS["ubuntu-22.04"]
 
 
-def decide(event: Event, aws: StubbedAws) -> Answer:
+def decide(event: Event, aws: StubbedAws) -> Response:
     answer = image_choice.decide(event, aws.clients["ec2"], aws.clients["ssm"])
     aws.assert_all_asked()
     return answer
@@ -135,7 +135,7 @@ def test_a_repeated_request_gets_the_same_zone(aws: StubbedAws, event: MakeEvent
     [
         ({}, {"Architecture": "arm64"}, "built for arm64"),
         ({}, {"State": "pending"}, "is pending"),
-        ({}, {"Platform": "windows"}, "take an Ubuntu image"),
+        ({}, {"Platform": "windows"}, "use an Ubuntu image"),
         ({}, {"BlockDeviceMappings": []}, "no EBS root volume"),
         (
             {"DiskGib": "64"},
@@ -441,4 +441,4 @@ def test_a_new_machine_gets_the_defaults_of_what_is_not_given(
     answer_zones(aws, "us-east-1b")
     answer = decide(event("Create", {"InstanceType": "g4dn.xlarge"}), aws)
     assert answer.physical_id == TestUpdate.physical_id.replace("22.04", "24.04")
-    assert image_choice.Choice.parse(answer.physical_id).answer() == answer
+    assert image_choice.Choice.parse(answer.physical_id).response() == answer

@@ -9,7 +9,7 @@ import pytest
 from gpustation.aws import account_plan
 from gpustation.handlers import quota_check
 from gpustation.handlers.quota_check import Clients
-from gpustation.handlers.responder import MAX_REASON, Answer, RefusedError
+from gpustation.handlers.responder import MAX_REASON, RefusedError, Response
 from tests.unit.stubbed_aws import LONG_AGO, STACK_ID, Event, SerialPool, StubbedAws
 
 G_QUOTA = "L-DB2E81BA"
@@ -75,7 +75,7 @@ def answer_all(aws: StubbedAws, limit: float, *instances: dict[str, Any]) -> Non
     answer_requests(aws)
 
 
-def decide(event: Event, aws: StubbedAws) -> Answer:
+def decide(event: Event, aws: StubbedAws) -> Response:
     names = ("cloudformation", "ec2", "service-quotas", "freetier")
     clients = Clients(*(aws.clients[name] for name in names if aws.asked(name)))
     return quota_check.decide(event, clients, SerialPool())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gpustation.handlers import image_choice, quota_check, responder
-from gpustation.handlers.responder import Answer, RefusedError, respond
+from gpustation.handlers.responder import RefusedError, Response, respond
 from tests.unit.stubbed_aws import Event
 
 MakeEvent = Callable[..., Event]
@@ -72,7 +72,7 @@ def request_(address: AnswerAddress, event: MakeEvent) -> Event:
 
 
 def test_success_carries_identity_and_data(address: AnswerAddress, request_: Event) -> None:
-    respond(request_, None, lambda _event: Answer("id-1", {"Key": "value"}))
+    respond(request_, None, lambda _event: Response("id-1", {"Key": "value"}))
     assert address.answers == [
         {
             "Status": "SUCCESS",
@@ -86,8 +86,8 @@ def test_success_carries_identity_and_data(address: AnswerAddress, request_: Eve
     ]
 
 
-def refuse(text: str) -> Callable[[Any], Answer]:
-    def decide(_event: Any) -> Answer:
+def refuse(text: str) -> Callable[[Any], Response]:
+    def decide(_event: Any) -> Response:
         raise RefusedError(text)
 
     return decide
@@ -110,7 +110,7 @@ def test_an_unexpected_fault_is_answered_too(address: AnswerAddress, request_: E
     class Context:
         log_group_name = "/aws/lambda/x"
 
-    respond(request_, Context(), lambda event: Answer(event["NoSuchKey"]))
+    respond(request_, Context(), lambda event: Response(event["NoSuchKey"]))
     assert address.answers[0]["Status"] == "FAILED"
     assert "see /aws/lambda/x: KeyError: 'NoSuchKey'" in address.answers[0]["Reason"]
 
@@ -133,7 +133,7 @@ def test_an_answer_not_taken_at_once_is_sent_again(
 ) -> None:
     monkeypatch.setattr(responder, "_PUT_PAUSES", (0.0, 0.0, 0.0))
     address.failures_first, address.hang_up = 2, hang_up
-    respond(request_, None, lambda _event: Answer("id-1"))
+    respond(request_, None, lambda _event: Response("id-1"))
     (answer,) = address.answers
     assert answer["Status"] == "SUCCESS"
 
@@ -144,7 +144,7 @@ def test_an_answer_that_nobody_takes_does_not_become_another_one(
     monkeypatch.setattr(responder, "_PUT_PAUSES", (0.0, 0.0, 0.0))
     address.failures_first = 4
     with pytest.raises(OSError, match="503"):  # Lambda then runs the function again
-        respond(request_, None, lambda _event: Answer("id-1"))
+        respond(request_, None, lambda _event: Response("id-1"))
     assert address.answers == []
 
 
@@ -158,19 +158,19 @@ def test_a_reason_is_cut_to_what_cloudformation_takes(
     assert answer["Status"] == "FAILED"
     assert answer["PhysicalResourceId"] == "i" * 1024
     assert answer["Reason"].startswith(letter * 200)
-    assert address.sizes[0] <= responder.MAX_ANSWER_BYTES
+    assert address.sizes[0] <= responder.MAX_RESPONSE_BYTES
 
 
 @pytest.mark.parametrize(
-    "answer", [Answer("i" * 1025), Answer("id", {"Message": "x" * 4096})], ids=["id", "data"]
+    "answer", [Response("i" * 1025), Response("id", {"Message": "x" * 4096})], ids=["id", "data"]
 )
 def test_an_answer_that_cloudformation_would_not_take_fails_in_one_line(
-    address: AnswerAddress, request_: Event, answer: Answer
+    address: AnswerAddress, request_: Event, answer: Response
 ) -> None:
     respond(request_, None, lambda _event: answer)
     assert address.answers[0]["Status"] == "FAILED"
     assert "CloudFormation takes 4096 and 1024" in address.answers[0]["Reason"]
-    assert address.sizes[0] <= responder.MAX_ANSWER_BYTES
+    assert address.sizes[0] <= responder.MAX_RESPONSE_BYTES
 
 
 class LittleTime:
@@ -182,14 +182,14 @@ class LittleTime:
         return int(responder.OUT_OF_TIME_SECONDS * 1000) + 100
 
 
-def slowly(address: AnswerAddress) -> Callable[[Any], Answer]:
+def slowly(address: AnswerAddress) -> Callable[[Any], Response]:
     """Decides only when somebody else has answered, as a call that hangs does."""
 
-    def decide(_event: Any) -> Answer:
+    def decide(_event: Any) -> Response:
         deadline = time.monotonic() + 10
         while not address.answers and time.monotonic() < deadline:
             time.sleep(0.01)
-        return Answer("too late")
+        return Response("too late")
 
     return decide
 
@@ -212,7 +212,7 @@ def test_out_of_time_a_quota_is_unknown_and_the_deploy_goes_on(
 
 
 def test_in_time_nothing_is_answered_later(address: AnswerAddress, request_: Event) -> None:
-    respond(request_, LittleTime(), lambda _event: Answer("id-1"))
+    respond(request_, LittleTime(), lambda _event: Response("id-1"))
     time.sleep(0.2)
     assert [answer["PhysicalResourceId"] for answer in address.answers] == ["id-1"]
 

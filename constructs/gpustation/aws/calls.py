@@ -74,11 +74,13 @@ def call_aws(what: str, call: Callable[[], T]) -> T:
             elif code in DENIED:
                 raise UnknownError(f"{what}: permission is missing ({code})") from error
             elif is_passing(error):
-                raise UnknownError(f"{what}: AWS did not answer ({code})") from error
+                raise UnknownError(f"{what}: AWS did not respond ({code})") from error
             else:
                 raise
         except BotoCoreError as error:
-            raise UnknownError(f"{what}: AWS was not reached ({type(error).__name__})") from error
+            raise UnknownError(
+                f"{what}: AWS could not be reached ({type(error).__name__})"
+            ) from error
 
 
 def error_code(error: ClientError) -> str:

@@ -62,7 +62,7 @@ def save(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Create an image of the running workstation, which reboots during that.
+    """Create an image of the running workstation, which reboots.
 
     Prints the settings for a new machine from it.
     """
@@ -118,7 +118,10 @@ def undo(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete a saved image and its snapshots; can be repeated if snapshots remain."""
+    """Delete a saved image and its snapshots.
+
+    Can be repeated if snapshots remain.
+    """
 
     def work() -> int:
         from gpustation.aws.session import make_session

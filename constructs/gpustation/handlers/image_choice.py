@@ -30,7 +30,7 @@ from gpustation.catalog.images import (
     is_baked,
 )
 from gpustation.catalog.locked import LOCKED
-from gpustation.handlers.responder import Answer, Event, RefusedError, respond
+from gpustation.handlers.responder import Event, RefusedError, Response, respond
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -89,7 +89,7 @@ class Choice:
             locked = dict(zip(_FIRST_RELEASE, parts, strict=False))
         return cls(image_id, device, zone, locked)
 
-    def answer(self, physical_id: str = "") -> Answer:
+    def response(self, physical_id: str = "") -> Response:
         """The response to CloudFormation.
 
         Args:
@@ -101,20 +101,20 @@ class Choice:
             "RootDeviceName": self.root_device_name,
             "AvailabilityZone": self.availability_zone,
         }
-        return Answer(physical_id or self.physical_id, data)
+        return Response(physical_id or self.physical_id, data)
 
 
 def on_event(event: dict[str, Any], context: object) -> None:
     """Entry point of the Lambda function."""
 
-    def with_clients(request: Event) -> Answer:
+    def with_clients(request: Event) -> Response:
         ec2 = boto3.client("ec2", config=RETRIES)
         return decide(request, ec2, boto3.client("ssm", config=RETRIES))
 
     respond(event, context, with_clients)
 
 
-def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Answer:
+def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Response:
     """Resolves the choice at Create; returns it unchanged at Update, or refuses.
 
     Raises:
@@ -124,7 +124,7 @@ def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Answer:
     if event["RequestType"] == "Update":
         choice = Choice.parse(event["PhysicalResourceId"])
         require_same_settings(choice, given)
-        return choice.answer(event["PhysicalResourceId"])
+        return choice.response(event["PhysicalResourceId"])
     properties = DEFAULTS | given
     try:
         image = _find_image(properties, ec2, ssm)
@@ -139,7 +139,7 @@ def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Answer:
         text = f"unexpected response of AWS ({type(fault).__name__}: {fault})"
         raise _cannot_choose(text) from fault
     locked = {name: properties[name] for name in LOCKED} | given.get("Others", {})
-    return Choice(image["ImageId"], device, zone, locked).answer()
+    return Choice(image["ImageId"], device, zone, locked).response()
 
 
 def _cannot_choose(reason: str) -> RefusedError:
@@ -168,9 +168,9 @@ def require_same_settings(choice: Choice, properties: Mapping[str, Any]) -> None
     following = int(properties.get("Generation", DEFAULTS["Generation"])) % 255 + 1
     need = "needs" if len(changed) == 1 else "need"
     raise RefusedError(
-        f'{" and ".join(changed)} {need} a new machine: set "generation": {following} in cdk.json '
-        "to create one and then delete this one with its disk, or undo the change (a forgotten -c "
-        "is one too)"
+        f'{" and ".join(changed)} {need} a new machine: set "generation": {following} in the '
+        "context of cdk.json to create one and then delete this one with its disk, or undo the "
+        "change (a forgotten -c is one too)"
     )
 
 
@@ -208,7 +208,7 @@ def _read_parameter(image: str, parameter: str, ec2: EC2Client, ssm: SSMClient) 
         )
         raise RefusedError(
             f"image={image}: the SSM parameter {parameter} does not exist in {_region(ec2)}; "
-            f"{remedy}, or take image={DEFAULT_IMAGE}"
+            f"{remedy}, or use image={DEFAULT_IMAGE}"
         ) from error
     value = response.get("Parameter", {}).get("Value", "").strip()
     if not value.startswith("ami-"):
@@ -229,9 +229,9 @@ def _require_usable(image: ImageTypeDef, properties: Mapping[str, str]) -> str:
         raise RefusedError(f"{name} is {image['State']}, not available; try again when it is")
     architecture = image.get("Architecture", "an unknown architecture")
     if architecture != "x86_64":
-        raise RefusedError(f"{name} is built for {architecture}; take an image for x86_64")
+        raise RefusedError(f"{name} is built for {architecture}; use an image for x86_64")
     if image.get("Platform"):
-        raise RefusedError(f"{name} is {image['Platform']}; take an Ubuntu image")
+        raise RefusedError(f"{name} is {image['Platform']}; use an Ubuntu image")
     device = image.get("RootDeviceName", "")
     volumes = [
         m["Ebs"]
@@ -239,7 +239,7 @@ def _require_usable(image: ImageTypeDef, properties: Mapping[str, str]) -> str:
         if m.get("DeviceName") == device and "Ebs" in m
     ]
     if not volumes:
-        raise RefusedError(f"{name} has no EBS root volume; take an image that has one")
+        raise RefusedError(f"{name} has no EBS root volume; use an image that has one")
     size = volumes[0].get("VolumeSize", 0)
     if int(properties["DiskGib"]) < size:
         raise RefusedError(
@@ -283,7 +283,7 @@ def _require_fitting(name: str, image: ImageTypeDef, properties: Mapping[str, st
     if capability not in supported:
         raise RefusedError(
             f"{name} supports GPUs of compute capability {', '.join(supported)}, and that of "
-            f"instance_type={instance_type} has {capability}; take another type, or set "
+            f"instance_type={instance_type} has {capability}; use another type, or set "
             f"image_instance_type={instance_type} and bake one with: "
             f"{bake_command(properties['Image'])}"
         )
@@ -294,7 +294,7 @@ def _choose_zone(event: Event, properties: Mapping[str, str], ec2: EC2Client) ->
     zones = zones_offering(ec2, instance_type)
     if not zones:
         raise RefusedError(
-            f"instance_type={instance_type}: no zone of {_region(ec2)} offers it; take another "
+            f"instance_type={instance_type}: no zone of {_region(ec2)} offers it; use another "
             "type or another region"
         )
     if wanted == "auto":
@@ -304,7 +304,7 @@ def _choose_zone(event: Event, properties: Mapping[str, str], ec2: EC2Client) ->
     if wanted not in zones:
         raise RefusedError(
             f"availability_zone={wanted}: {instance_type} is offered in {', '.join(zones)} only; "
-            "take one of these, or auto"
+            "use one of these, or auto"
         )
     return str(wanted)
 

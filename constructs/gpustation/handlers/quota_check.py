@@ -32,7 +32,7 @@ from gpustation.catalog.quotas import (
 )
 from gpustation.handlers import quota_text
 from gpustation.handlers.quota_text import Findings
-from gpustation.handlers.responder import Answer, Event, RefusedError, respond
+from gpustation.handlers.responder import Event, RefusedError, Response, respond
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -79,7 +79,7 @@ def _clients() -> Clients:
     )
 
 
-def decide(event: Event, clients: Clients, pool: Executor) -> Answer:
+def decide(event: Event, clients: Clients, pool: Executor) -> Response:
     """Passes with a sentence for the output ``Quota``, or refuses with a remedy.
 
     Raises:
@@ -105,14 +105,14 @@ def decide(event: Event, clients: Clients, pool: Executor) -> Answer:
     raise RefusedError(quota_text.refusal(findings, result))
 
 
-def unknown(event: Event, why: str) -> Answer:
+def unknown(event: Event, why: str) -> Response:
     """The response if the check could not be made: the deploy continues."""
     return _passed(event, quota_text.unknown(why))
 
 
-def _passed(event: Event, message: str) -> Answer:
+def _passed(event: Event, message: str) -> Response:
     physical_id = event.get("PhysicalResourceId") or f"{event['LogicalResourceId']}-passed"
-    return Answer(physical_id, {"Message": message})
+    return Response(physical_id, {"Message": message})
 
 
 def _need(new: Mapping[str, str], old: Mapping[str, str] | None, gpu_type: GpuType) -> Need:
@@ -279,13 +279,13 @@ def _require_offered(findings: Findings) -> None:
     name, zones = findings.gpu_type.name, findings.zones or []
     if not zones:
         raise RefusedError(
-            f"instance_type={name}: no zone of {findings.region} offers it; take another type or "
+            f"instance_type={name}: no zone of {findings.region} offers it; use another type or "
             "another region"
         )
     if findings.machine_zone and findings.machine_zone not in zones:
         raise RefusedError(
             f"instance_type={name}: the machine is in {findings.machine_zone}, and only "
-            f"{', '.join(zones)} offer this type; take another type, or another generation to "
+            f"{', '.join(zones)} offer this type; use another type, or another generation to "
             "build a new machine there"
         )
 

@@ -20,7 +20,7 @@ from typing import Any
 MAX_REASON = 890
 """Longest reason, in characters, that is shown completely: stack events cut it at about 1,000."""
 
-MAX_ANSWER_BYTES = 4096
+MAX_RESPONSE_BYTES = 4096
 """Longest response that CloudFormation accepts."""
 
 MAX_PHYSICAL_ID_BYTES = 1024
@@ -40,7 +40,7 @@ Event = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """State of a custom resource after the request.
 
     Attributes:
@@ -56,15 +56,15 @@ class RefusedError(Exception):
     """The request is refused; ``cdk deploy`` prints the message."""
 
 
-Otherwise = Callable[[Event, str], Answer]
+Fallback = Callable[[Event, str], Response]
 """Returns the response if no decision could be made, for the reason in the second argument."""
 
 
 def respond(
     event: Event,
     context: Any,
-    decide: Callable[[Event], Answer],
-    otherwise: Otherwise | None = None,
+    decide: Callable[[Event], Response],
+    fallback: Fallback | None = None,
 ) -> None:
     """Runs ``decide`` for Create and Update, and sends exactly one response to CloudFormation.
 
@@ -75,32 +75,32 @@ def respond(
         event: The request.
         context: Lambda's context, for the remaining time.
         decide: Returns the response, or raises ``RefusedError``.
-        otherwise: Returns the response after an unexpected error or at the timeout. Default: the
+        fallback: Returns the response after an unexpected error or at the timeout. Default: the
             request fails with a message of one line.
     """
     outbox = _Outbox(event)
 
     def give_up(reason: str) -> None:
-        if otherwise is None:
-            outbox.send("FAILED", Answer(outbox.physical_id), reason)
+        if fallback is None:
+            outbox.send("FAILED", Response(outbox.physical_id), reason)
         else:
-            outbox.send("SUCCESS", otherwise(event, reason))
+            outbox.send("SUCCESS", fallback(event, reason))
 
     where = getattr(context, "log_group_name", "the function's log group")
     slow = f"AWS did not respond within the function's timeout, see {where}; deploy again"
     watchdog = _start_watchdog(context, lambda: give_up(slow))
     try:
         is_delete = event["RequestType"] == "Delete"
-        answer = Answer(outbox.physical_id) if is_delete else decide(event)
+        response = Response(outbox.physical_id) if is_delete else decide(event)
     except RefusedError as refusal:
-        outbox.send("FAILED", Answer(outbox.physical_id), str(refusal))
+        outbox.send("FAILED", Response(outbox.physical_id), str(refusal))
     # All exceptions: without a response the stack would hang
     except Exception as error:
         log.exception("unexpected error")
         text = " ".join(f"{type(error).__name__}: {error}".split())[:600]
         give_up(f"unexpected error, see {where}: {text}")
     else:
-        outbox.send("SUCCESS", answer)
+        outbox.send("SUCCESS", response)
     finally:
         if watchdog is not None:
             watchdog.cancel()
@@ -126,44 +126,44 @@ class _Outbox:
         self._lock = threading.Lock()
         self._sent = False
 
-    def send(self, status: str, answer: Answer, reason: str = "") -> None:
+    def send(self, status: str, response: Response, reason: str = "") -> None:
         """Sends a response; blocks while another is sent, as Lambda freezes after the handler."""
         with self._lock:
             if self._sent:
-                log.info("ignored a second response: %s %s", status, reason or answer.data)
+                log.info("ignored a second response: %s %s", status, reason or response.data)
                 return
-            body = self._body(status, answer, reason)
-            log.info("%s %s: %s", self._event["RequestType"], status, reason or answer.data)
+            body = self._body(status, response, reason)
+            log.info("%s %s: %s", self._event["RequestType"], status, reason or response.data)
             _put(self._event["ResponseURL"], body)
             self._sent = True
 
-    def _body(self, status: str, answer: Answer, reason: str) -> bytes:
-        body = self._encoded(status, answer, reason)
-        size, id_size = len(body), len(answer.physical_id.encode())
-        if size <= MAX_ANSWER_BYTES and id_size <= MAX_PHYSICAL_ID_BYTES:
+    def _body(self, status: str, response: Response, reason: str) -> bytes:
+        body = self._encoded(status, response, reason)
+        size, id_size = len(body), len(response.physical_id.encode())
+        if size <= MAX_RESPONSE_BYTES and id_size <= MAX_PHYSICAL_ID_BYTES:
             return body
         if status == "SUCCESS":
             reason = (
                 f"the response has {size} bytes and its physical id {id_size}, but CloudFormation "
-                f"accepts {MAX_ANSWER_BYTES} and {MAX_PHYSICAL_ID_BYTES}; use shorter values"
+                f"accepts {MAX_RESPONSE_BYTES} and {MAX_PHYSICAL_ID_BYTES}; use shorter values"
             )
-            return self._encoded("FAILED", Answer(self.physical_id), reason)
-        while len(body) > MAX_ANSWER_BYTES and reason:
+            return self._encoded("FAILED", Response(self.physical_id), reason)
+        while len(body) > MAX_RESPONSE_BYTES and reason:
             reason = reason[: len(reason) * 3 // 4]
-            body = self._encoded(status, answer, f"{reason} ...")
+            body = self._encoded(status, response, f"{reason} ...")
         return body
 
-    def _encoded(self, status: str, answer: Answer, reason: str) -> bytes:
-        response = {
+    def _encoded(self, status: str, response: Response, reason: str) -> bytes:
+        document = {
             "Status": status,
             "Reason": _cut(reason) or "ok",
-            "PhysicalResourceId": answer.physical_id,
+            "PhysicalResourceId": response.physical_id,
             "StackId": self._event["StackId"],
             "RequestId": self._event["RequestId"],
             "LogicalResourceId": self._event["LogicalResourceId"],
-            "Data": answer.data,
+            "Data": response.data,
         }
-        return json.dumps(response).encode()
+        return json.dumps(document).encode()
 
 
 def _put(url: str, body: bytes) -> None:

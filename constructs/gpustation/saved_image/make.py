@@ -171,7 +171,7 @@ def save(
     Raises:
         SaveImageError: It failed, or timed out. The image is deleted, or the last line passed to
             ``report`` says what remains of it.
-        Interrupted: A signal was received. The image is deleted likewise.
+        Interrupted: A signal was received. The image is deleted as well.
     """
     request_id = secrets.token_hex(8)
     request = _request(workstation, name, request_id, with_data_volumes)

@@ -86,7 +86,7 @@ def environment(value: object) -> str:
     if not _ENVIRONMENT.fullmatch(given):
         raise ValueError(
             f"must be 1 to {MAX_ENVIRONMENT} of A-Z a-z 0-9, blank and ! # % & ( ) + . / < = > @ ^ "
-            "_ | ~ -; take a plain name such as production"
+            "_ | ~ -; use a plain name such as production"
         )
     return given
 

@@ -44,7 +44,7 @@ _disk = _number(
     values.MIN_DISK_GIB,
     values.MAX_DISK_GIB,
     "GiB",
-    f"Ubuntu, driver, CUDA libraries and framework need {values.MIN_DISK_GIB} GiB; take 64",
+    f"Ubuntu, driver, CUDA libraries and framework need {values.MIN_DISK_GIB} GiB; use 64",
 )
 _generation = _number(1, 255, "", "each generation has its own subnet 10.0.<generation>.0/24")
 _timeout = _number(5, 720, "minutes", "a wait condition waits 12 hours at most; 30 is usual")

@@ -145,7 +145,7 @@ def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
     if settings.image == "dlami" and gpu_type.driver != "open":
         conflicts["image", "instance_type"] = (
             f"image=dlami: its open driver does not support the {gpu_type.gpu.upper()} of "
-            f"instance_type={gpu_type.name}; take image=ubuntu-24.04"
+            f"instance_type={gpu_type.name}; use image=ubuntu-24.04"
         )
     if values.covers_the_world(settings.ssh_cidr) and not settings.allow_world_ssh:
         conflicts["ssh_cidr", "allow_world_ssh"] = (
@@ -161,7 +161,7 @@ def _framework_conflict(key: str, instance_type: str, framework: str) -> str | N
     obstacle = gpu_type.obstacle(framework) if gpu_type else None
     if gpu_type is None or obstacle is None:
         return None
-    remedy = values.take_one_of(framework)
+    remedy = values.types_remedy(framework)
     other = "pytorch" if framework == "mxnet" else "mxnet"
     if gpu_type.obstacle(other) is None:
         remedy += f", or framework={other}"

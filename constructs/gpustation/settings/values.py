@@ -107,7 +107,7 @@ def instance_type(value: object) -> str:
         raise ValueError(_unknown_type(given))
     obstacle = gpu_type.obstacle("pytorch")
     if obstacle and gpu_type.obstacle("mxnet"):
-        raise ValueError(f"{obstacle}; {take_one_of('mxnet')}")
+        raise ValueError(f"{obstacle}; {types_remedy('mxnet')}")
     return given
 
 
@@ -115,16 +115,16 @@ def _unknown_type(given: str) -> str:
     family = given.partition(".")[0]
     if family in RETIRED_FAMILIES:
         gpu, successor = RETIRED_FAMILIES[family]
-        return f"AWS has retired the family {family} ({gpu}); take {successor} instead"
+        return f"AWS has retired the family {family} ({gpu}); use {successor} instead"
     suggestion = nearest(given, gpu_types())
     if re.fullmatch(r"(?![gp])[a-z]+[0-9].*\..*", given) or not suggestion:
-        return f"must be a GPU type that EC2 offers; {take_one_of('mxnet')}"
+        return f"must be a GPU type that EC2 offers; {types_remedy('mxnet')}"
     return f"must be a GPU type that EC2 offers{suggestion}"
 
 
-def take_one_of(framework: str) -> str:
+def types_remedy(framework: str) -> str:
     """Remedy with the families that the framework runs on."""
-    return f"take a type of {', '.join(families_for(framework))}, such as g4dn.xlarge"
+    return f"use a type of {', '.join(families_for(framework))}, such as g4dn.xlarge"
 
 
 def image(value: object) -> str:
@@ -181,7 +181,7 @@ def name(value: object) -> str:
     if not NAME.fullmatch(given):
         raise ValueError(
             f"must be letters, digits and hyphens, begin with a letter and have at most {MAX_NAME} "
-            "characters; take one such as anna"
+            "characters; use one such as anna"
         )
     return given
 

@@ -104,7 +104,7 @@ def _instructions(code: types.CodeType) -> object:
 
 
 def _is_word(char: str) -> bool:
-    """Whether two such characters need a blank between them: in names, numbers and strings."""
+    """Whether a blank between two such characters must be kept: names, numbers, strings."""
     return char.isalnum() or char in "_'\""
 
 
