@@ -313,7 +313,7 @@ def test_a_stack_that_is_not_told_of_may_be_going_back(
 ) -> None:
     aws.answer("cloudformation", "describe_stacks", answer)
     update = event("Update", properties(), properties(Generation="2"))
-    assert "going back" in message(update, aws)
+    assert "rolling back" in message(update, aws)
 
 
 class TestFreePlan:
@@ -409,7 +409,9 @@ def test_a_quota_that_counts_something_else_is_unknown(aws: StubbedAws, event: M
     answer_instances(aws)
     answer_zones(aws)
     answer_requests(aws)
-    assert "it counts Standard/OnDemand" in message(event("Create", properties()), aws)
+    assert "unsupported usage class Standard/OnDemand" in message(
+        event("Create", properties()), aws
+    )
 
 
 def test_a_running_type_outside_the_catalog_is_asked_for(aws: StubbedAws, event: MakeEvent) -> None:
@@ -481,7 +483,7 @@ class TestUpdate:
 def test_a_rollback_always_passes(aws: StubbedAws, event: MakeEvent, status: str) -> None:
     aws.answer("cloudformation", "describe_stacks", stack_status(status))
     update = event("Update", properties(), properties(Generation="2"))
-    assert "going back" in message(update, aws)
+    assert "rolling back" in message(update, aws)
 
 
 def test_a_status_that_cannot_be_had_passes(
@@ -489,7 +491,7 @@ def test_a_status_that_cannot_be_had_passes(
 ) -> None:
     aws.fail("cloudformation", "describe_stacks", "ValidationError")
     update = event("Update", properties(), properties(Generation="2"))
-    assert "going back" in message(update, aws)
+    assert "rolling back" in message(update, aws)
 
 
 class TestRequest:
@@ -529,7 +531,7 @@ class TestRequest:
         ("code", "words"),
         [
             ("ResourceAlreadyExistsException", "no new request: one is open"),
-            ("QuotaExceededException", "not filed, QuotaExceededException"),
+            ("QuotaExceededException", "not requested, QuotaExceededException"),
             (
                 "DependencyAccessDeniedException",
                 "aws iam create-service-linked-role --aws-service-name servicequotas.amazonaws.com",

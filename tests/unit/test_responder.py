@@ -169,7 +169,7 @@ def test_an_answer_that_cloudformation_would_not_take_fails_in_one_line(
 ) -> None:
     respond(request_, None, lambda _event: answer)
     assert address.answers[0]["Status"] == "FAILED"
-    assert "CloudFormation takes 4096 and 1024" in address.answers[0]["Reason"]
+    assert "CloudFormation accepts 4096 and 1024" in address.answers[0]["Reason"]
     assert address.sizes[0] <= responder.MAX_RESPONSE_BYTES
 
 

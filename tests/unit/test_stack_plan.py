@@ -216,7 +216,7 @@ def test_a_locked_setting_is_refused_whatever_else_changes() -> None:
     found = plan([choice, machine(direct("BlockDeviceMappings", "Conditionally"))], new)
     assert found.effect is Effect.REFUSED
     assert found.notes[0].startswith("disk_gib=100 (the machine has 64) needs a new machine")
-    assert 'add "generation": 2' in found.notes[0]
+    assert 'set "generation": 2' in found.notes[0]
 
 
 def test_the_machine_and_not_the_template_tells_what_is_locked() -> None:

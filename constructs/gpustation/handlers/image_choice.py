@@ -169,8 +169,8 @@ def require_same_settings(choice: Choice, properties: Mapping[str, Any]) -> None
     need = "needs" if len(changed) == 1 else "need"
     raise RefusedError(
         f'{" and ".join(changed)} {need} a new machine: set "generation": {following} in the '
-        "context of cdk.json to create one and then delete this one with its disk, or undo the "
-        "change (a forgotten -c is one too)"
+        f"context of cdk.json (or -c generation={following}) to create one and then delete this "
+        "one with its disk, or undo the change (a forgotten -c is one too)"
     )
 
 

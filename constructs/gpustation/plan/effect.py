@@ -9,7 +9,7 @@ class Effect(enum.Enum):
     """Exit status and meaning of each effect. 1 is a failure and 2 a usage error."""
 
     NOTHING = 0, "nothing changes"
-    """Also if the changed settings do not affect this stack's template, such as ``image_retain``."""
+    """Also if the changed settings do not affect this template, such as ``image_retain``."""
     IN_PLACE = 10, "changes in place; the machine keeps running"
     """Also for changes that take effect at the machine's next boot."""
     NEW = 11, "a new stack with a new machine"

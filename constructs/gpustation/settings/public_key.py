@@ -123,7 +123,7 @@ def _read_text(text: str) -> PublicKey:
 def _refuse_private(text: str) -> None:
     if any(mark in text for mark in PRIVATE_KEY_MARKS):
         raise ValueError(
-            "is a private key, which must never leave your computer; pass its .pub file"
+            "is a private key, which must never leave your computer; pass the .pub file instead"
         )
 
 
