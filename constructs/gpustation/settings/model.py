@@ -63,9 +63,9 @@ class Settings(pydantic.BaseModel):
     name: Annotated[
         str,
         Row(
-            "suffix of the stacks' names: `GpuWorkstation-<name>`, `GpuImage-<name>`; letters, "
-            "digits, hyphens, a letter first, 20 at most ([several "
-            "people](#several-people-in-one-account))",
+            "suffix of the stack names, so that several people can share an account: "
+            "`GpuWorkstation-<name>`, `GpuImage-<name>`; up to 20 letters, digits and hyphens, "
+            "starting with a letter ([several people](#several-people-in-one-account))",
             When.OTHER_STACKS,
             "anna",
             of=Of.OTHERS,
@@ -76,9 +76,9 @@ class Settings(pydantic.BaseModel):
     instance_type: Annotated[
         str,
         Row(
-            "a GPU type that the framework runs on. MXNet: g4dn, g5, g6, gr6, g6e, p3dn, "
-            "p4d, p4de; PyTorch: those with compute capability 7.5 or more that driver 580 "
-            "supports, except p6",
+            "GPU instance type that the framework supports. MXNet: g4dn, g5, g6, gr6, g6e, "
+            "p3dn, p4d, p4de; PyTorch: types with compute capability 7.5 or higher that driver "
+            "580 supports, except p6",
             When.STOP_AND_START,
             "g4dn.2xlarge",
         ),
@@ -96,9 +96,10 @@ class Settings(pydantic.BaseModel):
     image: Annotated[
         str,
         Row(
-            "or `ubuntu-22.04`, `dlami` (AWS Deep Learning base), `baked` (the id in "
-            "`/gpustation/image/<framework>`), `baked:<name>` (the image of that name), "
-            "`ami-...`, an SSM parameter `/...` (900 characters, 15 levels)",
+            "image of the machine: `ubuntu-24.04`, `ubuntu-22.04`, `dlami` (AWS Deep Learning "
+            "Base AMI), `baked` (the id in the SSM parameter `/gpustation/image/<framework>`), "
+            "`baked:<name>` (the image of that name), an id `ami-...`, or an SSM parameter "
+            "`/...` (up to 900 characters and 15 levels)",
             When.NEW_GENERATION,
             "ubuntu-22.04",
             kept_if_unset=True,
@@ -108,7 +109,7 @@ class Settings(pydantic.BaseModel):
     disk_gib: Annotated[
         int,
         Row(
-            "root disk, 30 or more, gp3, encrypted",
+            "size of the root disk in GiB, 30 or more; gp3, encrypted",
             When.NEW_GENERATION,
             100,
         ),
@@ -117,7 +118,8 @@ class Settings(pydantic.BaseModel):
     availability_zone: Annotated[
         str,
         Row(
-            "`auto` takes one that offers the type; else a zone's name, such as `us-east-1a`",
+            "name of a zone, such as `us-east-1a`; `auto` chooses one that offers the instance "
+            "type",
             When.NEW_GENERATION,
             "us-east-1c",
             kept_if_unset=True,
@@ -128,8 +130,8 @@ class Settings(pydantic.BaseModel):
         str,
         Row(
             "path or text of an OpenSSH public key that sshd accepts (RSA: 1024 to 16384 "
-            "bits; no DSA); of its comment only `A-Z a-z 0-9 @ . _ + -` are kept, 100 "
-            "characters at most; not needed for the commands above",
+            "bits; no DSA); its comment is reduced to 100 of the characters "
+            "`A-Z a-z 0-9 @ . _ + -`; the commands in the outputs do not need it",
             When.NEXT_BOOT,
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N "
             "me@example",
@@ -141,8 +143,8 @@ class Settings(pydantic.BaseModel):
     generation: Annotated[
         int,
         Row(
-            "a different number (1 to 255) creates a new machine with the newest image, then "
-            "deletes the old one with its disk",
+            "number of the machine, 1 to 255; another number creates a new machine with "
+            "today's image, then deletes the old one with its disk",
             When.NEW_MACHINE,
             2,
         ),
@@ -162,7 +164,8 @@ class Settings(pydantic.BaseModel):
     allow_world_ssh: Annotated[
         bool,
         Row(
-            "must be true for networks with half of all IPv4 addresses or more, such as 0.0.0.0/0",
+            "must be true if `ssh_cidr` covers half of the IPv4 addresses or more, such as "
+            "0.0.0.0/0",
             When.IN_PLACE,
             True,
             of=Of.NONE,
@@ -172,8 +175,8 @@ class Settings(pydantic.BaseModel):
     quota: Annotated[
         QuotaMode,
         Row(
-            "if the quota is too small: `enforce` fails the deploy, `warn` only warns, `request` "
-            "requests an increase and then fails with its id",
+            "what to do if the vCPU quota is too small: `enforce` fails the deploy, `warn` only "
+            "reports it, `request` also requests an increase and fails with the request's id",
             When.IN_PLACE,
             "request",
         ),
@@ -182,7 +185,7 @@ class Settings(pydantic.BaseModel):
     ready_timeout_minutes: Annotated[
         int,
         Row(
-            "how long a deploy waits for the machine, 5 to 720",
+            "minutes that a deploy waits for the machine to report ready, 5 to 720",
             When.NEW_GENERATION,
             60,
         ),
@@ -191,7 +194,7 @@ class Settings(pydantic.BaseModel):
     notebooks: Annotated[
         bool,
         Row(
-            "the book's notebooks in the home folder",
+            "install the book's notebooks in the home folder",
             When.NEXT_BOOT,
             False,
         ),
@@ -200,7 +203,7 @@ class Settings(pydantic.BaseModel):
     cuda_toolkit: Annotated[
         bool,
         Row(
-            "the distribution's CUDA toolkit with `nvcc`",
+            "install the distribution's CUDA toolkit, with `nvcc`",
             When.NEXT_BOOT,
             True,
         ),
@@ -209,8 +212,8 @@ class Settings(pydantic.BaseModel):
     role_credentials_for_users: Annotated[
         bool,
         Row(
-            "true: every user of the machine can use the credentials of its role; useful if you "
-            "attach policies to it",
+            "let every user of the machine use its role's credentials; for roles with policies "
+            "of your own",
             When.NEXT_BOOT,
             True,
         ),
@@ -219,11 +222,10 @@ class Settings(pydantic.BaseModel):
     python_mirror: Annotated[
         str,
         Row(
-            "`https://HOST/FOLDER` of a mirror of "
-            "[python-build-standalone](https://github.com/astral-sh/python-build-standalone)'s "
-            "releases, each file checked by its hash; none: releases.astral.sh, else "
-            "github.com. Used only if the machine's Ubuntu has no Python for the framework "
-            "(MXNet; PyTorch on 22.04)",
+            "`https://HOST/FOLDER`, a mirror of the releases of "
+            "[python-build-standalone](https://github.com/astral-sh/python-build-standalone); "
+            "each file is checked by its hash; none: releases.astral.sh, then github.com. Used "
+            "only where Ubuntu has no Python for the framework (MXNet; PyTorch on 22.04)",
             When.NEXT_BOOT,
             "https://mirror.example.com/python",
             default="none",
@@ -233,7 +235,7 @@ class Settings(pydantic.BaseModel):
     image_instance_type: Annotated[
         str,
         Row(
-            "the GPU type that builds and tests the image",
+            "GPU instance type that builds and tests the image",
             When.NEXT_IMAGE,
             "g5.xlarge",
             of=Of.OTHERS,
@@ -244,8 +246,8 @@ class Settings(pydantic.BaseModel):
     image_retain: Annotated[
         bool,
         Row(
-            "keep images when they are replaced or the stack is destroyed; 0.05 USD per GiB-month "
-            "of snapshot",
+            "keep images that are replaced, or whose stack is destroyed; their snapshots cost "
+            "0.05 USD per GiB and month",
             When.IN_PLACE,
             True,
             of=Of.OTHERS,
@@ -255,8 +257,8 @@ class Settings(pydantic.BaseModel):
     github_repository: Annotated[
         str,
         Row(
-            "`owner/name`, or `owner@id/name@id`, of the GitHub repository whose jobs may "
-            "deploy ([ci.md](ci.md)); required by the stack `Ci/GpuDeployRole` only",
+            "GitHub repository whose jobs may deploy, as `owner/name` or `owner@id/name@id` "
+            "([ci.md](ci.md)); only the stack `Ci/GpuDeployRole` needs it",
             When.IN_PLACE,
             "octo-org/octo-repo",
             of=Of.OTHERS,
@@ -267,7 +269,7 @@ class Settings(pydantic.BaseModel):
     github_environment: Annotated[
         str,
         Row(
-            "the environment of that repository in which such a job must run",
+            "GitHub environment in which such a job must run",
             When.IN_PLACE,
             "staging",
             of=Of.OTHERS,
@@ -277,8 +279,8 @@ class Settings(pydantic.BaseModel):
     github_oidc_provider_arn: Annotated[
         str,
         Row(
-            "the account's existing identity provider for GitHub; none: the stack creates one, "
-            "and deletes it",
+            "ARN of the account's existing identity provider for GitHub; none: the stack "
+            "creates one and deletes it with itself",
             When.IN_PLACE,
             "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com",
             of=Of.OTHERS,
@@ -289,8 +291,8 @@ class Settings(pydantic.BaseModel):
     deploy_role_names: Annotated[
         tuple[str, ...],
         Row(
-            "up to 40 names, separated by commas, whose stacks that role may read beside those "
-            "without a name",
+            "values of `name`, up to 40, separated by commas, whose stacks the role may also "
+            "read; it can always read those without a name",
             When.IN_PLACE,
             "anna,bob",
             of=Of.OTHERS,
