@@ -1,1 +1,1 @@
-"""Speed, as ratios of two things measured in one run on the same machine."""
+"""Speed, as ratios of two measurements of one run on the same machine."""

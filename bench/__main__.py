@@ -1,4 +1,4 @@
-"""Measures everything and says what is over its limit: ``make bench``."""
+"""Runs all benchmarks; exit status 1 if one is over its limit: ``make bench``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Runs the CDK CLI against an embedded AWS, for the benches that boot machines."""
+"""Runs the CDK CLI against an embedded AWS, for the benchmarks that boot machines."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ DEPLOY = ("deploy", "--require-approval", "never")
 
 
 def bootstrap(aws: LocalAws, folder: str) -> None:
-    """Prepare an account with room for two machines of the default type."""
+    """Bootstrap an account whose quota allows two machines of the default type."""
     aws.control.set_quota(G_QUOTA, 8)
     cdk(aws, folder, "bootstrap", f"aws://{aws.account}/{aws.region}")
 
 
 def cdk(aws: LocalAws, folder: str, *words: str, succeeds: bool = True) -> None:
-    """Run one command.
+    """Run one command of the CDK CLI.
 
     Args:
-        aws: The account.
-        folder: Where the cloud assembly goes.
+        aws: The embedded AWS.
+        folder: Folder of the cloud assembly.
         words: Arguments of `cdk`.
-        succeeds: Whether it must succeed, or must fail.
+        succeeds: Whether the command must succeed; otherwise it must fail. Default: true.
 
     Raises:
-        RuntimeError: It ended otherwise.
+        RuntimeError: The command ended the other way.
     """
     done = subprocess.run(
         [CDK, *words, "--output", folder],

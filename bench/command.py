@@ -1,4 +1,4 @@
-"""CPU time until the command's help is printed, against that of the AWS CLI's version."""
+"""CPU time of ``gpustation --help``, compared with ``aws --version``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bench.cpu_time import cpu_seconds
 
 BIN = Path(sys.executable).parent
 LIMIT = 0.5
-"""What ``gpustation --help`` may take of ``aws --version`` (AWS CLI 1): it must feel quicker than
-the tool that people have beside it."""
+"""Maximum ratio to ``aws --version`` (AWS CLI 1): the command must start clearly faster than the
+tool that people use with it."""
 ROUNDS = 15
 
 
 def measure() -> bool:
-    """Prints the ratio; true when it is within the limit."""
+    """Print the ratio; return true if it is within the limit."""
     calls = {"help": [BIN / "gpustation", "--help"], "aws": [BIN / "aws", "--version"]}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(ROUNDS + 1):

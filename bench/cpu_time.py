@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def cpu_seconds(run: Callable[[], object]) -> float:
-    """User and system seconds of the child processes that a call starts and waits for."""
+    """Return user and system seconds of the child processes that a call starts and waits for."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,9 +1,8 @@
-"""Seconds of the environment phase on a booted machine, against bare downloading and unpacking.
+"""Seconds of the environment phase on a booted machine, compared with a plain installation.
 
-All inside one machine with real systemd and cloud-init, with MXNet's GPU build and its CUDA
-libraries (2.3 GB of wheels): the phase as the runner runs it; the same tool installing the same
-wheels into an empty environment and nothing more; and the chapter's way, pip with one thing after
-the other.
+All in one machine with real systemd and cloud-init, with MXNet's GPU build and its CUDA libraries
+(2.3 GB of wheels). Three measurements: the phase as the runner runs it; uv installing the same
+wheels into an empty environment; and the chapter's way, pip installing one package after another.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from localaws.machines.booted.support import why_not
 
 ROUNDS = 3
 LIMIT = 1.25
-"""What the phase may take over the bare installation (design, section 5)."""
+"""Maximum ratio of the phase to the plain installation (design, section 5)."""
 COMMAND_SECONDS = 900
 SERVICE = ("systemd-run", "--quiet", "--wait", "--pipe", "--collect", "bash", "-c")
-"""Runs a script as a service, as the runner is one."""
+"""Runs a script as a systemd service, like the runner."""
 LOCK = "/opt/gpustation/scripts/locks/mxnet.lock"
 FORGET = "rm -rf /opt/gpustation/env /opt/gpustation/uv /opt/gpustation/cache /opt/bare "
 FORGET += "/var/lib/gpustation/environment-complete && sync"
@@ -33,7 +32,7 @@ export GPUSTATION_PHASE=environment GPUSTATION_RECORD=/run/bench-record
 bash phases/30-build-environment/phase.sh
 """
 PYTHON = "ls /opt/gpustation/python/cpython-3.11.*/bin/python3.11 2>/dev/null || command -v python3"
-"""The one that the phase took: what it costs to fetch is in no figure but the first boot's."""
+"""The Python that the phase used. Only the first boot downloads it, so no round includes that."""
 BARE = f"""
 export UV_CACHE_DIR=/opt/bare/cache UV_NO_CONFIG=1
 uv=/opt/gpustation/uv/bin/uv
@@ -57,7 +56,7 @@ OTHERS = "cd /var/lib/gpustation/seconds && grep -H '' $(ls | grep -v environmen
 
 
 def measure() -> bool:
-    """Prints seconds and ratios; true if all are within the limit, or no machine can boot here."""
+    """Print seconds and ratios; return true if all are within the limit or no machine can boot."""
     reason = why_not()
     if reason:
         print(f"environment phase: NOT MEASURED, NO MACHINE WAS BOOTED: {reason}")
@@ -72,7 +71,7 @@ def _measure(root: str) -> bool:
         others = aws.control.machine_run(box, "bash", "-c", OTHERS).stdout.split()
         taken: dict[str, list[float]] = {"phase": [], "bare": []}
         for number in range(ROUNDS):
-            # The bare way uses the uv that the phase left
+            # The plain installation uses the uv that the phase installed
             taken["phase"].append(_seconds(aws, box, FORGET, PHASE))
             taken["bare"].append(_seconds(aws, box, "rm -rf /opt/bare && sync", BARE))
             print(f"  round {number + 1}: {taken['phase'][-1]:.1f} s, {taken['bare'][-1]:.1f} s")
@@ -93,19 +92,19 @@ def _measure(root: str) -> bool:
 
 
 def _machine(aws: LocalAws, folder: str) -> str:
-    """A machine whose set-up went as far as it can without a GPU."""
+    """Deploy a machine whose set-up gets as far as it can without a GPU; return its id."""
     bootstrap(aws, folder)
     aws.control.machine_gpu(True)
-    # Verify fails: there is no GPU
+    # The deploy fails in the phase verify, because there is no GPU
     cdk(aws, folder, *DEPLOY, "--no-rollback", "-c", "notebooks=false", succeeds=False)
     return aws.control.history()[-1].instance_id
 
 
 def _seconds(aws: LocalAws, box: str, before: str, script: str) -> float:
-    """Wall seconds of a script in the machine.
+    """Return wall-clock seconds of a script in the machine.
 
     Raises:
-        RuntimeError: It failed.
+        RuntimeError: The script failed.
     """
     for part in (before, f"set -eo pipefail\n{script}"):
         began = time.perf_counter()
@@ -116,7 +115,7 @@ def _seconds(aws: LocalAws, box: str, before: str, script: str) -> float:
 
 
 def _received(aws: LocalAws, box: str) -> int:
-    """Bytes that came in through the machine's network card since its boot."""
+    """Return the bytes that the machine's network interface has received since its boot."""
     shown = aws.control.machine_run(box, "cat", "/proc/net/dev").stdout
     (line,) = [line for line in shown.splitlines() if line.strip().startswith("eth0:")]
     return int(line.partition(":")[2].split()[0])

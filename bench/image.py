@@ -1,7 +1,7 @@
 """Seconds until a machine is ready, from the stock root and from a baked image, in one run.
 
-With PyTorch, whose GPU build (3 GB of wheels) computes on a CPU too: so the machine installs what
-one on AWS does. Counted from the launch to the signal that the framework has computed.
+Measured from the launch to the signal that the framework has computed. With PyTorch, because its
+GPU build (3 GB of wheels) also computes on a CPU: the machine installs the same as on AWS.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from localaws.machines.booted.root import STAND_INS
 from localaws.machines.booted.support import why_not
 
 LIMIT = 5.0
-"""How many times faster the baked machine must be."""
+"""Minimum ratio of the seconds: stock root to baked image."""
 SETTINGS = ("-c", "framework=pytorch", "-c", "notebooks=false")
 
 
 def measure() -> bool:
-    """Prints seconds and ratios; true if all are within the limit, or no machine can boot here."""
+    """Print seconds and ratios; return true if all are within the limit or no machine can boot."""
     reason = why_not()
     if reason:
         print(f"baked image: NOT MEASURED, NO MACHINE WAS BOOTED: {reason}")
@@ -48,7 +48,7 @@ def _measure(root: str) -> bool:
 
 
 def _ready_seconds(aws: LocalAws) -> float:
-    """Seconds from the last launch to the machine's last signal, by one clock."""
+    """Return seconds from the last launch to the machine's last signal, by the same clock."""
     launched = [event for event in aws.control.history() if event.event == "launched"][-1]
     root = Path(aws.control.machine_root(launched.instance_id))
     return (root / "var/lib/gpustation/signaled/gpu").stat().st_mtime - launched.time

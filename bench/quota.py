@@ -1,4 +1,4 @@
-"""Seconds of a refusal for quota: the handler's round of calls, against its slowest single call."""
+"""Seconds until the quota check refuses, compared with the slowest of its calls."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from localaws import LocalAws
 CODE = "L-DB2E81BA"
 ROUNDS = 20
 LIMIT_SECONDS = 1.0
-"""What a refusal may take (design, section 5)."""
+"""Maximum seconds of a refusal (design, section 5)."""
 
 
 def measure() -> bool:
-    """Prints seconds and ratio; true when a refusal is within the limit."""
+    """Print seconds and ratio; return true if a refusal is within the limit."""
     with LocalAws() as aws:
         aws.control.set_quota(CODE, 0)
         os.environ.update(aws.exports)

@@ -1,4 +1,4 @@
-"""CPU time of ``cdk synth``: the workstation alone and all stacks, against one bare instance."""
+"""CPU time of ``cdk synth``: the workstation alone and all stacks, compared to one instance."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 CDK = ROOT / "node_modules" / ".bin" / "cdk"
 BARE = "bench/bare_app/app.py"
 LIMITS = {"-m bench.workstation_app": 1.15, "app.py": 1.25}
-"""What each app may cost over the bare one: the workstation's stack alone, and all stacks, which
-are synthesized along with every command."""
+"""Maximum ratio of each app to the bare one: the workstation's stack alone, and all stacks, which
+every command synthesizes."""
 ROUNDS = 15
-"""A single run differs by a tenth from the next, the median of fifteen by some hundredths."""
+"""Single runs differ by a tenth, medians of fifteen by some hundredths."""
 
 
 def measure() -> bool:
-    """Prints the ratios; true when each is within its limit."""
+    """Print the ratios; return true if each is within its limit."""
     apps = [BARE, *LIMITS]
     for app in apps:  # fills the caches of Python and jsii
         _synth(app)
@@ -44,7 +44,7 @@ def measure() -> bool:
 
 
 def _synth(app: str) -> float:
-    """CPU seconds of the CLI and everything that it starts."""
+    """Return CPU seconds of the CLI and of all processes that it starts."""
     command = shlex.join([sys.executable, *app.split()])
     with tempfile.TemporaryDirectory() as folder:
         words = [str(CDK), "synth", "--quiet", "--app", command, "--output", folder]

@@ -1,4 +1,4 @@
-"""The app with the workstation's stack alone, to tell what the stages cost."""
+"""The app with the workstation's stack only, to measure the cost of the stages."""
 
 import aws_cdk as cdk
 

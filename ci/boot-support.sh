@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lets an Ubuntu machine of a CI boot the test machines, whose root is of Debian 12: mmdebstrap knows
-# Debian's archive, and the package with its keys makes it trust that.
+# Installs what an Ubuntu runner needs to boot the test machines, whose roots are Debian: mmdebstrap
+# downloads from Debian's archive, and debian-archive-keyring has the keys to verify it.
 set -euo pipefail
 apt-get -q update
 DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install \

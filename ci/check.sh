@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The checks of `make check`, with the seconds of each; its arguments are the bash files.
-# checkov, the longest, runs beside the others.
+# Runs the checks of `make check` and prints the seconds of each. Arguments: the bash files.
+# checkov takes longest and runs in parallel with the others.
 set -euo pipefail
 CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 export PATH="$PWD/.venv/bin:$PWD/node_modules/.bin:$PATH"
@@ -9,10 +9,10 @@ if ! command -v shellcheck >/dev/null; then
   echo 'make check: shellcheck has no Python package for this computer; install the package shellcheck of your system' >&2
   exit 1
 fi
-beside=$(mktemp)
-trap 'wait; rm -f "$beside"' EXIT # nothing runs on after a failure
+checkov_log=$(mktemp)
+trap 'wait; rm -f "$checkov_log"' EXIT # wait, so that checkov does not outlive a failure
 
-# part NAME COMMAND...: runs it, and says how long it took.
+# part NAME COMMAND...: runs a check and prints its seconds.
 part() {
   local name=$1 began=$SECONDS
   shift
@@ -20,9 +20,9 @@ part() {
   printf '%4d s  %s\n' "$((SECONDS - began))" "$name"
 }
 
-part checkov "$python" -m ci.run_checkov .venv-checkov/bin/python >"$beside" 2>&1 &
+part checkov "$python" -m ci.run_checkov .venv-checkov/bin/python >"$checkov_log" 2>&1 &
 checkov=$!
-# As modules: the first line (#!) of a script holds no path that is long or has blanks
+# As modules: a #! line cannot hold a path that is long or contains blanks
 part 'ruff format' "$python" -m ruff format --quiet --check .
 part 'ruff check' "$python" -m ruff check --quiet .
 part mypy "$python" -m mypy app.py stacks constructs localaws bench ci tests/support \
@@ -35,5 +35,5 @@ part zizmor zizmor --offline --quiet --persona pedantic .github/workflows
 part 'units and user data' "$python" -m ci.static_checks
 status=0
 wait "$checkov" || status=$?
-cat "$beside"
+cat "$checkov_log"
 exit "$status"

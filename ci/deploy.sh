@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Deploys what plan.sh judged, without a question, and shows the outputs.
+# Deploys the cloud assembly that plan.sh checked, without asking, and shows the outputs.
 set -euo pipefail
 # shellcheck source=ci/job.sh
 . "$(dirname "$0")/job.sh"

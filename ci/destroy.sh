@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Destroys the stack whose name a person typed into CONFIRM.
+# Destroys one stack. CONFIRM is its name, as typed by a person.
 set -euo pipefail
 # shellcheck source=ci/job.sh
 . "$(dirname "$0")/job.sh"
@@ -11,6 +11,6 @@ case ${CONFIRM:-} in
 esac
 stack=$CONFIRM
 [[ $stack != GpuImage* ]] || stack=Image/$stack
-# Always given, so that no name of cdk.json stands for what was typed
+# Always passed, also when empty: otherwise a name in cdk.json would select another stack
 cdk destroy "$stack" --force --output "$assembly" --context="name=$name"
 echo "$CONFIRM is destroyed." | summary

