@@ -116,7 +116,9 @@ def test_machine_boots_reports_its_steps_and_answers_as_jupyter(demo: Demo) -> N
     assert demo.end() == 0, demo.text
     text = " ".join(demo.text.split())
     steps = [
-        text.index(f"CREATE_COMPLETE | AWS::CloudFormation::WaitCondition | Default/Generation1/{name}")
+        text.index(
+            f"CREATE_COMPLETE | AWS::CloudFormation::WaitCondition | Default/Generation1/{name}"
+        )
         for name in ("DriverReady", "EnvironmentReady", "GpuReady")
     ]
     assert steps == sorted(steps)
