@@ -74,7 +74,7 @@ ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
                 for key, value in NEW_GENERATION.items()
             ),
             *(rf"{key}={value} \(the machine has " for key, value in NEW_GENERATION.items()),
-            r'would need .* add "generation": 2',
+            r'need a new machine: set "generation": 2',
         ],
     ),
 ]
