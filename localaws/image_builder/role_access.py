@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from ministack.core.responses import get_region
 
@@ -70,7 +71,8 @@ def clients(given: dict[str, str]) -> Clients:
     endpoint = f"http://localhost:{os.environ['GATEWAY_PORT']}"
     # boto3's overloads want a literal service name
     make: Any = session.client
-    return partial(make, endpoint_url=endpoint)
+    # Deleting a snapshot deletes a machine's disk, which takes minutes on a busy computer
+    return partial(make, endpoint_url=endpoint, config=Config(read_timeout=600))
 
 
 def fetcher(access: Clients) -> Fetch:
