@@ -11,6 +11,7 @@ from constructs import Construct
 from gpustation import GpuWorkstation, ImageSource, Settings, SettingsReport
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.names import context_for
+from gpustation.settings.model import deployed
 from gpustation.settings.rows import METADATA
 from gpustation.synth.acknowledge import acknowledge
 from stacks.base import SCRIPTS, SettingsStack
@@ -55,10 +56,10 @@ class GpuWorkstationStack(SettingsStack):
             "Default",
             instance_type=settings.instance_type,
             framework=settings.framework,
-            image=ImageSource(settings.image_of_name) if _given(settings, "image") else None,
+            image=ImageSource(settings.image_of_name) if "image" in report.given else None,
             disk=Size.gibibytes(settings.disk_gib),
             availability_zone=(
-                settings.availability_zone if _given(settings, "availability_zone") else None
+                settings.availability_zone if "availability_zone" in report.given else None
             ),
             ssh_cidrs=settings.ssh_cidr,
             public_key=settings.public_key,
@@ -75,7 +76,10 @@ class GpuWorkstationStack(SettingsStack):
         machine = workstation.machine
         # For `gpustation plan` of a later deploy; CloudFormation ignores it
         self.template_options.metadata = {
-            METADATA: {"settings": settings.deployed(), "scripts": machine.scripts_sha256[:12]}
+            METADATA: {
+                "settings": deployed(settings, report.given),
+                "scripts": machine.scripts_sha256[:12],
+            }
         }
         if not report.faults:  # otherwise the type may be a default in place of an invalid value
             self._warn_of_cost(settings)
@@ -129,8 +133,3 @@ class GpuWorkstationStack(SettingsStack):
                 "object; CloudFormation returns its JSON as text (user guide)"
             },
         )
-
-
-def _given(settings: Settings, key: str) -> bool:
-    """Whether a setting was given; a machine keeps its current value of one that was not."""
-    return key in settings.model_fields_set

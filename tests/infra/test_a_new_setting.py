@@ -18,15 +18,15 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RELEASE = "tests/fixtures/release-0.1.0/GpuWorkstation.template.json"
 ROW = """
-    tenancy: Annotated[
-        str,
+    tenancy: str = _setting(
+        "shared",
+        lambda value: values.one_of(value, ("shared", "dedicated")),
         Row(
             "whose hardware it runs on: `shared` or `dedicated`",
             When.NEW_GENERATION,
             "dedicated",
         ),
-        BeforeValidator(lambda value: values.one_of(value, ("shared", "dedicated"))),
-    ] = "shared"
+    )
 """
 ASK = """
 import json, sys
@@ -84,8 +84,10 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     model = folder / "constructs/gpustation/settings/model.py"
     text = model.read_text()
-    assert text.count("    notebooks: Annotated[") == 1
-    model.write_text(text.replace("    notebooks: Annotated[", ROW + "    notebooks: Annotated["))
+    assert text.count("    notebooks: bool = _setting(") == 1
+    model.write_text(
+        text.replace("    notebooks: bool = _setting(", ROW + "    notebooks: bool = _setting(")
+    )
     done = subprocess.run(
         [sys.executable, "-c", ASK, ROOT / RELEASE],
         cwd=folder,

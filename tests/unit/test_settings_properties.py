@@ -1,6 +1,7 @@
 """Whatever the context holds, reading it ends in settings or in lines that help."""
 
 import base64
+import dataclasses
 import ipaddress
 import json
 import random
@@ -67,7 +68,7 @@ def assert_answered(context: dict[str, object]) -> SettingsReport:
         assert len(line) < 1500
     for name in report.warnings:
         assert re.fullmatch(r"[A-Za-z0-9_.-]+", name)
-    shown = texts_of([report.faults, report.warnings, report.settings.model_dump()])
+    shown = texts_of([report.faults, report.warnings, dataclasses.asdict(report.settings)])
     assert not [text for text in shown for mark in LANGUAGES if mark in text]
     return report
 

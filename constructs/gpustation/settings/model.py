@@ -5,11 +5,9 @@ To add a setting, add a field here and use it; see docs/decisions/0013.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
-
-import pydantic
-from pydantic import BeforeValidator
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar
 
 from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.images import baked_image
@@ -19,25 +17,25 @@ from gpustation.settings import github, values
 from gpustation.settings.public_key import fingerprint, read_public_key
 from gpustation.settings.rows import Of, Row, When
 
-
-def _optional(read: Callable[[object], str]) -> BeforeValidator:
-    """Validator of an optional setting: ``none`` and an empty value become an empty string."""
-    return BeforeValidator(lambda value: "" if values.text(value) in values.UNSET else read(value))
+_Read = Callable[[object], Any]
+"""Returns a setting's value from one of CDK context, or raises ``ValueError`` with the rule."""
 
 
-def _public_key(value: object, info: pydantic.ValidationInfo) -> str:
-    """The key's line; a warning about its comment is added to the validation context."""
-    given = values.text(value)
-    if given in values.UNSET:
-        return ""
-    key = read_public_key(given)
-    if key.warning and info.context is not None:
-        info.context["publicKeyComment"] = key.warning
-    return key.line
+def _setting(default: Any, read: _Read, row: Row) -> Any:
+    return dataclasses.field(default=default, metadata={"read": read, "row": row})
 
 
-def _number(low: int, high: int, unit: str, reason: str) -> BeforeValidator:
-    return BeforeValidator(lambda value: values.whole_number(value, low, high, unit, reason))
+def _optional(read: Callable[[object], str]) -> _Read:
+    """Reads an optional setting: ``none`` and an empty value become an empty string."""
+    return lambda value: "" if values.text(value) in values.UNSET else read(value)
+
+
+def _public_key(value: object) -> str:
+    return read_public_key(values.text(value)).line
+
+
+def _number(low: int, high: int, unit: str, reason: str) -> _Read:
+    return lambda value: values.whole_number(value, low, high, unit, reason)
 
 
 _disk = _number(
@@ -49,19 +47,30 @@ _disk = _number(
 _generation = _number(1, 255, "", "each generation has its own subnet 10.0.<generation>.0/24")
 _timeout = _number(5, 720, "minutes", "a wait condition waits 12 hours at most; 30 is usual")
 
-_framework = BeforeValidator(lambda value: values.one_of(value, Framework))
-_quota = BeforeValidator(lambda value: values.one_of(value, QuotaMode))
-_boolean = BeforeValidator(values.boolean)
+
+def _framework(value: object) -> Framework:
+    return Framework(values.one_of(value, Framework))
 
 
-class Settings(pydantic.BaseModel):
-    """All settings; the row of each describes its meaning and when a change takes effect."""
+def _quota(value: object) -> QuotaMode:
+    return QuotaMode(values.one_of(value, QuotaMode))
 
-    # An invalid value may be a secret, which must not appear in a traceback
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    name: Annotated[
-        str,
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All settings; the row of each describes its meaning and when a change takes effect.
+
+    Raises:
+        ValueError: Values break the rules of their settings. The message has a line for each with
+            the rule, but not with the value, which may be a secret.
+    """
+
+    model_fields: ClassVar[Mapping[str, dataclasses.Field[Any]]]
+    """The fields by name, in the order of the class."""
+
+    name: str = _setting(
+        "",
+        _optional(values.name),
         Row(
             "suffix of the stack names, so that several people can share an account: "
             "`GpuWorkstation-<name>`, `GpuImage-<name>`; up to 20 letters, digits and hyphens, "
@@ -71,10 +80,10 @@ class Settings(pydantic.BaseModel):
             of=Of.OTHERS,
             default="none",
         ),
-        _optional(values.name),
-    ] = ""
-    instance_type: Annotated[
-        str,
+    )
+    instance_type: str = _setting(
+        "g4dn.xlarge",
+        values.instance_type,
         Row(
             "GPU instance type that the framework supports. MXNet: g4dn, g5, g6, gr6, g6e, "
             "p3dn, p4d, p4de; PyTorch: types with compute capability 7.5 or higher that driver "
@@ -82,19 +91,19 @@ class Settings(pydantic.BaseModel):
             When.STOP_AND_START,
             "g4dn.2xlarge",
         ),
-        BeforeValidator(values.instance_type),
-    ] = "g4dn.xlarge"
-    framework: Annotated[
-        Framework,
+    )
+    framework: Framework = _setting(
+        Framework.MXNET,
+        _framework,
         Row(
             "`mxnet` or `pytorch`",
             When.NEW_GENERATION,
             "pytorch",
         ),
-        _framework,
-    ] = Framework.MXNET
-    image: Annotated[
-        str,
+    )
+    image: str = _setting(
+        "ubuntu-24.04",
+        values.image,
         Row(
             "image of the machine: `ubuntu-24.04`, `ubuntu-22.04`, `dlami` (AWS Deep Learning "
             "Base AMI), `baked` (the id in the SSM parameter `/gpustation/image/<framework>`), "
@@ -104,19 +113,19 @@ class Settings(pydantic.BaseModel):
             "ubuntu-22.04",
             kept_if_unset=True,
         ),
-        BeforeValidator(values.image),
-    ] = "ubuntu-24.04"
-    disk_gib: Annotated[
-        int,
+    )
+    disk_gib: int = _setting(
+        64,
+        _disk,
         Row(
             "size of the root disk in GiB, 30 or more; gp3, encrypted",
             When.NEW_GENERATION,
             100,
         ),
-        _disk,
-    ] = 64
-    availability_zone: Annotated[
-        str,
+    )
+    availability_zone: str = _setting(
+        "auto",
+        values.availability_zone,
         Row(
             "name of a zone, such as `us-east-1a`; `auto` chooses one that offers the instance "
             "type",
@@ -124,10 +133,10 @@ class Settings(pydantic.BaseModel):
             "us-east-1c",
             kept_if_unset=True,
         ),
-        BeforeValidator(values.availability_zone),
-    ] = "auto"
-    public_key: Annotated[
-        str,
+    )
+    public_key: str = _setting(
+        "",
+        _optional(_public_key),
         Row(
             "path or text of an OpenSSH public key that sshd accepts (RSA: 1024 to 16384 "
             "bits; no DSA); its comment is reduced to 100 of the characters "
@@ -138,20 +147,20 @@ class Settings(pydantic.BaseModel):
             default="none",
             written=fingerprint,
         ),
-        BeforeValidator(_public_key),
-    ] = ""
-    generation: Annotated[
-        int,
+    )
+    generation: int = _setting(
+        1,
+        _generation,
         Row(
             "number of the machine, 1 to 255; another number creates a new machine with "
             "today's image, then deletes the old one with its disk",
             When.NEW_MACHINE,
             2,
         ),
-        _generation,
-    ] = 1
-    ssh_cidr: Annotated[
-        tuple[str, ...],
+    )
+    ssh_cidr: tuple[str, ...] = _setting(
+        (),
+        values.ssh_networks,
         Row(
             "IPv4 networks that may connect to port 22, up to 60, separated by commas; none: no "
             "inbound rule",
@@ -159,10 +168,10 @@ class Settings(pydantic.BaseModel):
             "203.0.113.7/32",
             default="none",
         ),
-        BeforeValidator(values.ssh_networks),
-    ] = ()
-    allow_world_ssh: Annotated[
-        bool,
+    )
+    allow_world_ssh: bool = _setting(
+        False,
+        values.boolean,
         Row(
             "must be true if `ssh_cidr` covers half of the IPv4 addresses or more, such as "
             "0.0.0.0/0",
@@ -170,57 +179,57 @@ class Settings(pydantic.BaseModel):
             True,
             of=Of.NONE,
         ),
-        _boolean,
-    ] = False
-    quota: Annotated[
-        QuotaMode,
+    )
+    quota: QuotaMode = _setting(
+        QuotaMode.ENFORCE,
+        _quota,
         Row(
             "what to do if the vCPU quota is too small: `enforce` fails the deploy, `warn` only "
             "reports it, `request` also requests an increase and fails with the request's id",
             When.IN_PLACE,
             "request",
         ),
-        _quota,
-    ] = QuotaMode.ENFORCE
-    ready_timeout_minutes: Annotated[
-        int,
+    )
+    ready_timeout_minutes: int = _setting(
+        30,
+        _timeout,
         Row(
             "minutes that a deploy waits for the machine to report ready, 5 to 720",
             When.NEW_GENERATION,
             60,
         ),
-        _timeout,
-    ] = 30
-    notebooks: Annotated[
-        bool,
+    )
+    notebooks: bool = _setting(
+        True,
+        values.boolean,
         Row(
             "install the book's notebooks in the home folder",
             When.NEXT_BOOT,
             False,
         ),
-        _boolean,
-    ] = True
-    cuda_toolkit: Annotated[
-        bool,
+    )
+    cuda_toolkit: bool = _setting(
+        False,
+        values.boolean,
         Row(
             "install the distribution's CUDA toolkit, with `nvcc`",
             When.NEXT_BOOT,
             True,
         ),
-        _boolean,
-    ] = False
-    role_credentials_for_users: Annotated[
-        bool,
+    )
+    role_credentials_for_users: bool = _setting(
+        False,
+        values.boolean,
         Row(
             "let every user of the machine use its role's credentials; for roles with policies "
             "of your own",
             When.NEXT_BOOT,
             True,
         ),
-        _boolean,
-    ] = False
-    python_mirror: Annotated[
-        str,
+    )
+    python_mirror: str = _setting(
+        "",
+        _optional(values.mirror),
         Row(
             "`https://HOST/FOLDER`, a mirror of the releases of "
             "[python-build-standalone](https://github.com/astral-sh/python-build-standalone); "
@@ -230,10 +239,10 @@ class Settings(pydantic.BaseModel):
             "https://mirror.example.com/python",
             default="none",
         ),
-        _optional(values.mirror),
-    ] = ""
-    image_instance_type: Annotated[
-        str,
+    )
+    image_instance_type: str = _setting(
+        "",
+        _optional(values.instance_type),
         Row(
             "GPU instance type that builds and tests the image",
             When.NEXT_IMAGE,
@@ -241,10 +250,10 @@ class Settings(pydantic.BaseModel):
             of=Of.OTHERS,
             default="`instance_type`",
         ),
-        _optional(values.instance_type),
-    ] = ""
-    image_retain: Annotated[
-        bool,
+    )
+    image_retain: bool = _setting(
+        False,
+        values.boolean,
         Row(
             "keep images that are replaced, or whose stack is destroyed; their snapshots cost "
             "0.05 USD per GiB and month",
@@ -252,10 +261,10 @@ class Settings(pydantic.BaseModel):
             True,
             of=Of.OTHERS,
         ),
-        _boolean,
-    ] = False
-    github_repository: Annotated[
-        str,
+    )
+    github_repository: str = _setting(
+        "",
+        _optional(github.repository),
         Row(
             "GitHub repository whose jobs may deploy, as `owner/name` or `owner@id/name@id` "
             "([ci.md](ci.md)); only the stack `Ci/GpuDeployRole` needs it",
@@ -264,20 +273,20 @@ class Settings(pydantic.BaseModel):
             of=Of.OTHERS,
             default="none",
         ),
-        _optional(github.repository),
-    ] = ""
-    github_environment: Annotated[
-        str,
+    )
+    github_environment: str = _setting(
+        "production",
+        github.environment,
         Row(
             "GitHub environment in which such a job must run",
             When.IN_PLACE,
             "staging",
             of=Of.OTHERS,
         ),
-        BeforeValidator(github.environment),
-    ] = "production"
-    github_oidc_provider_arn: Annotated[
-        str,
+    )
+    github_oidc_provider_arn: str = _setting(
+        "",
+        _optional(github.provider_arn),
         Row(
             "ARN of the account's existing identity provider for GitHub; none: the stack "
             "creates one and deletes it with itself",
@@ -286,10 +295,10 @@ class Settings(pydantic.BaseModel):
             of=Of.OTHERS,
             default="none",
         ),
-        _optional(github.provider_arn),
-    ] = ""
-    deploy_role_names: Annotated[
-        tuple[str, ...],
+    )
+    deploy_role_names: tuple[str, ...] = _setting(
+        (),
+        values.names,
         Row(
             "values of `name`, up to 40, separated by commas, whose stacks the role may also "
             "read; it can always read those without a name",
@@ -298,8 +307,17 @@ class Settings(pydantic.BaseModel):
             of=Of.OTHERS,
             default="none",
         ),
-        BeforeValidator(values.names),
-    ] = ()
+    )
+
+    def __post_init__(self) -> None:
+        faults = []
+        for name in self.model_fields:
+            try:
+                object.__setattr__(self, name, read_value(name, getattr(self, name)))
+            except ValueError as fault:
+                faults.append(f"{name}: {fault}")
+        if faults:
+            raise ValueError("\n".join(faults))
 
     @property
     def build_type(self) -> str:
@@ -311,42 +329,52 @@ class Settings(pydantic.BaseModel):
         """The setting ``image``, with ``name`` added to ``baked``."""
         return baked_image(self.name) if self.image == baked_image() else self.image
 
-    def deployed(self) -> dict[str, str]:
-        """The settings for the workstation's Metadata, in the form of the command line.
-
-        Settings that a machine keeps if they are not given are included only if given. A public
-        key is represented by its fingerprint, as its comment may contain an e-mail address.
-        """
-        return {
-            name: row.written(self.image_of_name if name == "image" else getattr(self, name))
-            for name, row in rows_of(type(self)).items()
-            if row.of is Of.WORKSTATION
-            and not (row.kept_if_unset and name not in self.model_fields_set)
-        }
-
     def locked_others(self) -> dict[str, tuple[str, str]]:
         """Locked settings without an own argument of ``ImageChoice``, for its ``others``.
 
         Machines older than such a setting have its default.
         """
-        model = type(self)
         return {
-            name: (row.written(getattr(self, name)), row.written(model.model_fields[name].default))
-            for name, row in rows_of(model).items()
+            name: (
+                row.written(getattr(self, name)),
+                row.written(self.model_fields[name].default),
+            )
+            for name, row in rows().items()
             if row.when is When.NEW_GENERATION and name not in LOCKED.values()
         }
 
 
+Settings.model_fields = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def read_value(name: str, value: object) -> Any:
+    """The value of a setting from one of CDK context.
+
+    Raises:
+        ValueError: It breaks the setting's rule; the message has the rule and the remedy.
+    """
+    return Settings.model_fields[name].metadata["read"](value)
+
+
 def rows() -> dict[str, Row]:
     """The row of each setting, in the order of the model."""
-    return rows_of(Settings)
+    return {name: field.metadata["row"] for name, field in Settings.model_fields.items()}
 
 
-def rows_of(model: type[pydantic.BaseModel]) -> dict[str, Row]:
-    """The row of each field of a model; a field without a row is not a setting."""
+def deployed(settings: Settings, given: Collection[str]) -> dict[str, str]:
+    """The settings for the workstation's Metadata, in the form of the command line.
+
+    Args:
+        settings: The settings of the deploy.
+        given: Names of those that are given. Settings that a machine keeps if they are not given
+            are included only if given.
+
+    Returns:
+        Values by name; a public key is represented by its fingerprint, as its comment may contain
+        an e-mail address.
+    """
     return {
-        name: row
-        for name, field in model.model_fields.items()
-        for row in field.metadata
-        if isinstance(row, Row)
+        name: row.written(settings.image_of_name if name == "image" else getattr(settings, name))
+        for name, row in rows().items()
+        if row.of is Of.WORKSTATION and not (row.kept_if_unset and name not in given)
     }

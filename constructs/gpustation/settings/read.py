@@ -13,12 +13,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import pydantic
-
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.console.shown_text import looks_like_a_path, looks_secret, shown
 from gpustation.settings import values
-from gpustation.settings.model import Settings
+from gpustation.settings.model import Settings, read_value
+from gpustation.settings.public_key import read_public_key
 
 LATER_SETTINGS = (
     "spot",
@@ -39,6 +38,7 @@ class SettingsReport:
 
     Attributes:
         settings: The settings; an invalid one has its default.
+        given: Names of the settings that are given and valid.
         faults: One line per error. If there are any, nothing may be deployed.
         warnings: One line for each ignored key and shortened value, by the id to acknowledge it.
         name_fault: The error about ``name``; then even a destroy must not continue, because it
@@ -46,6 +46,7 @@ class SettingsReport:
     """
 
     settings: Settings
+    given: frozenset[str]
     faults: tuple[str, ...]
     warnings: Mapping[str, str]
     name_fault: str = ""
@@ -72,17 +73,15 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
             name_fault = faults[-1] if near == "name" else name_fault
         elif not _is_cdk_key(key):
             warnings[_id_of_ignored(key)] = f"{shown(key)}: not a setting of gpustation, ignored"
-    settings, value_faults = _validate(given, warnings)
+    valid, value_faults = _validate(given, warnings)
     faults += value_faults.values()
     name_fault = value_faults.get("name", name_fault)
-    conflicts = _conflicts(settings)
+    conflicts = _conflicts(Settings(**valid))
     # Report a conflict of two settings only if both are valid by themselves
     faults += [line for keys, line in conflicts.items() if not set(keys) & set(value_faults)]
-    # Keep unset settings unset: ``model_fields_set`` distinguishes them from a given default
-    deployable = Settings(
-        **settings.model_dump(exclude_unset=True, exclude={key for key, _ in conflicts})
-    )
-    return SettingsReport(deployable, tuple(faults), warnings, name_fault)
+    for key, _ in conflicts:
+        valid.pop(key, None)
+    return SettingsReport(Settings(**valid), frozenset(valid), tuple(faults), warnings, name_fault)
 
 
 def _id_of_ignored(key: str) -> str:
@@ -114,16 +113,24 @@ def _nearest_setting(key: str) -> str | None:
     return next(iter(near), None)
 
 
-def _validate(given: dict[str, Any], warnings: dict[str, str]) -> tuple[Settings, dict[str, str]]:
-    """The settings with defaults in place of invalid values, and the error of each such key."""
-    try:
-        return Settings.model_validate(given, context=warnings), {}
-    except pydantic.ValidationError as error:
-        faults = {str(e["loc"][0]): str(e["ctx"]["error"]) for e in error.errors()}
-    valid = {key: value for key, value in given.items() if key not in faults}
-    return Settings.model_validate(valid, context=warnings), {
-        key: f"{_shown(key, given[key])}: {rule}" for key, rule in faults.items()
-    }
+def _validate(
+    given: dict[str, Any], warnings: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The values of the valid settings, and the error of each invalid one."""
+    valid: dict[str, Any] = {}
+    faults: dict[str, str] = {}
+    for key, value in given.items():
+        try:
+            if key == "public_key" and values.text(value) not in values.UNSET:
+                read = read_public_key(values.text(value))
+                valid[key] = read.line
+                if read.warning:
+                    warnings["publicKeyComment"] = read.warning
+            else:
+                valid[key] = read_value(key, value)
+        except ValueError as rule:
+            faults[key] = f"{_shown(key, value)}: {rule}"
+    return valid, faults
 
 
 def _shown(key: str, value: object, meant: str = "") -> str:
