@@ -1,5 +1,9 @@
 """The app with the workstation's stack only, to measure the cost of the stages."""
 
+import gc
+
+gc.disable()  # as app.py
+
 import aws_cdk as cdk
 
 from gpustation import read_settings

@@ -16,8 +16,8 @@ def acknowledge(construct: IConstruct, reasons: dict[str, str]) -> None:
         construct: Construct of the findings; its descendants are included.
         reasons: Reason by id of the finding, as in the report.
     """
-    for finding, reason in reasons.items():
-        Validations.of(construct).acknowledge(Acknowledgment(id=finding, reason=reason))
+    acknowledgments = [Acknowledgment(id=finding, reason=why) for finding, why in reasons.items()]
+    Validations.of(construct).acknowledge(*acknowledgments)
 
 
 def acknowledge_wildcards(construct: IConstruct, reasons: dict[str, str]) -> None:
