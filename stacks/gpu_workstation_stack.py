@@ -10,7 +10,7 @@ from constructs import Construct
 
 from gpustation import GpuWorkstation, ImageSource, Settings, SettingsReport
 from gpustation.catalog.gpu_types import gpu_types
-from gpustation.catalog.names import context_for
+from gpustation.catalog.names import WORKSTATION_DESCRIPTION, context_for
 from gpustation.settings.model import deployed
 from gpustation.settings.rows import METADATA
 from gpustation.synth.acknowledge import acknowledge
@@ -46,7 +46,7 @@ class GpuWorkstationStack(SettingsStack):
             scope,
             construct_id,
             report=report,
-            description="GPU workstation for deep learning",
+            description=WORKSTATION_DESCRIPTION,
             **kwargs,
         )
         settings = report.settings

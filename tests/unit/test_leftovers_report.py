@@ -23,7 +23,8 @@ from gpustation.leftovers import Leftover, NotChecked, Result, find
 from gpustation.leftovers import report as reporting
 from gpustation.leftovers.commands import REFUSED, chain, command
 from gpustation.leftovers.ownership import Ownership
-from gpustation.leftovers.report import conclusion, exit_status, report, visible
+from gpustation.console.shown_text import visible
+from gpustation.leftovers.report import conclusion, exit_status, report
 from gpustation.leftovers.result import leftover
 
 MADE = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=3, hours=1)

@@ -16,6 +16,10 @@ WORKSTATION, IMAGE, DEPLOY_ROLE = "GpuWorkstation", "GpuImage", "GpuDeployRole"
 STACK_NAMES = (WORKSTATION, IMAGE, DEPLOY_ROLE)
 """Names of the stacks without the setting ``name``."""
 
+WORKSTATION_DESCRIPTION = "GPU workstation for deep learning"
+"""Description of the stacks ``GpuWorkstation``, by which the command recognizes them: their tags
+are on their resources only."""
+
 MAX_NAME = 20
 """Longest ``name``: IAM's limit of 64 characters for role names leaves room for it beside the
 logical id."""

@@ -9,18 +9,23 @@ import sys
 
 import typer
 
-from gpustation.cli import image, leftovers, plan
+from gpustation.cli import image, leftovers, plan, reboot, start, status, stop, wait
 from gpustation.console.interrupts import leave
 
 app = typer.Typer(
     name="gpustation",
-    help="GPU workstations for deep learning on AWS: what a deploy would do, images, leftovers.",
+    help="GPU workstations for deep learning on AWS: from the first deploy to nothing left.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 app.command("plan", epilog=plan.STATUSES)(plan.plan)
+app.command("status", epilog=status.EPILOG)(status.status)
+app.command("wait", epilog=wait.EPILOG)(wait.wait)
+app.command("stop", epilog=stop.EPILOG)(stop.stop)
+app.command("start", epilog=start.EPILOG)(start.start)
+app.command("reboot", epilog=reboot.EPILOG)(reboot.reboot)
 app.command("leftovers", epilog=leftovers.STATUSES)(leftovers.leftovers)
 app.add_typer(image.app, name="image")
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, NoReturn
 
 import typer
 
 from gpustation.console.errors import CommandError
 from gpustation.console.interrupts import end, listening, say, warn
+from gpustation.console.statuses import NO_ACCESS
 
 SCHEMA = 1
 """Version of the JSON documents; it changes when a member is removed or changes its meaning."""
-NO_ACCESS = 3
-"""Exit status if calls to AWS fail."""
-NO_ACCESS_MEANS = "no credentials, a missing permission, or no network"
 
 
 def run(verb: str, work: Callable[[], int]) -> NoReturn:
@@ -52,8 +51,12 @@ def _status(verb: str, work: Callable[[], int]) -> int:
 
 
 def say_json(document: dict[str, Any]) -> None:
-    """Print a JSON document."""
-    say(json.dumps({"schema": SCHEMA, **document}, indent=2, default=str))
+    """Print a JSON document; times are in ISO 8601."""
+    say(json.dumps({"schema": SCHEMA, **document}, indent=2, default=_plain))
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def confirm(question: str, yes: bool) -> None:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from gpustation.catalog.names import STACK_NAMES
-from gpustation.cli.ending import NO_ACCESS, run, say_json
+from gpustation.cli.ending import run, say_json
 from gpustation.cli.options import AsJson, Region, exit_statuses
 from gpustation.console.errors import CommandError
-from gpustation.console.interrupts import say
-
-if TYPE_CHECKING:
-    from gpustation.leftovers.result import Result
+from gpustation.console.statuses import NO_ACCESS
 
 STATUSES = exit_statuses(
     {
@@ -45,8 +40,10 @@ def leftovers(
     """
 
     def work() -> int:
+        from gpustation.console.shown_text import visible
+        from gpustation.console.tables import say_drawn
         from gpustation.leftovers.find import find_leftovers
-        from gpustation.leftovers.report import conclusion, document, exit_status, visible
+        from gpustation.leftovers.report import conclusion, document, exit_status, report
 
         try:
             result = find_leftovers(region=region, stacks=stack or ())
@@ -55,20 +52,7 @@ def leftovers(
         if as_json:
             say_json({**document(result), "conclusion": conclusion(result)})
         else:
-            _show(result)
+            say_drawn(lambda console: report(result, console))
         return exit_status(result)
 
     run("leftovers", work)
-
-
-def _show(result: Result) -> None:
-    """Print the report at once, so that a closed pipe does not change the exit status."""
-    from rich.console import Console
-
-    from gpustation.leftovers.report import report
-
-    encoding = sys.stdout.encoding or "ascii"
-    buffer = io.BytesIO()
-    text = io.TextIOWrapper(buffer, encoding=encoding, errors="replace", write_through=True)
-    report(result, Console(file=text, highlight=False, force_terminal=sys.stdout.isatty()))
-    say(buffer.getvalue().decode(encoding).rstrip("\n"))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gpustation.console.statuses import MEANINGS, NO_ACCESS, USAGE
+
 Region = Annotated[
     str,
     typer.Option(
@@ -21,6 +23,17 @@ Name = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+
+
+def epilog(example: str, *statuses: int) -> str:
+    """Epilog of a help text: an example, and the exit statuses with their common meanings.
+
+    Args:
+        example: One command.
+        statuses: Exit statuses besides 0, usage error and no access.
+    """
+    known = {status: MEANINGS[status] for status in (0, USAGE, NO_ACCESS, *statuses)}
+    return f"\b\nExample:\n  {example}\n\n{exit_statuses(known)}"
 
 
 def exit_statuses(meanings: dict[int, str]) -> str:

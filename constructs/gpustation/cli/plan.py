@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from gpustation.cli.ending import NO_ACCESS, NO_ACCESS_MEANS, run, say_json
+from gpustation.cli.ending import run, say_json
 from gpustation.cli.options import AsJson, Region, assignment, exit_statuses
 from gpustation.console.interrupts import say
+from gpustation.console.statuses import MEANINGS, NO_ACCESS
 from gpustation.plan.effect import Effect
 
 STATUSES = exit_statuses(
     {effect.status: f"{effect.word}: {effect.meaning}" for effect in Effect}
-    | {1: "failure", 2: "usage error", NO_ACCESS: NO_ACCESS_MEANS}
+    | {1: "failure", 2: "usage error", NO_ACCESS: MEANINGS[NO_ACCESS]}
 )
 
 

@@ -39,6 +39,16 @@ def shown(text: str, limit: int = 80) -> str:
     return "".join(c if c.isalnum() or c in _HARMLESS else "?" for c in cut)
 
 
+def visible(text: str) -> str:
+    r"""Untrusted text in printable ASCII.
+
+    Other characters are escaped, e.g. as ``\x1b`` or ``\u202e``: control characters, line ends,
+    invisible characters and direction marks, letters that look like another. So are backslashes,
+    which prevents imitations.
+    """
+    return "".join(c if " " <= c <= "~" and c != "\\" else ascii(c)[1:-1] for c in text)
+
+
 def looks_secret(text: str) -> bool:
     """True for a private key, a token, a URL with a password, or a long random string."""
     if any(mark in text for mark in PRIVATE_KEY_MARKS) or _TOKEN.search(text):

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gpustation.catalog.prices import PRICES_AS_OF
+from gpustation.console.shown_text import visible
 from gpustation.leftovers.result import Leftover, Result
 
 NOTHING_LEFT, LEFT, NOT_CHECKED = 0, 1, 3
@@ -27,16 +28,6 @@ def exit_status(result: Result) -> int:
     if result.left:
         return LEFT
     return NOTHING_LEFT if result.complete else NOT_CHECKED
-
-
-def visible(text: str) -> str:
-    r"""Untrusted text in printable ASCII.
-
-    Other characters are escaped, e.g. as ``\x1b`` or ``\u202e``: control characters, line ends,
-    invisible characters and direction marks, letters that look like another. So are backslashes,
-    which prevents imitations.
-    """
-    return "".join(c if " " <= c <= "~" and c != "\\" else ascii(c)[1:-1] for c in text)
 
 
 def document(result: Result) -> dict[str, Any]:

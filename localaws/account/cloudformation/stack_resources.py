@@ -1,7 +1,8 @@
-"""ListStackResources of deleted stacks, and DescribeStackResources by physical id.
+"""ListStackResources of deleted stacks, DescribeStackResources by physical id, descriptions.
 
-Upstream a deleted stack lists nothing, and no stack is found by a physical id. AWS's answer for an
-id that no stack has is not established.
+Upstream a deleted stack lists nothing, no stack is found by a physical id, and a stack that was
+created by a change set has no description. AWS's answer for an id that no stack has is not
+established.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ Action = Callable[[dict[str, Any]], Any]
 
 
 def install() -> None:
-    """Replace the engine's two actions."""
+    """Replace the engine's three actions."""
     actions = handlers._ACTION_HANDLERS
     actions["ListStackResources"] = _also_deleted(actions["ListStackResources"])
     actions["DescribeStackResources"] = _by_physical_id(actions["DescribeStackResources"])
+    actions["DescribeStacks"] = _described(actions["DescribeStacks"])
 
 
 def _also_deleted(plain: Action) -> Action:
@@ -37,6 +39,15 @@ def _also_deleted(plain: Action) -> Action:
             return plain(request)
         finally:
             stack["_resources"] = kept
+
+    return action
+
+
+def _described(plain: Action) -> Action:
+    def action(request: dict[str, Any]) -> Any:
+        for stack in cloudformation._stacks.values():
+            stack["Description"] = stack["_template"].get("Description", "")
+        return plain(request)
 
     return action
 

@@ -1,0 +1,168 @@
+"""``gpustation status``: the state of the workstations of a region."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpustation.catalog.names import name_in
+from gpustation.cli.ending import run, say_json
+from gpustation.cli.options import AsJson, Name, Region, Stack, epilog
+from gpustation.cli.selecting import named
+from gpustation.console.statuses import FINDING
+
+if TYPE_CHECKING:
+    from gpustation.workstation.status import Status
+
+EPILOG = epilog("gpustation status --watch", FINDING)
+WATCH_SECONDS = 5.0
+"""Pause between two readings of ``--watch``; CloudFormation and EC2 throttle faster callers."""
+
+
+def status(
+    name: Name = "",
+    stack: Stack = "",
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Read again every 5 seconds, until Ctrl-C.")
+    ] = False,
+    region: Region = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show the workstations of the region: state, address, image, cost, set-up.
+
+    Exit status 1: there is none.
+    """
+    stack = named(name, stack)
+    if watch and as_json:
+        raise typer.BadParameter("--watch and --json are alternatives; pass one of them")
+
+    def work() -> int:
+        from gpustation.aws.session import make_session
+        from gpustation.workstation.status import read_status
+
+        session = make_session(region)
+        place = session.client("ec2").meta.region_name
+        while True:
+            found = read_status(session, stack)
+            if as_json:
+                say_json({"region": place, "workstations": [document(one) for one in found]})
+            else:
+                _show(found, place)
+            if not watch:
+                return 0 if found else FINDING
+            time.sleep(WATCH_SECONDS)
+
+    run("status", work)
+
+
+def document(one: Status) -> dict[str, Any]:
+    """A workstation as JSON data; what is unknown is ``null``."""
+    machine, price = one.machine, one.price
+    return {
+        "stack": one.workstation.stack,
+        "name": name_in(one.workstation.stack),
+        "stack_status": one.workstation.status,
+        "changed": one.workstation.changed,
+        "machine": machine
+        and {
+            "instance_id": machine.instance_id,
+            "instance_type": machine.instance_type,
+            "state": machine.state,
+            "reason": machine.reason,
+            "generation": machine.generation or None,
+            "address": machine.address or None,
+            "availability_zone": machine.zone,
+            "image_id": machine.image_id,
+            "started": machine.started,
+        },
+        "disks": [vars(disk) for disk in one.disks],
+        "steps": [vars(step) for step in one.steps],
+        "ready": one.workstation.outputs.get("Ready"),
+        "hours": _rounded(one.hours, 3),
+        "cost": {
+            "usd_per_hour": price.usd_per_hour if price else None,
+            "usd_of_this_run": _rounded(one.usd_of_this_run, 4),
+            "usd_per_month_stopped": _rounded(one.usd_per_month_stopped, 2),
+            "source": price.source if price else None,
+            "as_of": price.as_of if price else None,
+            "region": price.region if price else None,
+        },
+    }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+def _show(found: list[Status], region: str) -> None:
+    from gpustation.console.tables import say_facts, say_note, say_table
+
+    if not found:
+        say_note(f"There is no workstation in {region}; --region selects another region.")
+    elif len(found) == 1:
+        say_facts(_facts(found[0]))
+    else:
+        columns = ("stack", "state", "type", "address", "hours", "USD of this run")
+        say_table(columns, map(_row, found), right=columns[4:])
+    if any(one.price for one in found):
+        from gpustation.offers.price import BILL_DECIDES, from_catalog
+
+        say_note(f"Prices: {from_catalog('').origin}, without tax and discounts; {BILL_DECIDES}.")
+
+
+def _row(one: Status) -> tuple[object, ...]:
+    machine, usd = one.machine, one.usd_of_this_run
+    return (
+        one.workstation.stack,
+        machine.state if machine else one.workstation.status,
+        machine.instance_type if machine else None,
+        (machine.address or None) if machine else None,
+        None if one.hours is None else f"{one.hours:.1f}",
+        None if usd is None else f"{usd:.2f}",
+    )
+
+
+def _facts(one: Status) -> dict[str, object]:
+    workstation, machine = one.workstation, one.machine
+    facts: dict[str, object] = {
+        "stack": workstation.stack,
+        "deploy": workstation.status,
+        "machine": machine.instance_id if machine else "none",
+    }
+    if machine:
+        facts |= {
+            "type": machine.instance_type,
+            "state": machine.state,
+            "reason": machine.reason,
+            "generation": machine.generation,
+            "address": machine.address or "none",
+            "zone": machine.zone,
+            "image": machine.image_id,
+            "running": _running(one),
+            "disks": ", ".join(f"{disk.gib} GiB {disk.kind}" for disk in one.disks),
+        }
+    for step in one.steps:
+        facts[step.name] = f"{step.state} since {step.since:%H:%M:%S}  {step.reason}".strip()
+    facts["ready"] = workstation.outputs.get("Ready")
+    return {**facts, **_costs(one)}
+
+
+def _running(one: Status) -> str:
+    if one.hours is None or one.machine is None:
+        return ""
+    return f"{one.hours:.1f} hours, since {one.machine.started:%Y-%m-%d %H:%M} UTC"
+
+
+def _costs(one: Status) -> dict[str, object]:
+    price = one.price
+    if price is None:
+        return {}
+    hourly = "unknown" if price.usd_per_hour is None else f"{price.usd_per_hour} USD per hour"
+    run_so_far = one.usd_of_this_run
+    return {
+        "price": hourly,
+        "this run": None if run_so_far is None else f"{run_so_far:.2f} USD",
+        "stopped": f"{one.usd_per_month_stopped:.2f} USD per month for the disks",
+    }

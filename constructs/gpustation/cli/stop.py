@@ -1,0 +1,46 @@
+"""``gpustation stop``: stops the machine; its disk is kept."""
+
+from __future__ import annotations
+
+from gpustation.cli.ending import run, say_json
+from gpustation.cli.options import AsJson, Name, Region, Stack, Yes, epilog
+from gpustation.cli.selecting import named, selected
+from gpustation.console.interrupts import say, warn
+from gpustation.console.statuses import TIMED_OUT
+
+EPILOG = epilog("gpustation stop", TIMED_OUT)
+
+
+def stop(
+    name: Name = "",
+    stack: Stack = "",
+    region: Region = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop the machine, and wait until it is stopped.
+
+    Running programs end. The disk is kept, and billed; the machine and its address are not.
+    """
+    stack = named(name, stack)
+
+    def work() -> int:
+        from gpustation.aws.session import make_session
+        from gpustation.cli.ending import confirm
+        from gpustation.workstation import power
+        from gpustation.workstation.find import require_machine
+
+        session = make_session(region)
+        workstation = selected(session.client("cloudformation"), stack)
+        machine_id = require_machine(workstation)
+        confirm(f"Stop {workstation.stack} ({machine_id})? Running programs end.", yes)
+        machine = power.stop(session.client("ec2"), machine_id, warn if as_json else say)
+        if as_json:
+            say_json(
+                {"stack": workstation.stack, "instance_id": machine_id, "state": machine.state}
+            )
+        else:
+            say(f"{workstation.stack} is stopped; only its disk costs. Next: gpustation start")
+        return 0
+
+    run("stop", work)

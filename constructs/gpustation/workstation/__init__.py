@@ -1,0 +1,1 @@
+"""Workstations of an account: finding them, their state, and changing it."""

@@ -1,0 +1,159 @@
+"""The state of the workstations of a region, read with calls that run at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from gpustation.aws.parallel import Calls
+from gpustation.catalog import prices
+from gpustation.catalog.names import OWNER_TAG
+from gpustation.offers.price import Price, from_catalog
+from gpustation.workstation.find import Workstation, find_all, find_one
+from gpustation.workstation.machine import Machine, describe, read_machine
+from gpustation.workstation.setup_steps import Step, steps_of
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_ec2 import EC2Client
+
+DEADLINE_SECONDS = 60.0
+"""How long the calls may take together, botocore's own retries included."""
+_SECONDS_PER_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A volume of the machine.
+
+    Attributes:
+        volume_id: Its id.
+        gib: Size in GiB.
+        kind: Volume type, e.g. ``gp3``.
+    """
+
+    volume_id: str
+    gib: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """A workstation with its machine.
+
+    Attributes:
+        workstation: The stack.
+        machine: The machine; ``None`` if there is none.
+        disks: Its volumes.
+        steps: Steps of the set-up while CloudFormation works on the stack; otherwise empty.
+        now: When this was read.
+    """
+
+    workstation: Workstation
+    machine: Machine | None
+    disks: tuple[Disk, ...]
+    steps: tuple[Step, ...]
+    now: datetime
+
+    @property
+    def price(self) -> Price | None:
+        """Price of the machine per hour, without address and disks; ``None`` without a machine."""
+        return from_catalog(self.machine.instance_type) if self.machine else None
+
+    @property
+    def hours(self) -> float | None:
+        """Hours since the machine was last started; ``None`` if it does not run."""
+        if self.machine is None or self.machine.state != "running":
+            return None
+        return (self.now - self.machine.started).total_seconds() / _SECONDS_PER_HOUR
+
+    @property
+    def usd_of_this_run(self) -> float | None:
+        """Cost of machine and address since the last start, in USD; ``None`` if unknown."""
+        if self.hours is None or self.machine is None or self.price is None:
+            return None
+        if self.price.usd_per_hour is None:
+            return None
+        address = prices.ADDRESS_PER_HOUR if self.machine.address else 0.0
+        return self.hours * (self.price.usd_per_hour + address)
+
+    @property
+    def usd_per_month_stopped(self) -> float:
+        """Cost of the disks, which are billed while the machine is stopped too, in USD."""
+        return sum(prices.volume(disk.kind, disk.gib)[0] for disk in self.disks)
+
+
+def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
+    """The workstations of the session's region with their machines.
+
+    Args:
+        session: The session.
+        stack: Name of the only stack to read. Default: all workstations.
+
+    Raises:
+        CommandError: There is no such stack.
+        ClientError: AWS refused a call.
+        BotoCoreError: AWS was not reached.
+        DeadlineError: A call did not return in time.
+    """
+    cloudformation, ec2 = session.client("cloudformation"), session.client("ec2")
+    results: dict[str, Any] = Calls[Any](
+        {
+            "stacks": lambda: _stacks(cloudformation, stack),
+            "machines": lambda: _machines(ec2),
+            "disks": lambda: _disks(ec2),
+        },
+        DEADLINE_SECONDS,
+    ).results()
+    for result in results.values():
+        if isinstance(result, Exception):
+            raise result
+    machines: dict[str, Machine] = results["machines"]
+    disks: dict[str, Disk] = results["disks"]
+    now = datetime.now(timezone.utc)
+    found = []
+    for one in results["stacks"]:
+        machine = machines.get(one.instance_id) or _machine_of(one, machines.values())
+        if machine is None and one.instance_id:  # of an app that does not tag it
+            machine = describe(ec2, one.instance_id)
+        own = tuple(disks[name] for name in (machine.volumes if machine else ()) if name in disks)
+        steps = tuple(steps_of(cloudformation, one.stack)) if one.busy else ()
+        found.append(Status(one, machine, own, steps, now))
+    return found
+
+
+def _stacks(cloudformation: CloudFormationClient, stack: str) -> list[Workstation]:
+    return [find_one(cloudformation, stack)] if stack else find_all(cloudformation)
+
+
+def _machine_of(workstation: Workstation, machines: Iterable[Machine]) -> Machine | None:
+    """The newest living machine of a stack without outputs, as during its first deploy."""
+    own = [machine for machine in machines if machine.stack == workstation.stack]
+    return max((m for m in own if not m.is_gone), key=lambda one: one.started, default=None)
+
+
+def _machines(ec2: EC2Client) -> dict[str, Machine]:
+    pages = ec2.get_paginator("describe_instances").paginate(
+        Filters=[{"Name": "tag-key", "Values": [OWNER_TAG]}]
+    )
+    rows: list[Any] = [
+        row
+        for page in pages
+        for reservation in page["Reservations"]
+        for row in reservation["Instances"]
+    ]
+    return {row["InstanceId"]: read_machine(row) for row in rows}
+
+
+def _disks(ec2: EC2Client) -> dict[str, Disk]:
+    pages = ec2.get_paginator("describe_volumes").paginate(
+        Filters=[{"Name": "tag-key", "Values": [OWNER_TAG]}]
+    )
+    return {
+        row["VolumeId"]: Disk(row["VolumeId"], row["Size"], row["VolumeType"])
+        for page in pages
+        for row in page["Volumes"]
+    }
