@@ -18,7 +18,12 @@ NAMES: dict[str, tuple[str, ...]] = {
         "pin_request_origin",
     ),
     "ministack.core.lambda_runtime": ("execution_credentials",),
-    "ministack.core.router": ("SERVICE_PATTERNS", "detect_service", "extract_access_key_id"),
+    "ministack.core.router": (
+        "SERVICE_PATTERNS",
+        "_KNOWN_AWS_SERVICE_NAMES",
+        "detect_service",
+        "extract_access_key_id",
+    ),
     "ministack.core.sigv4": (
         "decode_header_value",
         "header_signature_failure",

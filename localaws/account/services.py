@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
+import botocore.session
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, router
 from ministack.core.responses import get_account_id, get_region
@@ -78,6 +79,9 @@ def install(world: World) -> None:
         "host_patterns": [],
     }
     iam_actions.SERVICE_TO_IAM_NAMESPACE["servicequotas"] = "servicequotas"
+    # Upstream reads the models of all services, four seconds in every account
+    folders = botocore.session.get_session().get_available_services()
+    router._KNOWN_AWS_SERVICE_NAMES = frozenset({"servicequotas", *folders})
     app.SERVICE_HANDLERS["servicequotas"] = _service_quotas(world)
     for name in ("ec2", "ssm", "servicequotas", "cloudformation"):
         app.SERVICE_HANDLERS[name] = _with_faults(name, app.SERVICE_HANDLERS[name], world)

@@ -39,12 +39,16 @@ def zones(region: str) -> list[dict[str, Any]]:
 
 def offerings(region: str, overrides: dict[str, list[str]]) -> list[tuple[str, str]]:
     """Type and zone of each offering; the Local Zone offers the same as the first zone."""
-    rows = [(row["InstanceType"], row["Location"]) for row in _zone_rows(region)]
-    first = min(location for _, location in rows)
-    rows += [(kind, LOCAL_ZONE.format(region)) for kind, location in rows if location == first]
-    rows = [(kind, location) for kind, location in rows if kind not in overrides]
+    rows = [row for row in _offerings(region) if row[0] not in overrides]
     rows += [(kind, zone) for kind, named in overrides.items() for zone in named]
     return sorted(rows)
+
+
+@cache
+def _offerings(region: str) -> list[tuple[str, str]]:
+    rows = [(row["InstanceType"], row["Location"]) for row in _zone_rows(region)]
+    first, local = min(location for _, location in rows), LOCAL_ZONE.format(region)
+    return [*rows, *((kind, local) for kind, location in rows if location == first)]
 
 
 def vcpus(instance_type: str) -> int:
