@@ -6,7 +6,7 @@ setup(
     packages=[*find_packages("constructs"), "gpustation.userdata"],
     package_dir={"": "constructs", "gpustation.userdata": "userdata"},
     package_data={
-        "gpustation": ["py.typed", "catalog/*.csv", "leftovers/*.csv"],
+        "gpustation": ["py.typed", "catalog/*.csv", "leftovers/*.csv", "cli/schemas/*.json"],
         "gpustation.userdata": ["*", "**/*"],
     },
     exclude_package_data={"gpustation.userdata": ["**/__pycache__/*"]},

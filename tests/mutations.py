@@ -27,7 +27,7 @@ STAGES = (
     ("quick", ("unit", "infra", "snapshot")),
     ("test", ("userdata", "leftovers")),
     ("test", ("faults",)),
-    ("test", ("e2e", "infra", "unit")),
+    ("test", ("cli", "e2e", "infra", "unit")),
     ("test", ("boot",)),
 )
 """Tier and suites, cheap ones first, where most mutations end; together they are `make test`."""

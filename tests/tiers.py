@@ -50,6 +50,7 @@ TIERS = {
 SUITES = {
     "boot": "all",
     "e2e": "test",
+    "cli": "test",
     "localaws": "all",
     "faults": "test",
     "userdata": "test",

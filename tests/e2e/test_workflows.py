@@ -112,11 +112,6 @@ def test_from_the_first_deploy_to_destroy(aws: LocalAws, runner: Runner, account
     assert "token=" not in made.summary
     assert PUBLIC_KEY.split()[1] not in made.summary
 
-    stopped = runner.run("deploy", instance_type="g5.xlarge", more="quota=warn")
-    assert stopped.status == Effect.STOPS.status
-    assert "~~~text\nGpuWorkstation: the machine stops and starts again" in stopped.summary
-    refused = runner.run("deploy", disk_gib="100", may="replaced")
-    assert refused.status == Effect.REFUSED.status
     replaced = runner.run("deploy", disk_gib="100", generation="2", may="stops")
     assert replaced.status == Effect.REPLACED.status
     assert f"{machine} is deleted with its disk" in replaced.summary

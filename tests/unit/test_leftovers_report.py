@@ -19,11 +19,11 @@ from rich.console import Console
 
 from gpustation.catalog.prices import machine, parameter, snapshot, volume
 from gpustation.cli.app import main
+from gpustation.console.shown_text import visible
 from gpustation.leftovers import Leftover, NotChecked, Result, find
 from gpustation.leftovers import report as reporting
 from gpustation.leftovers.commands import REFUSED, chain, command
 from gpustation.leftovers.ownership import Ownership
-from gpustation.console.shown_text import visible
 from gpustation.leftovers.report import conclusion, exit_status, report
 from gpustation.leftovers.result import leftover
 

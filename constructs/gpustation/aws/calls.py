@@ -16,6 +16,11 @@ RETRIES = Config(
 )
 """The SDK retries throttling with back-off."""
 
+ONE_RETRY = Config(
+    retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=5, read_timeout=30
+)
+"""For a start: the SDK also retries a lack of capacity, which another second does not change."""
+
 DENIED = frozenset(
     {
         *("AccessDenied", "AccessDeniedException", "UnauthorizedOperation"),

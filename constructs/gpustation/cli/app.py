@@ -9,7 +9,19 @@ import sys
 
 import typer
 
-from gpustation.cli import image, leftovers, plan, reboot, start, status, stop, wait
+from gpustation.cli import (
+    down,
+    image,
+    leftovers,
+    log,
+    plan,
+    reboot,
+    start,
+    status,
+    stop,
+    up,
+    wait,
+)
 from gpustation.console.interrupts import leave
 
 app = typer.Typer(
@@ -21,11 +33,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("plan", epilog=plan.STATUSES)(plan.plan)
+app.command("up", epilog=up.EPILOG)(up.up)
 app.command("status", epilog=status.EPILOG)(status.status)
+app.command("log", epilog=log.EPILOG)(log.log)
 app.command("wait", epilog=wait.EPILOG)(wait.wait)
 app.command("stop", epilog=stop.EPILOG)(stop.stop)
 app.command("start", epilog=start.EPILOG)(start.start)
 app.command("reboot", epilog=reboot.EPILOG)(reboot.reboot)
+app.command("down", epilog=down.EPILOG)(down.down)
 app.command("leftovers", epilog=leftovers.STATUSES)(leftovers.leftovers)
 app.add_typer(image.app, name="image")
 

@@ -25,6 +25,7 @@ def start(
     stack = named(name, stack)
 
     def work() -> int:
+        from gpustation.aws.calls import ONE_RETRY
         from gpustation.aws.session import make_session
         from gpustation.cli.ending import confirm
         from gpustation.offers.price import BILL_DECIDES, from_catalog
@@ -33,7 +34,7 @@ def start(
         from gpustation.workstation.machine import describe
 
         session = make_session(region)
-        ec2 = session.client("ec2")
+        ec2 = session.client("ec2", config=ONE_RETRY)
         workstation = selected(session.client("cloudformation"), stack)
         machine_id = require_machine(workstation)
         machine = describe(ec2, machine_id)

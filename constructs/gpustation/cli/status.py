@@ -78,7 +78,7 @@ def document(one: Status) -> dict[str, Any]:
             "started": machine.started,
         },
         "disks": [vars(disk) for disk in one.disks],
-        "steps": [vars(step) for step in one.steps],
+        "steps": [{**vars(step), "seconds": step.seconds(one.now)} for step in one.steps],
         "ready": one.workstation.outputs.get("Ready"),
         "hours": _rounded(one.hours, 3),
         "cost": {
@@ -144,7 +144,7 @@ def _facts(one: Status) -> dict[str, object]:
             "disks": ", ".join(f"{disk.gib} GiB {disk.kind}" for disk in one.disks),
         }
     for step in one.steps:
-        facts[step.name] = f"{step.state} since {step.since:%H:%M:%S}  {step.reason}".strip()
+        facts[step.name] = f"{step.state}, {step.seconds(one.now):.0f} s  {step.reason}".strip()
     facts["ready"] = workstation.outputs.get("Ready")
     return {**facts, **_costs(one)}
 

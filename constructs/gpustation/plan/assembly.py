@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,15 +47,34 @@ class SynthesizedStack:
 def synthesize(*, app: str = "", context: Sequence[str] = ()) -> SynthesizedStack:
     """Run ``cdk synth`` in the current folder and read its top-level stack.
 
-    All files and processes of it are removed at the end, also after a signal.
+    Args:
+        app: See ``assembly``.
+        context: See ``assembly``.
+
+    Raises:
+        AssemblyError: There is no CDK CLI, it failed, or the app has no such stack.
+        Interrupted: A signal was received.
+    """
+    with assembly(app=app, context=context) as folder:
+        return read_assembly(folder)
+
+
+@contextlib.contextmanager
+def assembly(*, app: str = "", context: Sequence[str] = ()) -> Iterator[Path]:
+    """The cloud assembly of the app in the current folder.
+
+    All files and processes of its synthesis are removed at the end, also after a signal.
 
     Args:
         app: The CDK CLI's ``--app``: a command, or a cloud assembly, which is only read.
             Default: the app of ``cdk.json``.
         context: Settings as ``key=value``; only for an app that is a command.
 
+    Yields:
+        The folder of the assembly.
+
     Raises:
-        AssemblyError: There is no CDK CLI, it failed, or the app has no such stack.
+        AssemblyError: There is no CDK CLI, or it failed.
         Interrupted: A signal was received.
     """
     configured = app or os.environ.get("CDK_APP") or _configured_app()
@@ -66,20 +85,23 @@ def synthesize(*, app: str = "", context: Sequence[str] = ()) -> SynthesizedStac
             "its own settings, and the CDK CLI would ignore this one; synthesize it again with "
             "this setting, or pass a command as --app"
         )
+    if is_assembly:
+        yield Path(configured)
+        return
     cdk = shutil.which("cdk")
     if cdk is None:
         raise AssemblyError("cdk is not on PATH; run `make setup`, then `. .venv/bin/activate`")
-    what = "stopping cdk synth; nothing was created in the account"
-    with held(what) as hold, tempfile.TemporaryDirectory(prefix="gpustation-plan-") as scratch:
-        assembly = Path(configured) if is_assembly else Path(scratch, "cdk.out")
-        options = [word for setting in context for word in ("--context", setting)]
-        options += ["--app", app] if app else []
-        options += [] if is_assembly else ["--output", str(assembly)]
-        command = [cdk, "synth", "--quiet", "--no-color", *options]
-        status, output = _run(command, scratch, hold)
+    with contextlib.ExitStack() as removed:
+        with held("stopping cdk synth; nothing was created in the account") as hold:
+            scratch = removed.enter_context(tempfile.TemporaryDirectory(prefix="gpustation-plan-"))
+            folder = Path(scratch, "cdk.out")
+            options = [word for setting in context for word in ("--context", setting)]
+            options += ["--app", app] if app else []
+            options += ["--output", str(folder)]
+            status, output = _run([cdk, "synth", "--quiet", "--no-color", *options], scratch, hold)
         if status != 0:
             raise AssemblyError(f"{output.strip()}\ncdk synth failed; fix the errors above")
-        return read_assembly(assembly)
+        yield folder
 
 
 def _configured_app() -> str:

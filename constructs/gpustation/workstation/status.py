@@ -8,12 +8,13 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from gpustation.aws.parallel import Calls
+from gpustation.aws.stack_events import operation_events
 from gpustation.catalog import prices
 from gpustation.catalog.names import OWNER_TAG
+from gpustation.deploy.steps import Step, steps_of
 from gpustation.offers.price import Price, from_catalog
 from gpustation.workstation.find import Workstation, find_all, find_one
 from gpustation.workstation.machine import Machine, describe, read_machine
-from gpustation.workstation.setup_steps import Step, steps_of
 
 if TYPE_CHECKING:
     import boto3
@@ -48,7 +49,7 @@ class Status:
         workstation: The stack.
         machine: The machine; ``None`` if there is none.
         disks: Its volumes.
-        steps: Steps of the set-up while CloudFormation works on the stack; otherwise empty.
+        steps: Steps of the deploy while CloudFormation works on the stack; otherwise empty.
         now: When this was read.
     """
 
@@ -120,7 +121,7 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
         if machine is None and one.instance_id:  # of an app that does not tag it
             machine = describe(ec2, one.instance_id)
         own = tuple(disks[name] for name in (machine.volumes if machine else ()) if name in disks)
-        steps = tuple(steps_of(cloudformation, one.stack)) if one.busy else ()
+        steps = tuple(steps_of(operation_events(cloudformation, one.stack))) if one.busy else ()
         found.append(Status(one, machine, own, steps, now))
     return found
 

@@ -1,0 +1,95 @@
+"""``gpustation down``: deletes the workstation, then lists what remains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpustation.catalog.names import name_in
+from gpustation.cli.ending import confirm, run, say_json
+from gpustation.cli.options import AsJson, Name, Region, Stack, Yes, epilog
+from gpustation.cli.selecting import named, selected
+from gpustation.console.interrupts import say, warn
+from gpustation.console.statuses import FINDING
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+    from gpustation.workstation.status import Status
+
+EPILOG = epilog("gpustation down", FINDING)
+
+
+def down(
+    name: Name = "",
+    stack: Stack = "",
+    app: Annotated[
+        str, typer.Option("--app", "-a", metavar="APP", help="The app, or its cloud assembly.")
+    ] = "",
+    region: Region = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete the workstation with its disk, then list what remains of it.
+
+    It runs `cdk destroy` in this folder. Exit status 1: something remains.
+    """
+    stack = named(name, stack)
+
+    def work() -> int:
+        from gpustation.aws.session import make_session
+        from gpustation.console.shown_text import visible
+        from gpustation.deploy.operation import destroy
+        from gpustation.leftovers.find import find_leftovers
+        from gpustation.leftovers.report import conclusion, document
+        from gpustation.workstation.status import read_status
+
+        session = make_session(region)
+        workstation = selected(session.client("cloudformation"), stack)
+        (status,) = read_status(session, workstation.stack)
+        report = warn if as_json else say
+        for line in _losses(status, _images(session.client("ec2"), workstation.stack)):
+            report(visible(line))
+        options = _options(workstation.stack, app)
+        confirm(f"Delete {workstation.stack} now (cdk destroy {' '.join(options)})?", yes)
+        destroy(session, options, workstation.stack, report, live=not as_json)
+        left = find_leftovers(session, stacks=[workstation.stack])
+        if as_json:
+            say_json({"stack": workstation.stack, "leftovers": document(left)})
+        else:
+            say(f"{workstation.stack} is deleted. {conclusion(left)}")
+            if left.left:
+                say("`gpustation leftovers` lists them with the commands that delete them.")
+        return FINDING if left.left or not left.complete else 0
+
+    run("down", work)
+
+
+def _options(stack: str, app: str) -> list[str]:
+    setting = name_in(stack)
+    named_by = ["-c", f"name={setting}"] if setting and not app else []
+    return [stack, *named_by, *(["--app", app] if app else [])]
+
+
+def _images(ec2: EC2Client, stack: str) -> list[dict[str, Any]]:
+    """Images saved from the stack's machines, which stay."""
+    from gpustation.catalog.names import OWNER_TAG
+
+    response = ec2.describe_images(
+        Owners=["self"], Filters=[{"Name": f"tag:{OWNER_TAG}", "Values": [stack]}]
+    )
+    return [dict(row) for row in response["Images"]]
+
+
+def _losses(status: Status, images: list[dict[str, Any]]) -> list[str]:
+    """What is deleted, and what stays."""
+    machine = status.machine
+    lines = [f"{status.workstation.stack}: the machine and all that is on its disk are deleted"]
+    if machine:
+        lines.append(f"  machine  {machine.instance_id} ({machine.instance_type}, {machine.state})")
+    lines += [f"  disk     {disk.volume_id} ({disk.gib} GiB {disk.kind})" for disk in status.disks]
+    lines += [f"  stays    image {image['ImageId']} ({image.get('Name', '')})" for image in images]
+    if not images:
+        lines.append("  `gpustation image save` before this keeps the disk as an image")
+    return lines

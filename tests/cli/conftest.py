@@ -1,0 +1,106 @@
+"""An embedded AWS for the verbs of ``gpustation``, which run in the test's own process."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from gpustation.cli.app import main
+from localaws import LocalAws
+from tests.support.assembly import WORKSTATION, assemble, minimal_bootstrap
+from tests.support.cdk_cli import delete_stack
+from tests.support.probe_stack import G_QUOTA, Stack
+from tests.support.synthesis import ROOT
+
+SCHEMAS = ROOT / "constructs/gpustation/cli/schemas"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Result of a verb: exit status, and what it printed."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [line.split("\t") for line in self.out.splitlines()]
+
+
+Verb = Callable[..., Ran]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LocalAws]:
+    with LocalAws() as aws:
+        minimal_bootstrap(aws)
+        yield aws
+
+
+@pytest.fixture
+def aws(server: LocalAws) -> LocalAws:
+    """The account with every setting as in a new one, and room for three machines."""
+    server.control.reset()
+    server.control.set_quota(G_QUOTA, 12)
+    return server
+
+
+@pytest.fixture
+def environment(
+    aws: LocalAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Mapping[str, str]:
+    """The account's credentials, and a home of its own."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "GPUSTATION_"))]:
+        monkeypatch.delenv(name)
+    for name, value in {**aws.exports, "XDG_STATE_HOME": str(tmp_path / "state")}.items():
+        monkeypatch.setenv(name, value)
+    return os.environ
+
+
+@pytest.fixture
+def verb(environment: Mapping[str, str], capfd: pytest.CaptureFixture[str]) -> Verb:
+    """Runs a verb; its JSON document must have the form of its schema."""
+
+    def run(*words: str) -> Ran:
+        capfd.readouterr()
+        status = main([*words])
+        ran = Ran(status, *capfd.readouterr())
+        print(f"$ gpustation {' '.join(words)}\n{ran.out}{ran.err}exit status {status}")
+        if "--json" in words and ran.out:
+            schema = json.loads((SCHEMAS / f"{words[0]}.json").read_text())
+            jsonschema.validate(ran.document, schema)
+        return ran
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def deployed(server: LocalAws) -> Iterator[Stack]:
+    """The workstation, deployed once for a module by the plain API."""
+    server.control.reset()
+    server.control.set_quota(G_QUOTA, 12)
+    stack = deploy(server, WORKSTATION)
+    yield stack
+    server.control.reset()
+    delete_stack(server, stack.name)
+
+
+def deploy(aws: LocalAws, stack_name: str, **settings: Any) -> Stack:
+    """Deploy a workstation's template as a stack with this name."""
+    assembly = assemble(**settings)
+    assembly.publish(aws)
+    stack = Stack(aws, stack_name)
+    assert stack.deploy("create_stack", assembly.template) == "CREATE_COMPLETE"
+    return stack

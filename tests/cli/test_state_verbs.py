@@ -1,0 +1,174 @@
+"""``status``, ``stop``, ``start``, ``reboot``, ``wait`` and ``log`` against the embedded AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from gpustation.console.statuses import FINDING, NO_ACCESS, NO_CAPACITY, TIMED_OUT, USAGE
+from localaws import LocalAws
+from tests.cli.conftest import Verb, deploy
+from tests.support.cdk_cli import delete_stack
+from tests.support.probe_stack import Stack
+
+pytestmark = pytest.mark.usefixtures("running")
+
+
+@pytest.fixture
+def running(deployed: Stack, aws: LocalAws, verb: Verb) -> None:
+    assert verb("start", "--yes").status == 0
+
+
+def state(verb: Verb) -> str:
+    (one,) = verb("status", "--json").document["workstations"]
+    return str(one["machine"]["state"])
+
+
+def test_status_says_what_a_person_asks(verb: Verb, deployed: Stack) -> None:
+    ran = verb("status")
+    facts = dict(ran.rows)
+    assert ran.status == 0
+    assert facts["stack"] == deployed.name
+    assert facts["state"] == "running"
+    assert facts["machine"] == deployed.outputs()["InstanceId"]
+    assert facts["generation"] == "1"
+    assert facts["disks"] == "64 GiB gp3"
+    assert "MXNet 1.9.1" in facts["ready"]
+    assert facts["price"] == "0.526 USD per hour"
+    assert "2026-07-20" in ran.err and "the bill decides" in ran.err
+
+
+def test_the_documents_numbers_are_those_of_the_account(verb: Verb) -> None:
+    (one,) = verb("status", "--json").document["workstations"]
+    cost = one["cost"]
+    assert cost["usd_of_this_run"] == pytest.approx(one["hours"] * (0.526 + 0.005), abs=2e-3)
+    assert cost["usd_per_month_stopped"] == 64 * 0.08
+    assert one["steps"] == []
+
+
+def test_a_machine_stops_and_starts_with_another_address(verb: Verb) -> None:
+    (before,) = verb("status", "--json").document["workstations"]
+    stopped = verb("stop", "--yes", "--json")
+    assert stopped.status == 0
+    assert stopped.document["state"] == "stopped"
+    (during,) = verb("status", "--json").document["workstations"]
+    assert during["machine"]["address"] is None
+    assert during["hours"] is None
+    assert verb("stop", "--yes").status == 0  # already stopped
+    started = verb("start", "--yes", "--json")
+    assert started.document["state"] == "running"
+    assert started.document["address"] != before["machine"]["address"]
+
+
+@pytest.mark.parametrize("words", [("stop",), ("reboot",)])
+def test_nothing_is_done_without_a_terminal_and_without_yes(verb: Verb, words: list[str]) -> None:
+    ran = verb(*words)
+    assert ran.status == FINDING
+    assert "--yes" in ran.err
+    assert state(verb) == "running"
+
+
+def test_a_start_costs_and_is_not_done_unasked(verb: Verb) -> None:
+    verb("stop", "--yes")
+    assert verb("start").status == FINDING
+    assert state(verb) == "stopped"
+
+
+def test_a_start_without_quota_names_it(aws: LocalAws, verb: Verb) -> None:
+    verb("stop", "--yes")
+    aws.control.set_quota("L-DB2E81BA", 0)
+    ran = verb("start", "--yes")
+    assert ran.status == NO_CAPACITY
+    assert "L-DB2E81BA" in ran.err and "VcpuLimitExceeded" in ran.err
+
+
+def test_a_start_without_capacity_says_where(aws: LocalAws, verb: Verb) -> None:
+    verb("stop", "--yes")
+    (one,) = verb("status", "--json").document["workstations"]
+    zone = one["machine"]["availability_zone"]
+    aws.control.set_capacity("g4dn.xlarge", False)
+    ran = verb("start", "--yes")
+    assert ran.status == NO_CAPACITY
+    assert zone in ran.err and "InsufficientInstanceCapacity" in ran.err
+
+
+def test_only_a_running_machine_reboots(verb: Verb) -> None:
+    assert verb("reboot", "--yes").status == 0
+    verb("stop", "--yes")
+    ran = verb("reboot", "--yes")
+    assert ran.status == FINDING
+    assert "is stopped" in ran.err
+
+
+def test_a_wait_ends(verb: Verb) -> None:
+    assert verb("wait", "--for", "ready", "--json").document["state"] == "running"
+    verb("stop", "--yes")
+    ran = verb("wait", "--for", "running", "--timeout", "1")
+    assert ran.status == TIMED_OUT
+    assert "stopped" in ran.err
+    assert verb("wait", "--for", "stopped").status == 0
+
+
+def test_the_log_is_that_of_the_last_deploy(verb: Verb) -> None:
+    ran = verb("log")
+    assert ran.status == 0
+    assert ran.rows[0][1:3] == ["CREATE_IN_PROGRESS", "GpuWorkstation"]
+    assert ran.rows[-1][1:3] == ["CREATE_COMPLETE", "GpuWorkstation"]
+    assert verb("log", "--json").document["failure"] == ""
+
+
+@pytest.mark.parametrize("words", [("status",), ("stop", "--yes"), ("wait",), ("log",)])
+def test_a_denied_call_names_the_permission(aws: LocalAws, verb: Verb, words: list[str]) -> None:
+    aws.control.fault("DescribeStacks", "deny", times=9)
+    ran = verb(*words)
+    assert ran.status == NO_ACCESS
+    assert "cloudformation:DescribeStacks" in ran.err
+
+
+def test_expired_credentials_are_named(aws: LocalAws, verb: Verb) -> None:
+    aws.control.fault("DescribeStacks", "expired", times=9)
+    ran = verb("status")
+    assert ran.status == NO_ACCESS
+    assert "expired" in ran.err
+
+
+def test_throttling_is_waited_for(aws: LocalAws, verb: Verb) -> None:
+    aws.control.fault("DescribeInstances", "throttle", times=2)
+    assert verb("status").status == 0
+
+
+class TestSeveral:
+    @pytest.fixture(autouse=True)
+    def another(self, aws: LocalAws, deployed: Stack) -> Iterator[Stack]:
+        stack = deploy(aws, "GpuWorkstation-anna", name="anna")
+        yield stack
+        aws.control.reset()
+        delete_stack(aws, stack.name)
+
+    def test_all_are_shown_and_none_is_guessed(self, verb: Verb) -> None:
+        rows = verb("status").rows
+        assert [row[0] for row in rows] == ["GpuWorkstation", "GpuWorkstation-anna"]
+        ran = verb("stop", "--yes")
+        assert ran.status == USAGE
+        assert "GpuWorkstation-anna" in ran.err and "--name" in ran.err
+        states = [row[1] for row in verb("status").rows]
+        assert states == ["running", "running"]
+
+    def test_a_name_selects_one(self, verb: Verb) -> None:
+        assert verb("stop", "--yes", "--name", "anna").status == 0
+        states = [row[1] for row in verb("status").rows]
+        assert states == ["running", "stopped"]
+
+
+def test_a_name_that_does_not_exist_is_refused(verb: Verb) -> None:
+    ran = verb("stop", "--yes", "--name", "bob")
+    assert ran.status == FINDING
+    assert "GpuWorkstation-bob" in ran.err
+    assert verb("stop", "--name", "a", "--stack", "b").status == USAGE
+
+
+def test_another_region_has_none(verb: Verb) -> None:
+    ran = verb("status", "--region", "eu-west-1")
+    assert ran.status == FINDING
+    assert ran.out == "" and "eu-west-1" in ran.err

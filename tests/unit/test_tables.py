@@ -1,0 +1,42 @@
+"""Output of the command on a terminal and in a pipe."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from gpustation.console.tables import say_facts, say_note, say_table
+
+
+def test_a_pipe_gets_tabs_and_no_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    say_table(("name", "value"), [("a", 1), ("b", None)])
+    say_facts({"state": "running", "address": "", "reason": None, "hours": 0})
+    say_note("of 2026-07-20")
+    assert capsys.readouterr().out == "a\t1\nb\t-\nstate\trunning\nhours\t0\n"
+
+
+def test_a_note_does_not_disturb_a_pipe(capfd: pytest.CaptureFixture[str]) -> None:
+    say_note("of 2026-07-20")
+    assert tuple(capfd.readouterr()) == ("", "of 2026-07-20\n")
+
+
+def test_a_terminal_gets_a_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    say_table(("name", "value"), [("[bold]a", 1)], right=("value",))
+    shown = capsys.readouterr().out
+    assert "name" in shown and "[bold]a" in shown
+    assert "\x1b[3" not in shown
+
+
+@pytest.mark.parametrize("text", ["a\tb", "a\nb", "\x1b[2J", "\u202eabc"])
+def test_text_of_others_is_escaped(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    say_table(("name",), [(text,)])
+    say_facts({"name": text})
+    (row, fact) = capsys.readouterr().out.splitlines()
+    assert text not in row and text not in fact
+    assert row.isprintable() and fact.count("\t") == 1
