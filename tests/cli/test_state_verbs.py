@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("running")
 
 @pytest.fixture
 def running(deployed: Stack, aws: LocalAws, verb: Verb) -> None:
-    assert verb("start", "--yes").status == 0
+    assert verb("start", "--yes", "--stack", deployed.name).status == 0
 
 
 def state(verb: Verb) -> str:

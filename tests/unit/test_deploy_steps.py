@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import pytest
+
 from gpustation.deploy.live import StepView, line
 from gpustation.deploy.steps import Step, failure, steps_of
 
@@ -67,18 +69,21 @@ def test_the_first_failure_is_the_reason_and_not_what_it_canceled() -> None:
 
 def test_a_line_escapes_what_a_machine_wrote() -> None:
     step = Step("driver", "failed", BEGIN, BEGIN + timedelta(seconds=2), "\x1b[31mred\n[bold]")
-    assert line(step) == r"driver: failed after 2 s: \x1b[31mred\n[bold]"
+    assert line(step) == r"driver: failed after 2 s: \x1b[31mred [bold]"
 
 
-def test_each_change_of_a_step_is_one_line() -> None:
+def test_each_change_of_a_step_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     stages = iter([EVENTS[:2], EVENTS[:2], EVENTS])
     view = StepView(lambda: steps_of(next(stages)), said.append)
+    monkeypatch.setattr("gpustation.deploy.live.POLL_SECONDS", 0)
     for _ in range(3):
-        view.tick(last=True)
-    assert said == [
-        "quota: begun",
-        "quota: done after 3 s",
-        "network: begun",
-        "driver: begun",
-    ]
+        view.tick()
+    assert said == ["quota: begun", "quota: done after 3 s", "driver: begun"]
+
+
+def test_many_resources_are_one_line_at_the_end() -> None:
+    said: list[str] = []
+    view = StepView(lambda: steps_of(EVENTS), said.append)
+    view.tick(last=True)
+    assert said == ["quota: done after 3 s", "network: begun", "driver: begun"]

@@ -29,6 +29,7 @@ def log(
     def work() -> int:
         from gpustation.aws.session import make_session
         from gpustation.aws.stack_events import operation_events
+        from gpustation.console.shown_text import one_line
         from gpustation.console.tables import say_note, say_table
         from gpustation.deploy.steps import failure
 
@@ -42,7 +43,7 @@ def log(
                 "status": event.get("ResourceStatus", ""),
                 "resource": event.get("LogicalResourceId", ""),
                 "type": event.get("ResourceType", ""),
-                "reason": event.get("ResourceStatusReason"),
+                "reason": one_line(event.get("ResourceStatusReason", "")) or None,
             }
             for event in events
             if not failures or event.get("ResourceStatus", "").endswith("FAILED")
@@ -60,7 +61,7 @@ def log(
             )
             say_note(f"{workstation.stack}: {workstation.status}")
             if why:
-                say_note(f"It failed because of {why}")
+                say_note(f"It failed because of {one_line(why)}")
         return FINDING if why else 0
 
     run("log", work)

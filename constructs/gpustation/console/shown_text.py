@@ -49,6 +49,11 @@ def visible(text: str) -> str:
     return "".join(c if " " <= c <= "~" and c != "\\" else ascii(c)[1:-1] for c in text)
 
 
+def one_line(text: str) -> str:
+    """Untrusted text of several lines as one, in printable ASCII."""
+    return visible(" ".join(text.split()))
+
+
 def looks_secret(text: str) -> bool:
     """True for a private key, a token, a URL with a password, or a long random string."""
     if any(mark in text for mark in PRIVATE_KEY_MARKS) or _TOKEN.search(text):

@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
-from gpustation.console.shown_text import visible
-from gpustation.deploy.steps import Step
+from gpustation.console.shown_text import one_line
+from gpustation.deploy.steps import NETWORK, OTHERS, REMOVAL, Step
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 POLL_SECONDS = 2.0
 """CloudFormation throttles readers of events; ten people in an account are still served."""
+_GROUPS = (NETWORK, OTHERS, REMOVAL)
+"""Steps of many resources, which are done several times before the last of them is begun."""
 _MARKS = {"running": "...", "done": "ok", "failed": "FAILED"}
 
 
@@ -63,11 +65,12 @@ class StepView:
         if self._refresh:
             self._refresh(self._table())
         else:
-            self._say_changes()
+            self._say_changes(last)
 
-    def _say_changes(self) -> None:
+    def _say_changes(self, last: bool) -> None:
         for step in self._steps:
-            if self._shown.get(step.name) != step.state:
+            settled = last or step.state == "failed" or step.name not in _GROUPS
+            if settled and self._shown.get(step.name) != step.state:
                 self._shown[step.name] = step.state
                 self._say(line(step))
 
@@ -78,7 +81,7 @@ class StepView:
         now = datetime.now(timezone.utc)
         table = Table.grid(padding=(0, 2))
         for step in self._steps:
-            reason = Text(visible(step.reason))
+            reason = Text(one_line(step.reason))
             table.add_row(step.name, f"{step.seconds(now):.0f} s", _MARKS[step.state], reason)
         return table
 
@@ -89,5 +92,5 @@ def line(step: Step) -> str:
         return f"{step.name}: begun"
     took = f"{step.seconds(datetime.now(timezone.utc)):.0f} s"
     return f"{step.name}: {step.state} after {took}" + (
-        f": {visible(step.reason)}" if step.reason else ""
+        f": {one_line(step.reason)}" if step.reason else ""
     )

@@ -12,13 +12,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from gpustation.aws.stack_events import operation_events
 from gpustation.console.errors import CommandError
-from gpustation.console.shown_text import visible
+from gpustation.console.shown_text import one_line
 from gpustation.console.state_folder import state_folder
 from gpustation.console.statuses import FINDING, NO_CAPACITY
 from gpustation.deploy.cdk import run_cdk
 from gpustation.deploy.live import StepView
 from gpustation.deploy.steps import QUOTA, Step, failure, steps_of
-from gpustation.workstation.find import Workstation, find_one
+from gpustation.workstation.find import Workstation, find_one, is_gone
 
 if TYPE_CHECKING:
     import boto3
@@ -67,7 +67,7 @@ def deploy(
     why = failure(events) or _last_line(log)
     missing = any(word in why for word in NO_CAPACITY_WORDS) or _quota_failed(events)
     raise CommandError(
-        f"the deploy of {stack} failed: {visible(why)} (output of cdk: {log})",
+        f"the deploy of {stack} failed: {one_line(why)} (output of cdk: {log})",
         NO_CAPACITY if missing else FINDING,
     )
 
@@ -102,7 +102,14 @@ def destroy(
     )
     if status != 0:
         why = failure(_events(cloudformation, stack)) or _last_line(log)
-        raise CommandError(f"the deletion of {stack} failed: {visible(why)} (output: {log})")
+        raise CommandError(
+            f"the deletion of {stack} failed: {one_line(why)} (output of cdk: {log})"
+        )
+    if not is_gone(cloudformation, stack):
+        raise CommandError(
+            f"cdk destroy ended, but {stack} still exists: the app in this folder may not have it; "
+            f"its output: {log}"
+        )
 
 
 def _run(

@@ -59,17 +59,29 @@ def find_one(cloudformation: CloudFormationClient, stack: str) -> Workstation:
     Raises:
         CommandError: There is no such stack.
     """
+    description = _describe(cloudformation, stack)
+    if description is None:
+        region = cloudformation.meta.region_name
+        raise CommandError(
+            f"there is no stack {stack} in {region}; `gpustation status` lists the workstations of "
+            "a region, --region selects another"
+        )
+    return _workstation(description)
+
+
+def is_gone(cloudformation: CloudFormationClient, stack: str) -> bool:
+    """Whether there is no stack with this name."""
+    return _describe(cloudformation, stack) is None
+
+
+def _describe(cloudformation: CloudFormationClient, stack: str) -> StackTypeDef | None:
     try:
         (description,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
-        region = cloudformation.meta.region_name
-        raise CommandError(
-            f"there is no stack {stack} in {region}; `gpustation status` lists the workstations of "
-            "a region, --region selects another"
-        ) from error
-    return _workstation(description)
+        return None
+    return None if description["StackStatus"] == "DELETE_COMPLETE" else description
 
 
 def require_machine(workstation: Workstation) -> str:
