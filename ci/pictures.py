@@ -66,7 +66,7 @@ def main() -> None:
         environment = aws.environment | {
             "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
             "COLUMNS": str(COLUMNS),
-            "TERM": "xterm-256color",
+            "TERM": "dumb",  # rich then draws what changes once, at its end
             "XDG_STATE_HOME": state,
         }
         subprocess.run(["cdk", "bootstrap"], cwd=ROOT, env=environment, check=True)
@@ -80,14 +80,17 @@ def in_terminal(words: list[str], environment: dict[str, str]) -> str:
     """What a command prints on a terminal; each of its questions is answered by yes."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        words, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
+        words, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     ) as command:
         os.close(theirs)
-        shown = _read(ours, time.monotonic() + SECONDS)
-        errors = command.stderr.read().decode() if command.stderr else ""
+        try:
+            shown = _read(ours, time.monotonic() + SECONDS)
+        except BaseException:
+            command.kill()
+            raise
     os.close(ours)
     if command.returncode:
-        raise RuntimeError(f"{words}: exit status {command.returncode}\n{shown}\n{errors}")
+        raise RuntimeError(f"{words}: exit status {command.returncode}\n{shown}")
     return shown
 
 
@@ -103,8 +106,10 @@ def _read(terminal: int, deadline: float) -> str:
         if not new:
             break
         shown += new
-        if new.rstrip(b" ").endswith(b"[y/N]"):
+        if b"[y/N]" in new:
             os.write(terminal, b"y\n")
+    else:
+        raise TimeoutError(f"it did not end within {SECONDS} s: {shown!r}")
     return shown.decode(errors="replace").replace("\r\n", "\n")
 
 

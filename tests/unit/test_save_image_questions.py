@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
 from gpustation.catalog import images
@@ -13,24 +15,26 @@ from gpustation.saved_image.make import Workstation
 SETTINGS = {"framework": "mxnet", "driver_kind": "open", "generation": 1}
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    return monkeypatch
+class Terminal(io.StringIO):
+    """Standard input with a person's answer."""
+
+    def isatty(self) -> bool:
+        return True
 
 
-@pytest.mark.parametrize("answer", ["", "n", "no", "nonsense"])
-def test_anything_but_yes_does_nothing(terminal: pytest.MonkeyPatch, answer: str) -> None:
-    asked: list[str] = []
-    terminal.setattr("builtins.input", lambda question: asked.append(question) or answer)
+@pytest.mark.parametrize("answer", ["", "n\n", "no\n", "nonsense\n"])
+def test_anything_but_yes_does_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
     with pytest.raises(CommandError, match="canceled, nothing was changed"):
         confirm("It reboots. Go on?", yes=False)
-    assert asked == ["It reboots. Go on? [y/N] "]
+    assert tuple(capsys.readouterr()) == ("", "It reboots. Go on? [y/N] ")
 
 
-@pytest.mark.parametrize("answer", ["y", "Yes ", "YES"])
-def test_yes_goes_on(terminal: pytest.MonkeyPatch, answer: str) -> None:
-    terminal.setattr("builtins.input", lambda _question: answer)
+@pytest.mark.parametrize("answer", ["y\n", "Yes \n", "YES\n"])
+def test_yes_goes_on(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
     confirm("Go on?", yes=False)
 
 

@@ -60,7 +60,7 @@ def _plain(value: Any) -> str:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask for confirmation on the terminal, unless ``yes``.
+    """Ask for confirmation on the terminal, unless ``yes``; on standard error, as for any message.
 
     Raises:
         CommandError: The answer is no, or standard input is not a terminal.
@@ -69,9 +69,8 @@ def confirm(question: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise CommandError("standard input is not a terminal; pass --yes to confirm")
-    try:
-        answer = input(f"{question} [y/N] ")
-    except EOFError:
-        answer = ""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
     if answer.strip().lower() not in ("y", "yes"):
         raise CommandError("canceled, nothing was changed")
