@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from localaws.account.world import World
     from localaws.machines.records import RecordMachines
 
-Fault = Literal["throttle", "deny", "missing", "silent", "expired", "unsettled"]
+Fault = Literal["throttle", "deny", "missing", "silent", "expired", "unsettled", "hang"]
 """How a call fails: too many requests, access denied, or the named thing does not exist. `silent`:
-a signal gets no answer. `expired`: CloudFormation says that the caller's credentials have expired.
-`unsettled`: EC2 right after a change, when it does not know an image or a snapshot yet, or still
-has it in use."""
+a signal gets no answer. `hang`: a call gets none, for longer than any caller should wait.
+`expired`: CloudFormation says that the caller's credentials have expired. `unsettled`: EC2 right
+after a change, when it does not know an image or a snapshot yet, or still has it in use."""
 Operation = Literal["create", "update", "delete"]
 """What CloudFormation does to a resource."""
 CALL_SECONDS = 30
@@ -112,7 +112,13 @@ class Control:
         """AWS's default value of a quota, in vCPUs; None: the quota does not exist."""
         _set(self._world.defaults, code, value)
 
-    def fault(self, operation: str, kind: Fault | None, times: int | None = None) -> None:
+    def fault(
+        self,
+        operation: str,
+        kind: Fault | None,
+        times: int | None = None,
+        region: str | None = None,
+    ) -> None:
         """Make calls of an operation fail.
 
         Args:
@@ -120,12 +126,15 @@ class Control:
                 or IAM's name of it where several services have it: `logs:ListTagsForResource`.
                 `Signal` stands for what is sent to a wait condition's handle: status 503, or
                 with `silent` no answer. EC2, Systems Manager and Service Quotas know all kinds,
-                the other services `throttle` and `deny`.
+                the other services `throttle` and `deny`. `*`: every operation of those three,
+                CloudFormation and the price list.
             kind: How it fails; None: it works again. `expired` is for CloudFormation's calls,
                 `unsettled` for DescribeImages, DeregisterImage, DescribeSnapshots, DeleteSnapshot.
             times: How many calls fail before it works again. Default: all of them.
+            region: Only calls to this region fail. Default: to all.
         """
-        _set(self._world.faults, operation, None if kind is None else [kind, times])
+        key = f"{region}/{operation}" if region else operation
+        _set(self._world.faults, key, None if kind is None else [kind, times])
 
     def resource_fault(
         self, operation: Operation, logical_id: str, reason: str | None, times: int | None = None
@@ -154,6 +163,64 @@ class Control:
         """Whether a launch or start finds capacity (else InsufficientInstanceCapacity)."""
         without = self._world.no_capacity
         (without.discard if available else without.add)(instance_type)
+
+    def set_region(self, region: str, enabled: bool | None) -> None:
+        """Whether the account has enabled a region that must be enabled; None: as a new account.
+
+        Only DescribeRegions shows it: calls to such a region are answered nevertheless.
+        """
+        _set(self._world.opted_in, region, enabled)
+
+    def reserve_capacity(
+        self,
+        reservation_id: str,
+        instance_type: str,
+        zone: str,
+        *,
+        total: int = 1,
+        available: int = 1,
+        match: Literal["open", "targeted"] = "open",
+        owner: str = "",
+    ) -> None:
+        """Add an active capacity reservation of the region that the zone is in.
+
+        Unlike EC2, launches do not use it and the quota of launches does not count it.
+
+        Args:
+            reservation_id: Its id.
+            instance_type: Its type, for Linux.
+            zone: Name of its zone.
+            total: Number of instances that it has room for.
+            available: How many of them are not used.
+            match: Which instances are launched into it.
+            owner: Account that owns it and shares it. Default: this account.
+        """
+        self._world.reservations[reservation_id] = {
+            "CapacityReservationId": reservation_id,
+            "OwnerId": owner,
+            "InstanceType": instance_type,
+            "InstancePlatform": "Linux/UNIX",
+            "AvailabilityZone": zone,
+            "Tenancy": "default",
+            "TotalInstanceCount": total,
+            "AvailableInstanceCount": available,
+            "State": "active",
+            "InstanceMatchCriteria": match,
+            "ReservationType": "default",
+        }
+
+    def decide_request(self, request_id: str, status: str, limit: float | None = None) -> None:
+        """Decide a request to raise a quota.
+
+        Args:
+            request_id: Its id.
+            status: Service Quotas' status, e.g. `APPROVED` or `DENIED`.
+            limit: Applied value of the quota from now on. Default: unchanged.
+        """
+        (request,) = [one for one in self._world.requests if one.id == request_id]
+        request.status = status
+        if limit is not None:
+            self._world.applied[request.code] = limit
 
     def add_image(
         self,

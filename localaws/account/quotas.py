@@ -55,12 +55,18 @@ CODES = {quota.code: quota for quota in QUOTAS}
 
 @dataclass
 class QuotaRequest:
-    """A request to raise a quota, which AWS has not decided yet."""
+    """A request to raise a quota."""
 
     id: str
     code: str
     value: float
     created: float
+    status: str = "PENDING"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether AWS has not decided it."""
+        return self.status in ("PENDING", "CASE_OPENED")
 
     @classmethod
     def new(cls, code: str, value: float) -> QuotaRequest:
@@ -76,7 +82,7 @@ class QuotaRequest:
             "QuotaCode": self.code,
             "QuotaName": CODES[self.code].name,
             "DesiredValue": self.value,
-            "Status": "PENDING",
+            "Status": self.status,
             "Created": self.created,
             "LastUpdated": self.created,
             "QuotaArn": _arn(region, account, self.code),
@@ -145,7 +151,7 @@ def request_increase(
 ) -> Response:
     """File a request, unless a request is open."""
     code, value = _known(world, request), float(request["DesiredValue"])
-    if any(r.code == code for r in world.requests):
+    if any(r.code == code and r.is_open for r in world.requests):
         raise ApiError(
             "ResourceAlreadyExistsException",
             "Only one open service quota increase request is allowed per quota.",
@@ -160,7 +166,16 @@ def request_increase(
     return {"RequestedQuota": increase.shown(region, account)}
 
 
+def get_request(world: World, request: Mapping[str, Any], region: str, account: str) -> Response:
+    """One request by its id."""
+    for one in world.requests:
+        if one.id == request.get("RequestId"):
+            return {"RequestedQuota": one.shown(region, account)}
+    raise _missing()
+
+
 HANDLERS: dict[str, Handler] = {
+    "GetRequestedServiceQuotaChange": get_request,
     "GetServiceQuota": get_service_quota,
     "GetAWSDefaultServiceQuota": get_default,
     "ListRequestedServiceQuotaChangeHistoryByQuota": list_requests,

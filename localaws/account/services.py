@@ -1,7 +1,8 @@
-"""Service Quotas, public parameters, and planned faults of ministack's services."""
+"""Service Quotas, the price list, public parameters, and planned faults of all services."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -15,6 +16,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import iam, ssm
 from ministack.services.cloudformation import helpers as cloudformation_helpers
 
+from localaws.account import prices
 from localaws.account.ec2 import wire
 from localaws.account.ec2.images import public_images
 from localaws.account.errors import ApiError
@@ -25,6 +27,8 @@ Answer = tuple[int, dict[str, str], bytes]
 Service = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awaitable[Answer]]
 PUBLIC = ":parameter/aws/service/"
 _JSON = "application/x-amz-json-1.1"
+HANG_SECONDS = 120
+"""How long a call that hangs gets no answer; then it gets status 503."""
 
 _NO_IMAGE = "The image id does not exist"
 _FAULTS = {
@@ -38,6 +42,12 @@ _FAULTS = {
         400,
     ),
     ("deny", "ssm"): ("AccessDeniedException", "User is not authorized to perform: ssm:{}", 400),
+    ("throttle", "pricing"): ("ThrottlingException", "Rate exceeded", 400),
+    ("deny", "pricing"): (
+        "AccessDeniedException",
+        "User is not authorized to perform: pricing:{}",
+        400,
+    ),
     ("missing", "ec2"): ("InvalidParameterValue", "{}: it does not exist", 400),
     ("missing", "servicequotas"): (
         "NoSuchResourceException",
@@ -73,17 +83,19 @@ _FAULTS = {
 
 
 def install(world: World) -> None:
-    """Add Service Quotas and public parameters, and planned faults for calls of four services."""
-    router.SERVICE_PATTERNS["servicequotas"] = {
-        "target_prefixes": ["ServiceQuotasV20190624"],
-        "host_patterns": [],
-    }
-    iam_actions.SERVICE_TO_IAM_NAMESPACE["servicequotas"] = "servicequotas"
+    """Add Service Quotas, the price list and public parameters, and faults of five services."""
+    for name, prefix in (
+        ("servicequotas", "ServiceQuotasV20190624"),
+        ("pricing", "AWSPriceListService"),
+    ):
+        router.SERVICE_PATTERNS[name] = {"target_prefixes": [prefix], "host_patterns": []}
+        iam_actions.SERVICE_TO_IAM_NAMESPACE[name] = name
     # Upstream reads the models of all services, four seconds in every account
     folders = botocore.session.get_session().get_available_services()
-    router._KNOWN_AWS_SERVICE_NAMES = frozenset({"servicequotas", *folders})
+    router._KNOWN_AWS_SERVICE_NAMES = frozenset({"servicequotas", "pricing", *folders})
     app.SERVICE_HANDLERS["servicequotas"] = _service_quotas(world)
-    for name in ("ec2", "ssm", "servicequotas", "cloudformation"):
+    app.SERVICE_HANDLERS["pricing"] = _price_list
+    for name in ("ec2", "ssm", "servicequotas", "cloudformation", "pricing"):
         app.SERVICE_HANDLERS[name] = _with_faults(name, app.SERVICE_HANDLERS[name], world)
     _correct_authorization()
     plain = ssm._public_parameter
@@ -141,6 +153,8 @@ def _correct_authorization() -> None:
         plain_origin(source_ip, True)
 
     def extract_resource_arn(service: str, *request: Any) -> str:
+        if service == "pricing":
+            return "*"
         if service == "servicequotas":
             return _quota_arn(_operation(request[2], request[3]), request[3])
         arn: str = plain_arn(service, *request)
@@ -183,6 +197,20 @@ def _service_quotas(world: World) -> Service:
     return service
 
 
+async def _price_list(
+    method: str, path: str, headers: Mapping[str, str], body: bytes, query: Mapping[str, Any]
+) -> Answer:
+    """The price list's only operation that is needed; ministack has no such service."""
+    operation = _operation(headers, body)
+    if operation != "GetProducts":
+        return _json_refusal(ApiError("UnknownOperationException", f"no {operation} here"))
+    try:
+        answer = prices.get_products(json.loads(body or b"{}"))
+    except ApiError as error:
+        return _json_refusal(error)
+    return 200, {"Content-Type": _JSON}, json.dumps(answer).encode()
+
+
 def _create_quota_role(access_key: str) -> None:
     """Create the service-linked role as the caller, as an account's first request does."""
     service, name = "servicequotas.amazonaws.com", "AWSServiceRoleForServiceQuotas"
@@ -207,9 +235,13 @@ def _with_faults(name: str, service: Service, world: World) -> Service:
     ) -> Answer:
         operation = _operation(headers, body)
         world.calls.append(operation)
-        kind = world.take_fault(operation) or world.take_fault(f"{name}:{operation}")
+        names, region = (operation, f"{name}:{operation}", "*"), get_region()
+        kind = next((found for one in names if (found := world.take_fault(one, region))), None)
         if kind is None:
             return await service(method, path, headers, body, query)
+        if kind == "hang":
+            await asyncio.sleep(HANG_SECONDS)
+            kind = "throttle"
         code, text, status = _FAULTS.get((kind, operation)) or _FAULTS[kind, name]
         error = ApiError(code, text.format(operation), status)
         return _REFUSALS.get(name, _json_refusal)(error)

@@ -21,6 +21,8 @@ class World:
         requests: Quota requests, oldest first.
         enforce: Whether launches obey the quota.
         offerings: Zones of the types whose offerings are not AWS's.
+        opted_in: Whether regions are enabled that differ from a new account's.
+        reservations: Capacity reservations by id, in the form of the SDK.
         no_capacity: Types without capacity.
         images: Images of other accounts, by id.
         faults: Planned faults of calls: kind and how many calls are left, by operation.
@@ -42,6 +44,8 @@ class World:
     requests: list[QuotaRequest] = field(default_factory=list)
     enforce: bool = True
     offerings: dict[str, list[str]] = field(default_factory=dict)
+    opted_in: dict[str, bool] = field(default_factory=dict)
+    reservations: dict[str, dict[str, Any]] = field(default_factory=dict)
     no_capacity: set[str] = field(default_factory=set)
     images: dict[str, Image] = field(default_factory=dict)
     faults: dict[str, list[Any]] = field(default_factory=dict)
@@ -61,10 +65,10 @@ class World:
         """Add an image of another account."""
         self.images[image["image_id"]] = Image(**image)
 
-    def take_fault(self, operation: str) -> Fault | None:
-        """The fault of this call, counted down."""
-        kind: Fault | None = _take(self.faults, operation)
-        return kind
+    def take_fault(self, operation: str, region: str = "") -> Fault | None:
+        """The fault of this call, counted down; one planned for its region comes first."""
+        kind: Fault | None = _take(self.faults, f"{region}/{operation}") if region else None
+        return kind or _take(self.faults, operation)
 
     def take_resource_fault(self, operation: Operation, logical_id: str) -> str | None:
         """The reason why a resource fails in this operation, counted down."""

@@ -11,8 +11,10 @@ from urllib.parse import parse_qs
 from ministack.services import ec2
 
 from localaws.account.ec2 import (
+    capacity,
     image_calls,
     offerings,
+    regions,
     security_groups,
     tagged,
     volumes,
@@ -177,6 +179,9 @@ ACTIONS: dict[str, Action] = {
     "DescribeInstanceTypes": offerings.instance_types,
     "DescribeInstanceTypeOfferings": offerings.instance_type_offerings,
     "DescribeAvailabilityZones": offerings.zones,
+    "DescribeRegions": regions.describe,
+    "DescribeCapacityReservations": capacity.reservations,
+    "DescribeSpotPriceHistory": capacity.spot_prices,
     "AttachVolume": volumes.attach_later,
     "CreateImage": image_calls.create,
     "DeregisterImage": image_calls.deregister,

@@ -26,6 +26,13 @@ def instance_types() -> dict[str, dict[str, Any]]:
 
 
 @cache
+def regions() -> list[str]:
+    """The regions whose offerings are known, sorted."""
+    folder = _folder() / "instance_type_offerings" / "availability-zone"
+    return sorted({path.name.partition(".")[0] for path in folder.iterdir()})
+
+
+@cache
 def zones(region: str) -> list[dict[str, Any]]:
     """The zones of a region as DescribeAvailabilityZones answers; the Local Zone is the last."""
     names = sorted({row["Location"] for row in _zone_rows(region)})
@@ -39,6 +46,8 @@ def zones(region: str) -> list[dict[str, Any]]:
 
 def offerings(region: str, overrides: dict[str, list[str]]) -> list[tuple[str, str]]:
     """Type and zone of each offering; the Local Zone offers the same as the first zone."""
+    if not overrides:
+        return _offerings(region)
     rows = [row for row in _offerings(region) if row[0] not in overrides]
     rows += [(kind, zone) for kind, named in overrides.items() for zone in named]
     return sorted(rows)
@@ -48,7 +57,13 @@ def offerings(region: str, overrides: dict[str, list[str]]) -> list[tuple[str, s
 def _offerings(region: str) -> list[tuple[str, str]]:
     rows = [(row["InstanceType"], row["Location"]) for row in _zone_rows(region)]
     first, local = min(location for _, location in rows), LOCAL_ZONE.format(region)
-    return [*rows, *((kind, local) for kind, location in rows if location == first)]
+    return sorted([*rows, *((kind, local) for kind, location in rows if location == first)])
+
+
+@cache
+def types_of(region: str) -> frozenset[str]:
+    """The types that AWS's own data has for a region."""
+    return frozenset(name for name, _ in _offerings(region))
 
 
 def vcpus(instance_type: str) -> int:
@@ -83,10 +98,7 @@ def _zone_rows(region: str) -> list[dict[str, str]]:
 
 @cache
 def _read(name: str) -> Any:
-    spec = find_spec("moto")
-    if spec is None or spec.origin is None:
-        raise RuntimeError("moto's data files are not there; install requirements.txt")
-    folder = Path(spec.origin).parent / "ec2" / "resources"
+    folder = _folder()
     # Versions of moto differ in whether they ship these compressed
     packed = folder / f"{name}.gz"
     if packed.exists():
@@ -94,3 +106,10 @@ def _read(name: str) -> Any:
     if not (folder / name).exists():
         raise RuntimeError(f"moto has no data file {name}; it knows no such region or has changed")
     return json.loads((folder / name).read_text())
+
+
+def _folder() -> Path:
+    spec = find_spec("moto")
+    if spec is None or spec.origin is None:
+        raise RuntimeError("moto's data files are not there; install requirements.txt")
+    return Path(spec.origin).parent / "ec2" / "resources"
