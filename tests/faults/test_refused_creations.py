@@ -48,6 +48,14 @@ def test_others_use_the_quota_up(aws: LocalAws, stack: MakeStack) -> None:
     assert "(limit 7, in use 4)" in made.reason(QUOTA_CHECK)
 
 
+def test_reserved_capacity_uses_the_quota_up(aws: LocalAws, stack: MakeStack) -> None:
+    aws.control.reserve_capacity("cr-1", "g5.xlarge", "us-east-1a", match="targeted")
+    aws.control.set_quota(G_QUOTA, 7)
+    made, status = create(aws, stack)
+    assert status == "ROLLBACK_COMPLETE"
+    assert "(limit 7, in use 4 with 4 of unused capacity" in made.reason(QUOTA_CHECK)
+
+
 def test_an_increase_is_requested_once(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.set_quota(G_QUOTA, None)  # no applied value: AWS's default of 0 counts
     made, status = create(aws, stack, quota="request")

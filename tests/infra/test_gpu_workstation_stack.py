@@ -116,6 +116,7 @@ def test_no_role_carries_a_managed_policy() -> None:
 READING = {
     "cloudformation:DescribeStacks",
     "ec2:DescribeAvailabilityZones",
+    "ec2:DescribeCapacityReservations",
     "ec2:DescribeInstanceTypeOfferings",
     "ec2:DescribeInstanceTypes",
     "ec2:DescribeInstances",

@@ -51,6 +51,13 @@ def instance(
 
 def answer_instances(aws: StubbedAws, *instances: dict[str, Any]) -> None:
     aws.answer("ec2", "describe_instances", {"Reservations": [{"Instances": list(instances)}]})
+    answer_reservations(aws)
+
+
+def answer_reservations(aws: StubbedAws, *reservations: dict[str, Any]) -> None:
+    expected = {"Filters": [{"Name": "state", "Values": ["active", "pending"]}]}
+    answer = {"CapacityReservations": list(reservations)}
+    aws.answer("ec2", "describe_capacity_reservations", answer, expected)
 
 
 def answer_zones(aws: StubbedAws, *zones: str) -> None:
@@ -288,6 +295,7 @@ def test_an_account_that_may_not_ask_is_told_so_in_words(
 ) -> None:
     aws.answer("service-quotas", "get_service_quota", quota(8))
     aws.fail("ec2", "describe_instances", code, 401)
+    answer_reservations(aws)
     answer_zones(aws)
     answer_requests(aws)
     text = message(event("Create", properties()), aws)
@@ -393,12 +401,14 @@ def test_unknown_use_is_unknown_unless_the_limit_alone_decides(
 ) -> None:
     aws.answer("service-quotas", "get_service_quota", quota(8))
     aws.fail("ec2", "describe_instances", "RequestLimitExceeded", 503)
+    answer_reservations(aws)
     answer_zones(aws)
     answer_requests(aws)
     assert "UNKNOWN" in message(event("Create", properties()), aws)
 
     aws.answer("service-quotas", "get_service_quota", quota(0))
     aws.fail("ec2", "describe_instances", "RequestLimitExceeded", 503)
+    answer_reservations(aws)
     answer_zones(aws)
     answer_requests(aws)
     assert "limit 0, in use unknown" in refusal(event("Create", properties()), aws)
@@ -561,3 +571,81 @@ class TestRequest:
     ) -> None:
         answer_all(aws, 4)
         assert "4 free" in message(event("Create", self.event_properties), aws)
+
+
+def reservation(unused: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "CapacityReservationId": "cr-1",
+        "OwnerId": "123456789012",
+        "InstanceType": "g4dn.xlarge",
+        "InstancePlatform": "Linux/UNIX",
+        "AvailabilityZone": "us-east-1b",
+        "Tenancy": "default",
+        "TotalInstanceCount": 2,
+        "AvailableInstanceCount": unused,
+        "InstanceMatchCriteria": "targeted",
+    } | changes
+
+
+class TestReservations:
+    def answer(self, aws: StubbedAws, *reservations: dict[str, Any], limit: float = 8) -> None:
+        aws.answer("service-quotas", "get_service_quota", quota(limit))
+        aws.answer("ec2", "describe_instances", {"Reservations": []})
+        answer_reservations(aws, *reservations)
+        answer_zones(aws)
+        answer_requests(aws)
+
+    def test_what_is_reserved_and_unused_counts(self, aws: StubbedAws, event: MakeEvent) -> None:
+        self.answer(aws, reservation(2))
+        text = refusal(event("Create", properties()), aws)
+        assert "limit 8, in use 8 with 8 of unused capacity reservations" in text
+        assert "--desired-value 12" in text
+
+    def test_an_open_one_takes_the_machine(self, aws: StubbedAws, event: MakeEvent) -> None:
+        self.answer(aws, reservation(2, InstanceMatchCriteria="open"))
+        text = message(event("Create", properties()), aws)
+        assert "only into the capacity reservation with room in us-east-1b" in text
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"InstancePlatform": "Windows"},
+            {"Tenancy": "dedicated"},
+            {"AvailableInstanceCount": 0},
+            {"InstanceType": "g4dn.2xlarge", "TotalInstanceCount": 1},
+        ],
+    )
+    def test_another_open_one_does_not(
+        self, aws: StubbedAws, event: MakeEvent, other: dict[str, Any]
+    ) -> None:
+        self.answer(aws, reservation(1, InstanceMatchCriteria="open") | other)
+        assert "quota too small" in refusal(event("Create", properties()), aws)
+
+    @pytest.mark.parametrize(
+        "other", [{"OwnerId": "999999999999"}, {"ReservationType": "capacity-block"}]
+    )
+    def test_only_on_demand_ones_of_the_account_count(
+        self, aws: StubbedAws, event: MakeEvent, other: dict[str, Any]
+    ) -> None:
+        self.answer(aws, reservation(2) | other)
+        assert "8 free (limit 8, in use 0;" in message(event("Create", properties()), aws)
+
+    def test_a_denial_is_unknown_and_not_zero(self, aws: StubbedAws, event: MakeEvent) -> None:
+        aws.answer("service-quotas", "get_service_quota", quota(8))
+        aws.answer("ec2", "describe_instances", {"Reservations": []})
+        aws.fail("ec2", "describe_capacity_reservations", "UnauthorizedOperation", 403)
+        answer_zones(aws)
+        answer_requests(aws)
+        text = message(event("Create", properties()), aws)
+        assert text.startswith("UNKNOWN whether the quota suffices: capacity reservations:")
+
+    def test_what_certainly_runs_refuses_nevertheless(
+        self, aws: StubbedAws, event: MakeEvent
+    ) -> None:
+        aws.answer("service-quotas", "get_service_quota", quota(8))
+        rows = [instance("g4dn.2xlarge")]
+        aws.answer("ec2", "describe_instances", {"Reservations": [{"Instances": rows}]})
+        aws.fail("ec2", "describe_capacity_reservations", "UnauthorizedOperation", 403)
+        answer_zones(aws)
+        answer_requests(aws)
+        assert "quota too small" in refusal(event("Create", properties()), aws)

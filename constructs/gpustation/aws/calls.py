@@ -52,19 +52,21 @@ class UnknownError(Exception):
     """A value could not be determined; the message gives the reason. It is not the same as zero."""
 
 
-def call_aws(what: str, call: Callable[[], T]) -> T:
+def call_aws(what: str, call: Callable[[], T], *, patience: float | None = None) -> T:
     """Makes the call, and retries a denial for as long as a new role's policy may be pending.
 
     Args:
         what: What the call reads, for the error message.
         call: Makes one request; the SDK retries throttling.
+        patience: How long a denial is retried, in seconds; 0 for a person's own permissions.
+            Default: ``NEW_ROLE_SECONDS``.
 
     Raises:
-        UnknownError: Denied for ``NEW_ROLE_SECONDS``, throttled beyond the SDK's retries, a network
+        UnknownError: Denied for that long, throttled beyond the SDK's retries, a network
             error, or an account that may not use the service. Other errors of the service are
             raised unchanged, because the caller interprets them.
     """
-    deadline = time.monotonic() + NEW_ROLE_SECONDS
+    deadline = time.monotonic() + (NEW_ROLE_SECONDS if patience is None else patience)
     pause = 1.0
     while True:
         try:

@@ -19,6 +19,30 @@ def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
     Raises:
         UnknownError: The zones or their offerings could not be read.
     """
+    return sorted({zone for _, zone in _offerings(ec2, [instance_type], None)})
+
+
+def zones_by_type(
+    ec2: EC2Client, patterns: list[str], *, patience: float | None = None
+) -> dict[str, list[str]]:
+    """The zones of ``zones_offering`` for each type that the region offers.
+
+    Args:
+        ec2: Client of the region.
+        patterns: Names of types, with EC2's wildcards.
+        patience: See ``call_aws``.
+
+    Raises:
+        UnknownError: The zones or their offerings could not be read.
+    """
+    found: dict[str, list[str]] = {}
+    for name, zone in sorted(_offerings(ec2, patterns, patience)):
+        found.setdefault(name, []).append(zone)
+    return found
+
+
+def _offerings(ec2: EC2Client, patterns: list[str], patience: float | None) -> set[tuple[str, str]]:
+    """Types and zones that offer them."""
     zones = call_aws(
         "availability zones",
         lambda: ec2.describe_availability_zones(
@@ -27,6 +51,7 @@ def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
                 {"Name": "state", "Values": ["available"]},
             ]
         ),
+        patience=patience,
     )
     ordinary = {zone.get("ZoneName") for zone in zones.get("AvailabilityZones", [])} - {None}
     if not ordinary:
@@ -36,8 +61,12 @@ def zones_offering(ec2: EC2Client, instance_type: str) -> list[str]:
         "zones that offer the type",
         lambda: pages.paginate(
             LocationType="availability-zone",
-            Filters=[{"Name": "instance-type", "Values": [instance_type]}],
+            Filters=[{"Name": "instance-type", "Values": patterns}],
         ).build_full_result(),
+        patience=patience,
     )
-    offered = {offering.get("Location") for offering in offerings.get("InstanceTypeOfferings", [])}
-    return sorted(str(zone) for zone in offered & ordinary)
+    return {
+        (str(row.get("InstanceType")), str(row.get("Location")))
+        for row in offerings.get("InstanceTypeOfferings", [])
+        if row.get("Location") in ordinary
+    }

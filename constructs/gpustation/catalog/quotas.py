@@ -2,6 +2,12 @@
 
 EC2 counts the default vCPUs of pending and running instances per family, separately for on-demand
 and spot. Stopped instances do not count (AWS, "EC2 instance type quotas").
+
+A capacity reservation counts wholly against the on-demand quota of the account that owns it:
+capacity that is not used, instances of the owner in it, and instances of other accounts in it. So
+an instance in a reservation is not counted again, and one in a reservation that another account
+shares is not counted at all (EC2 user guide, "Working with shared Capacity Reservations, Instance
+limits"; it has not been compared with an account).
 """
 
 from __future__ import annotations
@@ -47,6 +53,7 @@ class Instance:
         zone: Name of its availability zone.
         lifecycle: Empty for on-demand, else EC2's value such as ``"spot"``, ``"capacity-block"``.
         own: True if it belongs to the stack of the quota check.
+        reservation: Id of the capacity reservation that it runs in; empty if it runs in none.
     """
 
     instance_id: str
@@ -55,6 +62,30 @@ class Instance:
     zone: str = ""
     lifecycle: str = ""
     own: bool = False
+    reservation: str = ""
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """An on-demand capacity reservation that the account owns or another account shares with it.
+
+    Attributes:
+        reservation_id: Id of the reservation.
+        instance_type: EC2 type.
+        total: Number of instances that it has room for.
+        unused: Number of instances that can still be launched into it.
+        zone: Name of its availability zone.
+        owned: True if the account owns it, so that it counts against its quota.
+        open: True if every Linux instance of this type and zone is launched into it.
+    """
+
+    reservation_id: str
+    instance_type: str
+    total: int
+    unused: int
+    zone: str = ""
+    owned: bool = True
+    open: bool = True
 
 
 @dataclass(frozen=True)
@@ -65,10 +96,13 @@ class Need:
         vcpus: vCPUs of the machine; 0 if the deploy starts none.
         replaces_own: True if the existing machine changes its type, which frees its current vCPUs;
             False if a new machine starts while the existing one runs.
+        instance_type: Type of the machine, which may be launched into an open reservation.
+            Default: none is considered.
     """
 
     vcpus: int
     replaces_own: bool
+    instance_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,12 +130,19 @@ class Verdict:
         in_use: vCPUs that count against the quota, without those of the stack's own machine if the
             deploy frees them.
         own: vCPUs in ``in_use`` of the stack's own machine.
+        at_least: vCPUs that certainly count, if ``in_use`` is unknown.
+        reserved: vCPUs in ``in_use`` of capacity reservations that are not used.
+        room_in: Zones where an open reservation has room for the machine, which then needs no
+            further vCPUs.
     """
 
     needed: int
     limit: int | None
     in_use: int | None
     own: int = 0
+    at_least: int = 0
+    reserved: int = 0
+    room_in: tuple[str, ...] = ()
 
     @property
     def free(self) -> int | None:
@@ -113,14 +154,19 @@ class Verdict:
     @property
     def is_refusal(self) -> bool:
         """True only if the quota is known to be too small."""
-        if self.needed == 0 or self.limit is None:
+        if self.needed == 0 or self.limit is None or self.room_in:
             return False
-        return self.needed > self.limit - (self.in_use or 0)
+        return self.needed > self.limit - self._certain
 
     @property
     def is_unknown(self) -> bool:
         """True if it is unknown whether the quota suffices."""
         return self.needed > 0 and not self.is_refusal and self.free is None
+
+    @property
+    def needs_reservation(self) -> bool:
+        """True if the machine fits only into the reservations of ``room_in``."""
+        return bool(self.room_in) and self.free is not None and self.needed > self.free
 
     @property
     def fits_without_own(self) -> bool:
@@ -130,7 +176,11 @@ class Verdict:
     @property
     def desired(self) -> int:
         """Smallest quota value that would suffice."""
-        return self.needed + (self.in_use or 0)
+        return self.needed + self._certain
+
+    @property
+    def _certain(self) -> int:
+        return self.at_least if self.in_use is None else self.in_use
 
 
 def judge(
@@ -139,6 +189,7 @@ def judge(
     limit: float | None,
     instances: Iterable[Instance] | None,
     vcpus: Mapping[str, int],
+    reservations: Iterable[Reservation] | None = (),
 ) -> Verdict:
     """Compares the need with the quota.
 
@@ -148,30 +199,58 @@ def judge(
         limit: Value of the quota in vCPUs; ``None`` if unknown.
         instances: The account's instances in the region; ``None`` if unknown.
         vcpus: Default vCPUs by instance type. If a type is missing, the use is unknown.
+        reservations: Capacity reservations in the region; ``None`` if unknown. Default: none.
     """
     whole_limit = None if limit is None else int(limit)
     if instances is None:
         return Verdict(need.vcpus, whole_limit, None)
-    counted = [i for i in instances if counts(i, usage_class)]
-    if any(i.instance_type not in vcpus for i in counted):
+    every = [*instances]
+    counted = [i for i in every if counts(i, usage_class)]
+    if reservations is None:
+        outside = [i for i in counted if not (i.reservation or (i.own and need.replaces_own))]
+        certain = sum(vcpus.get(i.instance_type, 0) for i in outside)
+        return Verdict(need.vcpus, whole_limit, None, at_least=certain)
+    reservations = [r for r in reservations if is_of(r.instance_type, usage_class)]
+    inside = {r.reservation_id for r in reservations}
+    counted = [i for i in counted if i.reservation not in inside]
+    owned = [r for r in reservations if r.owned]
+    types = {i.instance_type for i in counted} | {r.instance_type for r in owned}
+    if types - vcpus.keys():
         return Verdict(need.vcpus, whole_limit, None)
     own = sum(vcpus[i.instance_type] for i in counted if i.own)
     others = sum(vcpus[i.instance_type] for i in counted if not i.own)
-    if need.replaces_own:
-        return Verdict(need.vcpus, whole_limit, others)
-    return Verdict(need.vcpus, whole_limit, others + own, own)
+    others += sum(vcpus[r.instance_type] * r.total for r in owned)
+    room = {r.zone for r in reservations if r.open and r.unused and _suits(r, need)}
+    if need.replaces_own:  # the machine keeps its zone
+        room &= {i.zone for i in every if i.own}
+    return Verdict(
+        need.vcpus,
+        whole_limit,
+        in_use=others if need.replaces_own else others + own,
+        own=0 if need.replaces_own else own,
+        reserved=sum(vcpus[r.instance_type] * r.unused for r in owned),
+        room_in=tuple(sorted(room)),
+    )
 
 
 def counts(instance: Instance, usage_class: str) -> bool:
     """True if the instance currently counts against the on-demand quota of this class."""
-    family, _, _market = usage_class.partition("/")
-    letters = re.match(r"[a-z]+", instance.instance_type)
     return (
         instance.state in ("pending", "running")
         and not instance.lifecycle
-        and letters is not None
-        and letters.group() in FAMILIES[family]
+        and is_of(instance.instance_type, usage_class)
     )
+
+
+def is_of(instance_type: str, usage_class: str) -> bool:
+    """True if the type belongs to the families of this class."""
+    family, _, _market = usage_class.partition("/")
+    letters = re.match(r"[a-z]+", instance_type)
+    return letters is not None and letters.group() in FAMILIES[family]
+
+
+def _suits(reservation: Reservation, need: Need) -> bool:
+    return need.vcpus > 0 and reservation.instance_type == need.instance_type
 
 
 def in_words(value: int | None) -> str:

@@ -6,30 +6,29 @@ and its output says so.
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import ClientError
 
 from gpustation.aws import account_plan
-from gpustation.aws.calls import NOT_UNDERSTOOD, RETRIES, UnknownError, call_aws, error_code
+from gpustation.aws.calls import RETRIES, UnknownError, error_code
+from gpustation.aws.quotas import (
+    compare,
+    file_request,
+    known,
+    read_instances,
+    read_open_requests,
+    read_quota,
+    read_reservations,
+)
 from gpustation.aws.stacks import is_rolling_back
 from gpustation.aws.zones import zones_offering
 from gpustation.catalog.gpu_types import GpuType, gpu_types
-from gpustation.catalog.quotas import (
-    FAMILIES,
-    KNOWN_CLASSES,
-    Instance,
-    Need,
-    OpenRequest,
-    Verdict,
-    judge,
-)
+from gpustation.catalog.quotas import Need
 from gpustation.handlers import quota_text
 from gpustation.handlers.quota_text import Findings
 from gpustation.handlers.responder import Event, RefusedError, Response, respond
@@ -37,20 +36,10 @@ from gpustation.handlers.responder import Event, RefusedError, Response, respond
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.literals import InstanceTypeType
-    from mypy_boto3_ec2.type_defs import InstanceTypeDef
     from mypy_boto3_service_quotas import ServiceQuotasClient
-    from mypy_boto3_service_quotas.type_defs import (
-        RequestedServiceQuotaChangeTypeDef,
-        ServiceQuotaTypeDef,
-    )
-
-OPEN_STATUSES = ("PENDING", "CASE_OPENED")
 
 DEFAULTS = {"Framework": "mxnet", "Generation": "1", "Mode": "enforce"}
 """Values of properties that templates of other versions lack."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +54,7 @@ class Clients:
 
 def on_event(event: dict[str, Any], context: object) -> None:
     """Entry point of the Lambda function."""
-    with ThreadPoolExecutor(max_workers=5) as pool:
+    with ThreadPoolExecutor(max_workers=6) as pool:
         respond(event, context, lambda request: decide(request, _clients(), pool), unknown)
 
 
@@ -118,9 +107,9 @@ def _passed(event: Event, message: str) -> Response:
 def _need(new: Mapping[str, str], old: Mapping[str, str] | None, gpu_type: GpuType) -> Need:
     """VCPUs for a new machine, for the existing machine with a new type, or none."""
     if old is None or {**DEFAULTS, **old}["Generation"] != new["Generation"]:
-        return Need(gpu_type.vcpus, replaces_own=False)
+        return Need(gpu_type.vcpus, replaces_own=False, instance_type=gpu_type.name)
     if old.get("InstanceType") != new["InstanceType"]:
-        return Need(gpu_type.vcpus, replaces_own=True)
+        return Need(gpu_type.vcpus, replaces_own=True, instance_type=gpu_type.name)
     return Need(0, replaces_own=False)
 
 
@@ -128,21 +117,23 @@ def _collect_findings(
     event: Event, gpu_type: GpuType, need: Need, clients: Clients, pool: Executor
 ) -> Findings:
     """Makes all calls in parallel, so that the check takes as long as the slowest of them."""
-    code = gpu_type.quota_code
-    quota_future = pool.submit(_known, lambda: _quota(clients.quotas, code))
-    instances_future = pool.submit(_known, lambda: _instances(clients.ec2, event["StackId"]))
-    zones_future = pool.submit(_known, lambda: zones_offering(clients.ec2, gpu_type.name))
-    requests_future = pool.submit(_known, lambda: _open_requests(clients.quotas, code))
-    plan_future = pool.submit(_known, lambda: account_plan.is_free(clients.plans))
+    code, ec2, stack_id = gpu_type.quota_code, clients.ec2, event["StackId"]
+    quota_future = pool.submit(known, lambda: read_quota(clients.quotas, code))
+    instances_future = pool.submit(known, lambda: read_instances(ec2, stack_id))
+    reservations_future = pool.submit(known, lambda: read_reservations(ec2, _account(stack_id)))
+    zones_future = pool.submit(known, lambda: zones_offering(ec2, gpu_type.name))
+    requests_future = pool.submit(known, lambda: read_open_requests(clients.quotas, code))
+    plan_future = pool.submit(known, lambda: account_plan.is_free(clients.plans))
     quota, instances = quota_future.result(), instances_future.result()
+    reservations = reservations_future.result()
     own = [i for i in instances.value or () if i.own and i.state != "terminated"]
     return Findings(
         gpu_type=gpu_type,
         framework=(DEFAULTS | event["ResourceProperties"])["Framework"],
-        region=clients.ec2.meta.region_name,
+        region=ec2.meta.region_name,
         quota_name=quota.value.get("QuotaName", "") if quota.value else "",
-        verdict=_judge(need, quota.value, instances.value, clients.ec2),
-        unknown=tuple(fact.why for fact in (quota, instances) if fact.why),
+        verdict=compare(need, quota.value, instances.value, reservations.value, ec2),
+        unknown=tuple(fact.why for fact in (quota, instances, reservations) if fact.why),
         zones=zones_future.result().value,
         machine_zone=own[0].zone if own and need.replaces_own else "",
         own_instance_ids=tuple(i.instance_id for i in own if i.state in ("pending", "running")),
@@ -151,123 +142,9 @@ def _collect_findings(
     )
 
 
-@dataclass(frozen=True)
-class _Fact:
-    value: Any
-    why: str = ""
-
-
-def _known(find: Callable[[], Any]) -> _Fact:
-    """The value, or the reason why it is unknown."""
-    try:
-        return _Fact(find())
-    except UnknownError as why:
-        return _Fact(None, str(why))
-    except ClientError as error:
-        return _Fact(None, f"{error.operation_name}: {error_code(error)}")
-    # A response without documented members must not fail the deploy
-    except NOT_UNDERSTOOD as fault:
-        log.exception("unexpected response of AWS")
-        return _Fact(None, f"unexpected response of AWS ({type(fault).__name__})")
-
-
-def _quota(client: ServiceQuotasClient, code: str) -> ServiceQuotaTypeDef:
-    """The applied quota, or AWS's default if the account has no applied value."""
-    try:
-        quota = call_aws(
-            f"quota {code}", lambda: client.get_service_quota(ServiceCode="ec2", QuotaCode=code)
-        )["Quota"]
-    except ClientError as error:
-        if error_code(error) != "NoSuchResourceException":
-            raise
-        quota = call_aws(
-            f"default of quota {code}",
-            lambda: client.get_aws_default_service_quota(ServiceCode="ec2", QuotaCode=code),
-        )["Quota"]
-    limit = quota.get("Value")
-    if limit is None or not math.isfinite(limit):
-        reason = quota.get("ErrorReason", {}).get("ErrorCode", f"a value of {limit}")
-        raise UnknownError(f"quota {code}: Service Quotas returned no value ({reason})")
-    usage_class = _usage_class(quota)
-    if usage_class not in KNOWN_CLASSES:
-        raise UnknownError(f"quota {code}: unsupported usage class {usage_class or 'none'}")
-    return quota
-
-
-def _usage_class(quota: ServiceQuotaTypeDef) -> str:
-    return quota.get("UsageMetric", {}).get("MetricDimensions", {}).get("Class", "")
-
-
-def _instances(ec2: EC2Client, stack_id: str) -> list[Instance]:
-    """The account's GPU instances in the region; those of this stack have ``own`` set."""
-    patterns = [f"{letters}*" for family in FAMILIES.values() for letters in family]
-    pages = ec2.get_paginator("describe_instances")
-    response = call_aws(
-        "instances in use",
-        lambda: pages.paginate(
-            Filters=[{"Name": "instance-type", "Values": patterns}]
-        ).build_full_result(),
-    )
-    return [
-        _instance(row, stack_id)
-        for reservation in response.get("Reservations", [])
-        for row in reservation.get("Instances", [])
-    ]
-
-
-def _instance(row: InstanceTypeDef, stack_id: str) -> Instance:
-    return Instance(
-        instance_id=row["InstanceId"],
-        instance_type=row["InstanceType"],
-        state=row["State"]["Name"],
-        zone=row.get("Placement", {}).get("AvailabilityZone", ""),
-        lifecycle=row.get("InstanceLifecycle", ""),
-        own={"Key": "aws:cloudformation:stack-id", "Value": stack_id} in row.get("Tags", []),
-    )
-
-
-def _judge(
-    need: Need,
-    quota: ServiceQuotaTypeDef | None,
-    instances: list[Instance] | None,
-    ec2: EC2Client,
-) -> Verdict:
-    if quota is None:
-        return Verdict(need.vcpus, None, None)
-    vcpus = {name: t.vcpus for name, t in gpu_types().items()}
-    uncatalogued = {i.instance_type for i in instances or ()} - set(vcpus)
-    if uncatalogued:  # retired types, or types newer than the catalog
-        vcpus |= _known(lambda: _default_vcpus(ec2, uncatalogued)).value or {}
-    return judge(need, _usage_class(quota), quota["Value"], instances, vcpus)
-
-
-def _default_vcpus(ec2: EC2Client, types: set[str]) -> dict[str, int]:
-    names = cast("list[InstanceTypeType]", sorted(types))
-    response = call_aws("vCPUs of types", lambda: ec2.describe_instance_types(InstanceTypes=names))
-    return {t["InstanceType"]: t["VCpuInfo"]["DefaultVCpus"] for t in response["InstanceTypes"]}
-
-
-def _open_requests(client: ServiceQuotasClient, code: str) -> list[OpenRequest]:
-    pages = client.get_paginator("list_requested_service_quota_change_history_by_quota")
-    response = call_aws(
-        "quota increase requests",
-        lambda: pages.paginate(ServiceCode="ec2", QuotaCode=code).build_full_result(),
-    )
-    return [
-        _open_request(row)
-        for row in response.get("RequestedQuotas", [])
-        if row.get("Status") in OPEN_STATUSES
-    ]
-
-
-def _open_request(row: RequestedServiceQuotaChangeTypeDef) -> OpenRequest:
-    wanted = row.get("DesiredValue", math.nan)
-    return OpenRequest(
-        request_id=row.get("Id", "without an id"),
-        status=row.get("Status", ""),
-        vcpus=int(wanted) if math.isfinite(wanted) else None,
-        day=row["Created"].date().isoformat() if "Created" in row else "",
-    )
+def _account(stack_id: str) -> str:
+    """The account in the stack's ARN."""
+    return stack_id.split(":")[4]
 
 
 def _require_offered(findings: Findings) -> None:
@@ -296,17 +173,12 @@ def _request_increase(findings: Findings, client: ServiceQuotasClient) -> str:
     if findings.open_requests:
         return "no new request: one is open"
     try:
-        request = call_aws(
-            f"increase of {code}",
-            lambda: client.request_service_quota_increase(
-                ServiceCode="ec2", QuotaCode=code, DesiredValue=float(verdict.desired)
-            ),
-        )["RequestedQuota"]
+        request = file_request(client, code, verdict.desired)
     except UnknownError as why:
         return f"the increase was not requested, {why}"
     except ClientError as error:
-        if error_code(error) == "ResourceAlreadyExistsException":
-            return "no new request: one is open"
         return f"the increase was not requested, {error_code(error)}"
-    request_id, status = request.get("Id", "without an id"), request.get("Status", "status unknown")
-    return f"requested {verdict.desired} vCPUs: request {request_id} ({status})"
+    if request is None:
+        return "no new request: one is open"
+    status = request.status or "status unknown"
+    return f"requested {verdict.desired} vCPUs: request {request.request_id} ({status})"

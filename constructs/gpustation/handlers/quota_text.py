@@ -56,10 +56,14 @@ def passed(findings: Findings) -> str:
             f"{name} needs {verdict.needed} vCPUs of {findings.quota}; EC2 refuses the launch if "
             "they are not free"
         )
-    use = f"limit {in_words(verdict.limit)}, in use {in_words(verdict.in_use)}; {findings.quota}"
+    use = f"limit {in_words(verdict.limit)}, in use {_in_use(verdict)}; {findings.quota}"
     if verdict.needed == 0:
         return f"this deploy starts no machine and needs no vCPUs ({use})"
-    return f"{name} needs {verdict.needed} vCPUs, {in_words(verdict.free)} free ({use})"
+    room = ""
+    if verdict.needs_reservation:
+        zones = ", ".join(verdict.room_in)
+        room = f"; EC2 launches it only into the capacity reservation with room in {zones}"
+    return f"{name} needs {verdict.needed} vCPUs, {in_words(verdict.free)} free ({use}){room}"
 
 
 def unknown(why: str) -> str:
@@ -116,10 +120,15 @@ def _first_line(findings: Findings) -> str:
     return (
         f"quota too small: {findings.gpu_type.name} needs {verdict.needed} vCPUs, "
         f"{in_words(verdict.free)} free in {findings.region} "
-        f"(limit {in_words(verdict.limit)}, in use {in_words(verdict.in_use)}). Ask for more: "
+        f"(limit {in_words(verdict.limit)}, in use {_in_use(verdict)}). Ask for more: "
         f"aws service-quotas request-service-quota-increase --region {findings.region} "
         f"--service-code ec2 --quota-code {code} --desired-value {verdict.desired}"
     )
+
+
+def _in_use(verdict: Verdict) -> str:
+    reserved = f" with {verdict.reserved} of unused capacity reservations"
+    return in_words(verdict.in_use) + (reserved if verdict.reserved else "")
 
 
 def _what_fits(findings: Findings) -> str:
