@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,11 +79,17 @@ def verb(environment: Mapping[str, str], capfd: pytest.CaptureFixture[str]) -> V
         ran = Ran(status, *capfd.readouterr())
         print(f"$ gpustation {' '.join(words)}\n{ran.out}{ran.err}exit status {status}")
         if "--json" in words and ran.out:
-            schema = json.loads((SCHEMAS / f"{words[0]}.json").read_text())
-            jsonschema.validate(ran.document, schema)
+            jsonschema.validate(ran.document, schema_of(words))
         return ran
 
     return run
+
+
+def schema_of(words: Sequence[str]) -> Any:
+    """The schema of a verb, or of its subcommand if that has one of its own."""
+    names = ["-".join(words[:2]), words[0]]
+    paths = [SCHEMAS / f"{name}.json" for name in names]
+    return json.loads(next(path for path in paths if path.exists()).read_text())
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ PROGRAMS = {
     "localaws": "localaws/__main__.py",
 }
 VERBS = ("", "plan", "leftovers", "image", "image save", "image undo")
+OFFERS = ("regions", "types", "price", "quota", "quota show", "quota request", "quota watch")
 
 
 class HelpError(Exception):
@@ -47,7 +48,7 @@ def test_help(command: str, snapshot: SnapshotAssertion, monkeypatch: pytest.Mon
     assert texts == snapshot(extension_class=JSONSnapshotExtension)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [*VERBS, *OFFERS])
 def test_help_of_the_command(
     verb: str,
     snapshot: SnapshotAssertion,

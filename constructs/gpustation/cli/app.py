@@ -15,10 +15,14 @@ from gpustation.cli import (
     leftovers,
     log,
     plan,
+    price,
+    quota,
     reboot,
+    regions,
     start,
     status,
     stop,
+    types,
     up,
     wait,
 )
@@ -41,8 +45,12 @@ app.command("stop", epilog=stop.EPILOG)(stop.stop)
 app.command("start", epilog=start.EPILOG)(start.start)
 app.command("reboot", epilog=reboot.EPILOG)(reboot.reboot)
 app.command("down", epilog=down.EPILOG)(down.down)
+app.command("regions", epilog=regions.EPILOG)(regions.regions)
+app.command("types", epilog=types.EPILOG)(types.types)
+app.command("price", epilog=price.EPILOG)(price.price)
 app.command("leftovers", epilog=leftovers.STATUSES)(leftovers.leftovers)
 app.add_typer(image.app, name="image")
+app.add_typer(quota.app, name="quota")
 
 
 def main(args: list[str] | None = None) -> int:

@@ -22,6 +22,14 @@ Name = Annotated[
     typer.Option(metavar="NAME", help="The setting name, for the stack GpuWorkstation-NAME."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+OptionalType = Annotated[
+    str,
+    typer.Argument(
+        metavar="TYPE",
+        help="EC2 type with a GPU. Default: that of the region's workstation, else g4dn.xlarge.",
+        show_default=False,
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
@@ -56,6 +64,22 @@ def assignment(text: str) -> str:
             f"{text!r} is not KEY=VALUE, and the CDK CLI would ignore it; e.g. -c disk_gib=100"
         )
     return text
+
+
+def require_gpu_types(*names: str) -> None:
+    """Check that the types are in the catalog; empty names are skipped.
+
+    Raises:
+        typer.BadParameter: One of them is not.
+    """
+    from gpustation.catalog.gpu_types import gpu_types
+
+    for name in filter(None, names):
+        if name not in gpu_types():
+            raise typer.BadParameter(
+                f"{name!r} is not an EC2 type with a GPU in the catalog; `gpustation types --all` "
+                "lists them"
+            )
 
 
 def matching(pattern: str, rule: str, text: str) -> str:

@@ -9,10 +9,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from botocore.config import Config
+
 from gpustation.aws.calls import NOT_UNDERSTOOD
+from gpustation.catalog import prices
 from gpustation.catalog.gpu_types import gpu_types
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from mypy_boto3_pricing import PricingClient
 
 API_REGION = {"aws": "us-east-1", "aws-cn": "cn-northwest-1"}
@@ -21,6 +26,12 @@ PRICE_LIST = "AWS price list"
 CATALOG = "catalog"
 CATALOG_REGION = "us-east-1"
 CATALOG_DATE = "2026-07-20"
+OTHERS_DATE = "2026-11"
+"""Date of the catalog's prices of disks and addresses (``catalog/prices.py``)."""
+BRIEF = Config(
+    retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=2, read_timeout=4
+)
+"""For calls whose answer a person waits for, and that the command can do without."""
 BILL_DECIDES = "the bill decides"
 _FILTERS = {
     "operatingSystem": "Linux",
@@ -34,7 +45,7 @@ _FILTERS = {
 
 @dataclass(frozen=True)
 class Price:
-    """On-demand price of a Linux instance.
+    """On-demand price of a Linux instance per hour, or of another thing per the unit given there.
 
     Attributes:
         usd_per_hour: In USD, without tax and discounts; ``None`` if it is unknown.
@@ -61,6 +72,16 @@ def from_catalog(instance_type: str) -> Price:
     return Price(usd, CATALOG_REGION, CATALOG_DATE, CATALOG)
 
 
+def disk_from_catalog() -> Price:
+    """The catalog's price of a gp3 volume per GiB-month, which is that of us-east-1."""
+    return Price(prices.VOLUME_PER_GIB["gp3"], CATALOG_REGION, OTHERS_DATE, CATALOG)
+
+
+def address_from_catalog() -> Price:
+    """The catalog's price of a public IPv4 address per hour."""
+    return Price(prices.ADDRESS_PER_HOUR, CATALOG_REGION, OTHERS_DATE, CATALOG)
+
+
 def from_price_list(pricing: PricingClient, region: str, instance_type: str) -> Price | None:
     """The price in AWS's price list; ``None`` if it has none, or several for this product.
 
@@ -69,29 +90,54 @@ def from_price_list(pricing: PricingClient, region: str, instance_type: str) -> 
         BotoCoreError: The API was not reached.
     """
     filters = _FILTERS | {"regionCode": region, "instanceType": instance_type}
-    response = pricing.get_products(
+    return _only(_products(pricing, filters), "Hrs").get(region)
+
+
+def disk_from_price_list(pricing: PricingClient, region: str) -> Price | None:
+    """The price of a gp3 volume per GiB-month; errors as in ``from_price_list``."""
+    filters = {"regionCode": region, "volumeApiName": "gp3"}
+    return _only(_products(pricing, filters), "GB-Mo").get(region)
+
+
+def of_all_regions(pricing: PricingClient, instance_type: str) -> dict[str, Price]:
+    """The prices of a type by region; errors as in ``from_price_list``."""
+    return _only(_products(pricing, _FILTERS | {"instanceType": instance_type}), "Hrs")
+
+
+def _products(pricing: PricingClient, filters: Mapping[str, str]) -> list[dict[str, Any]]:
+    pages = pricing.get_paginator("get_products").paginate(
         ServiceCode="AmazonEC2",
         Filters=[
             {"Type": "TERM_MATCH", "Field": field, "Value": value}
             for field, value in filters.items()
         ],
     )
+    return [json.loads(product) for page in pages for product in page["PriceList"]]
+
+
+def _only(products: list[dict[str, Any]], unit: str) -> dict[str, Price]:
+    """The price by region, where it is the only one there."""
+    found: dict[str, set[tuple[float, str]]] = {}
     try:
-        products = [json.loads(product) for product in response["PriceList"]]
-        prices = {found for product in products for found in _prices(product)}
-        dates = {str(product["publicationDate"])[:10] for product in products}
+        for product in products:
+            region = product["product"]["attributes"]["regionCode"]
+            date = str(product["publicationDate"])[:10]
+            found.setdefault(region, set()).update((usd, date) for usd in _prices(product, unit))
     except NOT_UNDERSTOOD:
-        return None
-    if len(prices) != 1:
-        return None
-    return Price(prices.pop(), region, max(dates), PRICE_LIST)
+        return {}
+    return {
+        region: Price(usd, region, max(date for _, date in rows), PRICE_LIST)
+        for region, rows in found.items()
+        if len({usd for usd, _ in rows}) == 1
+        for usd in [next(iter(rows))[0]]
+    }
 
 
-def _prices(product: dict[str, Any]) -> set[float]:
-    """Hourly on-demand prices of a product in USD, without reservations that are prepaid."""
+def _prices(product: dict[str, Any], unit: str) -> set[float]:
+    """On-demand prices of a product per this unit in USD, without reservations that are prepaid."""
     return {
         float(dimension["pricePerUnit"]["USD"])
         for term in product["terms"].get("OnDemand", {}).values()
         for dimension in term["priceDimensions"].values()
-        if dimension["unit"] == "Hrs" and float(dimension["pricePerUnit"]["USD"]) > 0
+        if dimension["unit"] == unit and float(dimension["pricePerUnit"]["USD"]) > 0
     }

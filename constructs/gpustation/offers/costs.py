@@ -1,0 +1,143 @@
+"""What a workstation costs: running, stopped, and per month at some hours a day."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from gpustation.aws.parallel import Calls, DeadlineError
+from gpustation.aws.session import explain
+from gpustation.catalog.prices import HOURS_PER_MONTH
+from gpustation.offers.price import (
+    API_REGION,
+    BRIEF,
+    Price,
+    address_from_catalog,
+    disk_from_catalog,
+    disk_from_price_list,
+    from_catalog,
+    from_price_list,
+)
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_pricing import PricingClient
+
+DEADLINE_SECONDS = 8.0
+"""How long the price list may take; afterwards the catalog's prices are used."""
+HOURS_PER_DAY = 24
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Cost of a workstation in USD, without tax, discounts, traffic and images.
+
+    Attributes:
+        instance_type: Type of its machine.
+        machine: Price of the machine per hour.
+        disk: Price of its gp3 disk per GiB-month.
+        address: Price of its public IPv4 address per hour.
+        disk_gib: Size of the disk in GiB.
+        hours: Hours a day that it runs.
+        why_catalog: Why prices of the catalog are used; empty if all that can be are live.
+    """
+
+    instance_type: str
+    machine: Price
+    disk: Price
+    address: Price
+    disk_gib: int
+    hours: float
+    why_catalog: str = ""
+
+    @property
+    def disk_month(self) -> float | None:
+        """The disk per month, running or stopped."""
+        return None if self.disk.usd_per_hour is None else self.disk.usd_per_hour * self.disk_gib
+
+    @property
+    def running_hour(self) -> float | None:
+        """Machine, address and disk per hour."""
+        parts = (self.machine.usd_per_hour, self.address.usd_per_hour, self.disk_month)
+        machine, address, disk = parts
+        if machine is None or address is None or disk is None:
+            return None
+        return machine + address + disk / HOURS_PER_MONTH
+
+    @property
+    def month(self) -> float | None:
+        """A month at ``hours`` a day; the disk is billed at all times, the address while running.
+
+        A month has 730 hours, as on AWS's pricing pages.
+        """
+        machine, address, disk = (
+            self.machine.usd_per_hour,
+            self.address.usd_per_hour,
+            self.disk_month,
+        )
+        if machine is None or address is None or disk is None:
+            return None
+        return (machine + address) * HOURS_PER_MONTH * self.hours / HOURS_PER_DAY + disk
+
+
+def read_costs(
+    session: boto3.Session, region: str, instance_type: str, disk_gib: int, hours: float
+) -> Costs:
+    """The costs, with the price list's prices if it answers in time, else with the catalog's.
+
+    Args:
+        session: Session of any region.
+        region: Region of the workstation; empty if none is configured.
+        instance_type: Type of the machine.
+        disk_gib: Size of the disk in GiB.
+        hours: Hours a day that the machine runs.
+    """
+    machine, disk = from_catalog(instance_type), disk_from_catalog()
+    why = ""
+    try:
+        pricing = price_client(session, region)
+    except (BotoCoreError, LookupError) as error:
+        why = explain(error) if isinstance(error, BotoCoreError) else str(error.args[0])
+    else:
+        calls: dict[str, Callable[[], Price | None]] = {
+            "machine": lambda: from_price_list(pricing, region, instance_type),
+            "disk": lambda: disk_from_price_list(pricing, region),
+        }
+        results = Calls(calls, DEADLINE_SECONDS).results()
+        machine, disk = (
+            result if isinstance(result, Price) else fallback
+            for result, fallback in ((results["machine"], machine), (results["disk"], disk))
+        )
+        why = next((reason for r in results.values() if (reason := _why(r, region))), "")
+    return Costs(instance_type, machine, disk, address_from_catalog(), disk_gib, hours, why)
+
+
+def price_client(session: boto3.Session, region: str) -> PricingClient:
+    """Client of the price list's API, which has endpoints in few regions.
+
+    Raises:
+        LookupError: There is none for this region; the message says why.
+        BotoCoreError: The SDK's configuration is wrong.
+    """
+    if not region:
+        raise LookupError("no region is set; --region or AWS_REGION sets it")
+    partition = session.get_partition_for_region(region)
+    if partition not in API_REGION:
+        raise LookupError(f"AWS has no price list API in the partition {partition}")
+    return session.client("pricing", region_name=API_REGION[partition], config=BRIEF)
+
+
+def _why(result: Price | Exception | None, region: str) -> str:
+    """Why the price list gave no price; empty if it did."""
+    if isinstance(result, Price):
+        return ""
+    if result is None:
+        return f"AWS's price list has no single price of it in {region}"
+    if isinstance(result, (ClientError, BotoCoreError)):
+        return explain(result)
+    if isinstance(result, DeadlineError):
+        return f"the price list gave {result}"
+    return f"unexpected response of the price list ({type(result).__name__})"
