@@ -12,6 +12,12 @@ from typing import Any
 import boto3
 
 from gpustation.aws.calls import RETRIES
+from gpustation.aws.quotas import (
+    read_instances,
+    read_open_requests,
+    read_quota,
+    read_reservations,
+)
 from gpustation.aws.zones import zones_offering
 from gpustation.handlers import quota_check
 from gpustation.handlers.quota_check import Clients
@@ -35,10 +41,11 @@ def measure() -> bool:
             boto3.client("service-quotas", config=RETRIES),
         )
         calls: dict[str, Callable[[], Any]] = {
-            "quota": lambda: quota_check._quota(clients.quotas, CODE),
-            "instances": lambda: quota_check._instances(clients.ec2, "none"),
+            "quota": lambda: read_quota(clients.quotas, CODE),
+            "instances": lambda: read_instances(clients.ec2),
+            "reservations": lambda: read_reservations(clients.ec2, aws.account),
             "zones": lambda: zones_offering(clients.ec2, "g4dn.xlarge"),
-            "requests": lambda: quota_check._open_requests(clients.quotas, CODE),
+            "requests": lambda: read_open_requests(clients.quotas, CODE),
         }
         cold = _seconds(lambda: _refuse(clients))
         taken: dict[str, list[float]] = {"refusal": [], **{name: [] for name in calls}}

@@ -76,7 +76,9 @@ def test_from_nothing_to_a_machine_and_back(
     assert status == FINDING
     assert "a new stack with a new machine" in out
     assert "0.531 USD per hour, 12.74 USD per day" in out
+    assert "0.539 USD per hour, 12.93 per day" in out
     assert "5.60 USD per month (70 GiB disk)" in out
+    assert "needs 4 vCPUs, 8 free (limit 8, L-DB2E81BA)" in out
     assert "the bill decides" in out
     assert "--yes" in err
     assert aws.inventory() == []

@@ -16,11 +16,12 @@ from gpustation.console.statuses import FINDING, NO_CAPACITY
 if TYPE_CHECKING:
     import boto3
 
-    from gpustation.deploy.offer import Offer
+    from gpustation.offers.costs import Costs
     from gpustation.plan.judgement import Plan
 
 EPILOG = epilog("gpustation up -c instance_type=g5.xlarge", FINDING, NO_CAPACITY)
-SETTLED = "CloudFormation goes on with the deploy; see `gpustation status`, end it with down"
+HOURS = 8.0
+"""Hours a day of the monthly cost in the JSON document, as the default of ``gpustation price``."""
 
 
 def up(
@@ -48,8 +49,9 @@ def up(
 
     def work() -> int:
         from gpustation.aws.session import make_session
+        from gpustation.cli.price import document as cost_document
         from gpustation.console.errors import CommandError
-        from gpustation.deploy.offer import offer_of
+        from gpustation.offers.costs import read_costs
         from gpustation.plan.assembly import AssemblyError, assembly, read_assembly
         from gpustation.plan.effect import Effect
         from gpustation.plan.make import make_plan
@@ -59,9 +61,11 @@ def up(
         try:
             with assembly(app=app, context=context or []) as folder:
                 plan = make_plan(session, app=str(folder))
-                offer = offer_of(read_assembly(folder))
-                if not as_json:
-                    _show(plan, offer)
+                instance_type, gib = read_assembly(folder).machine
+                place = session.client("cloudformation").meta.region_name
+                costs = read_costs(session, place, instance_type, gib, HOURS)
+                for line in (str(plan), *_cost_lines(costs), *_quota_lines(session, plan, costs)):
+                    report(line)
                 if plan.effect is Effect.REFUSED:
                     raise CommandError("the deploy would be refused; see above")
                 command = shlex.join(["cdk", "deploy", *_options(context or [], app)])
@@ -70,7 +74,7 @@ def up(
         except AssemblyError as error:
             raise CommandError(str(error)) from error
         if as_json:
-            say_json({**document, "effect": plan.effect.word, "cost": offer.document()})
+            say_json({**document, "effect": plan.effect.word, "cost": cost_document(costs, place)})
         else:
             _say_next(document)
         return 0
@@ -83,10 +87,36 @@ def _options(context: list[str], app: str) -> list[str]:
     return [*options, *(["--app", app] if app else [])]
 
 
-def _show(plan: Plan, offer: Offer) -> None:
-    say(str(plan))
-    for line in offer.lines():
-        say(f"  {line}")
+def _cost_lines(costs: Costs) -> list[str]:
+    from gpustation.offers.price import BILL_DECIDES
+
+    hour, disk = costs.running_hour, costs.disk_month
+    running = "unknown" if hour is None else f"{hour:.3f} USD per hour, {hour * 24:.2f} per day"
+    stopped = "unknown" if disk is None else f"{disk:.2f} USD per month"
+    lines = [
+        f"  running  {running} ({costs.instance_type}, address, disk)",
+        f"  stopped  {stopped} ({costs.disk_gib} GiB disk)",
+        f"  prices   {costs.machine.origin}, without tax and discounts; {BILL_DECIDES}",
+    ]
+    return [*lines, f"  NOT LIVE {costs.why_catalog}"] if costs.why_catalog else lines
+
+
+def _quota_lines(session: boto3.Session, plan: Plan, costs: Costs) -> list[str]:
+    """The quota, if the deploy launches a machine; the deploy itself checks it again."""
+    from gpustation.catalog.gpu_types import require_type
+    from gpustation.catalog.quotas import in_words
+    from gpustation.offers.quota import read_report
+    from gpustation.plan.effect import Effect
+
+    if plan.effect not in (Effect.NEW, Effect.REPLACED):
+        return []
+    report = read_report(session, require_type(costs.instance_type))
+    verdict = report.verdict
+    left = f"needs {verdict.needed} vCPUs, {in_words(verdict.free)} free"
+    line = f"  quota    {left} (limit {in_words(verdict.limit)}, {report.gpu_type.quota_code})"
+    if report.suffices is False:
+        line += f": too small, `gpustation quota request {report.gpu_type.name}` asks for more"
+    return [line, *(f"           {why}" for why in report.unknown)]
 
 
 def _deploy(

@@ -17,6 +17,7 @@ from typing import Any
 from gpustation.console.interrupts import SLICE_SECONDS, Hold, held
 
 _STACK = "aws:cloudformation:stack"
+_INSTANCE = "AWS::EC2::Instance"
 
 
 class AssemblyError(Exception):
@@ -42,6 +43,21 @@ class SynthesizedStack:
     tags: dict[str, str]
     deploy_role: str
     execution_role: str
+
+    @property
+    def machine(self) -> tuple[str, int]:
+        """Type of the stack's machine, and the size of its disks in GiB.
+
+        Raises:
+            AssemblyError: The stack does not have exactly one machine.
+        """
+        resources = self.template.get("Resources", {}).values()
+        machines = [row["Properties"] for row in resources if row["Type"] == _INSTANCE]
+        if len(machines) != 1:
+            raise AssemblyError(f"{self.name} must have one machine, got {len(machines)}")
+        disks = machines[0].get("BlockDeviceMappings", [])
+        gib = sum(int(disk.get("Ebs", {}).get("VolumeSize", 0)) for disk in disks)
+        return str(machines[0]["InstanceType"]), gib
 
 
 def synthesize(*, app: str = "", context: Sequence[str] = ()) -> SynthesizedStack:
