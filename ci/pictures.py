@@ -68,12 +68,14 @@ def main() -> None:
         environment = aws.environment | {
             "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
             "COLUMNS": str(COLUMNS),
-            "TERM": "dumb",  # rich then draws what changes once, at its end
+            "TERM": "xterm-256color",
             "XDG_STATE_HOME": state,
         }
         subprocess.run(["cdk", "bootstrap"], cwd=ROOT, env=environment, check=True)
         for name, words in VERBS.items():
-            shown = in_terminal(["gpustation", *words], environment)
+            # On a dumb terminal rich draws what changes once, at its end, 80 columns wide
+            terminal = {"TERM": "dumb"} if name == "up" else {}
+            shown = in_terminal(["gpustation", *words], environment | terminal)
             (PICTURES / f"{name}.svg").write_text(picture(words, shown), encoding="utf-8")
         in_terminal(["gpustation", "down"], environment)
 

@@ -75,7 +75,6 @@ def test_from_nothing_to_a_machine_and_back(
     status, out, err = person.runs("up", "-c", "disk_gib=70")
     assert status == FINDING
     assert "a new stack with a new machine" in out
-    assert "0.531 USD per hour, 12.74 USD per day" in out
     assert "0.539 USD per hour, 12.93 per day" in out
     assert "5.60 USD per month (70 GiB disk)" in out
     assert "needs 4 vCPUs, 8 free (limit 8, L-DB2E81BA)" in out

@@ -39,8 +39,13 @@ def say_table(
 
     table = Table()
     for column in columns:
-        justify = "right" if column in right else "left"
-        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        # Only the last column, mostly a reason, is wrapped while the terminal is wide enough
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            no_wrap=column != columns[-1],
+        )
     for row in cells:
         table.add_row(*map(escape, row))
     say_drawn(lambda console: console.print(table))
