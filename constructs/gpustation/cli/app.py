@@ -36,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("plan", epilog=plan.STATUSES)(plan.plan)
+app.command("plan", epilog=plan.EPILOG)(plan.plan)
 app.command("up", epilog=up.EPILOG)(up.up)
 app.command("status", epilog=status.EPILOG)(status.status)
 app.command("log", epilog=log.EPILOG)(log.log)
@@ -48,7 +48,7 @@ app.command("down", epilog=down.EPILOG)(down.down)
 app.command("regions", epilog=regions.EPILOG)(regions.regions)
 app.command("types", epilog=types.EPILOG)(types.types)
 app.command("price", epilog=price.EPILOG)(price.price)
-app.command("leftovers", epilog=leftovers.STATUSES)(leftovers.leftovers)
+app.command("leftovers", epilog=leftovers.EPILOG)(leftovers.leftovers)
 app.add_typer(image.app, name="image")
 app.add_typer(quota.app, name="quota")
 

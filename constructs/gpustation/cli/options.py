@@ -32,16 +32,23 @@ OptionalType = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
+IMAGE_ID = r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})"
 
-def epilog(example: str, *statuses: int) -> str:
+
+def epilog(command: str, *statuses: int) -> str:
     """Epilog of a help text: an example, and the exit statuses with their common meanings.
 
     Args:
-        example: One command.
+        command: The example.
         statuses: Exit statuses besides 0, usage error and no access.
     """
     known = {status: MEANINGS[status] for status in (0, USAGE, NO_ACCESS, *statuses)}
-    return f"\b\nExample:\n  {example}\n\n{exit_statuses(known)}"
+    return f"{example(command)}\n\n{exit_statuses(known)}"
+
+
+def example(command: str) -> str:
+    """Paragraph of an epilog with an example."""
+    return f"\b\nExample:\n  {command}"
 
 
 def exit_statuses(meanings: dict[int, str]) -> str:
@@ -91,3 +98,16 @@ def matching(pattern: str, rule: str, text: str) -> str:
     if not re.fullmatch(pattern, text):
         raise typer.BadParameter(f"{text!r} is {rule}")
     return text
+
+
+def _image_id(text: str) -> str:
+    rule = (
+        "not a valid image id: ami- and 17 (formerly 8) digits of 0-9a-f; "
+        "`gpustation image list` lists them"
+    )
+    return matching(IMAGE_ID, rule, text)
+
+
+ImageId = Annotated[
+    str, typer.Argument(parser=_image_id, metavar="AMI", help="Id of the image.")
+]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gpustation.cli.ending import run, say_json
-from gpustation.cli.options import AsJson, Region, assignment, exit_statuses
+from gpustation.cli.options import AsJson, Region, assignment, example, exit_statuses
 from gpustation.console.interrupts import say
 from gpustation.console.statuses import MEANINGS, NO_ACCESS
 from gpustation.plan.effect import Effect
@@ -17,6 +17,7 @@ STATUSES = exit_statuses(
     {effect.status: f"{effect.word}: {effect.meaning}" for effect in Effect}
     | {1: "failure", 2: "usage error", NO_ACCESS: MEANINGS[NO_ACCESS]}
 )
+EPILOG = f"{example('gpustation plan -c instance_type=g5.xlarge')}\n\n{STATUSES}"
 
 
 def _word(text: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gpustation.catalog import prices
 from gpustation.leftovers.commands import chain
 from gpustation.leftovers.kind import Kind, Resource, Row
 from gpustation.leftovers.ownership import Ownership
 from gpustation.leftovers.search import Search
+from gpustation.leftovers.steps import Step
 
 BOOTSTRAP_BUCKET = "cdk-[a-z0-9]+-assets-[0-9]{12}-"
 """Name of the bucket, before its region; the first variable part is the qualifier."""
@@ -60,13 +61,14 @@ class BootstrapBucket(Resource):
             "`cdk gc` removes what no stack uses"
         )
 
-    def _commands(self) -> list[str]:
+    def _removal(self, steps: Iterable[Step]) -> str:
         """Also deletes old versions, up to 1000 at a time, which ``aws s3 rb --force`` does not.
 
         An empty bucket is deleted by the first command.
         """
-        versions = self.command("s3api list-object-versions", bucket=self.id)
+        deletion = chain(*(step.command for step in steps))
+        versions = self.step("s3api list-object-versions", bucket=self.id).command
         listed = f"{versions} --query {_VERSIONS} --max-items 1000 --output json"
-        emptied = self.command("s3api delete-objects", bucket=self.id)
-        again = chain(f'{emptied} --delete "$({listed})"', self.deletion)
-        return [f"{self.deletion} || ({again})"]
+        emptied = self.step("s3api delete-objects", bucket=self.id).command
+        again = chain(f'{emptied} --delete "$({listed})"', deletion)
+        return f"{deletion} || ({again})"

@@ -8,6 +8,7 @@ from gpustation.leftovers.kind import Kind, Resource, Row
 from gpustation.leftovers.ownership import Ownership
 from gpustation.leftovers.search import Search
 from gpustation.leftovers.stacks import DEAD, READS, SETTLED, UNFINISHED
+from gpustation.leftovers.steps import Step
 
 TOOLKIT = "CDKToolkit"
 """The stack of ``cdk bootstrap``."""
@@ -32,9 +33,9 @@ class Stack(Resource):
         shared = "every CDK app of the account deploys through it in this region"
         return f"{shared}; see docs/leftovers.md" if self.id == TOOLKIT else ""
 
-    def _commands(self) -> list[str]:
+    def _steps(self) -> list[Step]:
         wait = "cloudformation wait stack-delete-complete"
-        return [self.deletion, self.command(wait, stack_name=self.row["StackId"])]
+        return [self.deletion, self.step(wait, stack_name=self.row["StackId"])]
 
 
 class ChangeSet(Resource):
@@ -59,6 +60,6 @@ class ChangeSet(Resource):
             f"of the stack {name} ({ours.reason}); it was never executed", ours.doubt
         )
 
-    def _commands(self) -> list[str]:
+    def _steps(self) -> list[Step]:
         words, stack = "cloudformation delete-change-set", self.row["Stack"]["StackName"]
-        return [self.command(words, stack_name=stack, change_set_name=self.id)]
+        return [self.step(words, stack_name=stack, change_set_name=self.id)]

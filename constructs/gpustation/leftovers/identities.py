@@ -9,6 +9,7 @@ from typing import ClassVar
 from gpustation.leftovers.account import Call
 from gpustation.leftovers.kind import Kind, Resource, Row
 from gpustation.leftovers.search import Search
+from gpustation.leftovers.steps import Step
 
 _PROFILES = Call("iam", "list_instance_profiles_for_role", "InstanceProfiles")
 _INLINE = Call("iam", "list_role_policies", "PolicyNames")
@@ -19,10 +20,10 @@ _ROLES = Call("iam", "list_entities_for_policy", "PolicyRoles")
 class InstanceProfile(Resource):
     """Loses its role first."""
 
-    def _commands(self) -> list[str]:
+    def _steps(self) -> list[Step]:
         words, named = "iam remove-role-from-instance-profile", {"instance_profile_name": self.id}
         roles = [role["RoleName"] for role in self.row.get("Roles", [])]
-        return [*(self.command(words, **named, role_name=role) for role in roles), self.deletion]
+        return [*(self.step(words, **named, role_name=role) for role in roles), self.deletion]
 
 
 class Role(Resource):
@@ -45,7 +46,7 @@ class Role(Resource):
     def _doubts(self) -> Iterator[str]:
         return self.in_use("in the instance profile", "instance profile", self._profiles)
 
-    def _commands(self) -> list[str]:
+    def _steps(self) -> list[Step]:
         """Profiles that are left are removed by their own commands, before the role."""
         named, account = {"role_name": self.id}, self.search.account
         inline = account.list(*_INLINE, RoleName=self.id)
@@ -53,9 +54,9 @@ class Role(Resource):
         profiles = sorted({*self._profiles} - self.search.certain("instance profile"))
         remove = "iam remove-role-from-instance-profile"
         return [
-            *(self.command("iam delete-role-policy", **named, policy_name=name) for name in inline),
-            *(self.command("iam detach-role-policy", **named, policy_arn=arn) for arn in attached),
-            *(self.command(remove, **named, instance_profile_name=name) for name in profiles),
+            *(self.step("iam delete-role-policy", **named, policy_name=name) for name in inline),
+            *(self.step("iam detach-role-policy", **named, policy_arn=arn) for arn in attached),
+            *(self.step(remove, **named, instance_profile_name=name) for name in profiles),
             self.deletion,
         ]
 
@@ -74,10 +75,10 @@ class Policy(Resource):
     def _doubts(self) -> Iterator[str]:
         return self.in_use("attached to the role", "role", self._roles)
 
-    def _commands(self) -> list[str]:
+    def _steps(self) -> list[Step]:
         words, named = "iam detach-role-policy", {"policy_arn": self.id}
         roles = self._roles
-        return [*(self.command(words, role_name=role, **named) for role in roles), self.deletion]
+        return [*(self.step(words, role_name=role, **named) for role in roles), self.deletion]
 
 
 class OidcProvider(Resource):

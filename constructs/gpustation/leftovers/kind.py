@@ -6,15 +6,17 @@ behaviour has a subclass of ``Resource``.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from gpustation.catalog.prices import FREE, Cost
 from gpustation.leftovers.account import Call, moment
-from gpustation.leftovers.commands import chain, command
+from gpustation.leftovers.commands import chain
 from gpustation.leftovers.ownership import BUILDER_TAG, Ownership
 from gpustation.leftovers.result import GLOBAL, Leftover, leftover
+from gpustation.leftovers.steps import Step
 
 if TYPE_CHECKING:
     from gpustation.leftovers.search import Search
@@ -76,14 +78,14 @@ class Resource:
         return str(self.row[self.kind.id])
 
     @property
-    def deletion(self) -> str:
-        """The command that removes it."""
+    def deletion(self) -> Step:
+        """The step that removes it."""
         option = self.kind.option.removeprefix("--").replace("-", "_")
-        return self.command(self.kind.removal, **{option: self.row[self.kind.removed_by]})
+        return self.step(self.kind.removal, **{option: self.row[self.kind.removed_by]})
 
-    def command(self, words: str, **options: str) -> str:
-        """A command of the AWS CLI in its region."""
-        return command(words, "" if self.kind.is_global else self.search.region, **options)
+    def step(self, words: str, **options: str) -> Step:
+        """A step in its region, with the words of the AWS CLI."""
+        return Step(words, "" if self.kind.is_global else self.search.region, options)
 
     def leftover(self) -> Leftover | None:
         """Its row in the result; ``None`` if it is another's or has an owner."""
@@ -92,15 +94,19 @@ class Resource:
             return None
         for doubt in self._doubts():
             why = why.doubted(doubt)
+        steps, created = tuple(self._steps()), moment(self.row.get(self.kind.created))
         return leftover(
             self.kind.name,
             self.id,
             GLOBAL if self.kind.is_global else self.search.region,
             why,
-            chain(*self._commands()),
-            created=moment(self.row.get(self.kind.created)),
+            self._removal(steps),
+            created=created,
             cost=self._cost(),
             stays=self._stays(),
+            proof=self.search.stacks.proof(self.tags, created),
+            steps=steps,
+            mentions=json.dumps(self.row, default=str),
         )
 
     def _ownership(self) -> Ownership | None:
@@ -151,9 +157,13 @@ class Resource:
         """Its cost per month."""
         return 0.0, FREE
 
-    def _commands(self) -> Iterable[str]:
-        """The commands that remove it, one after another."""
+    def _steps(self) -> Iterable[Step]:
+        """The steps that remove it, one after another."""
         return [self.deletion]
+
+    def _removal(self, steps: Iterable[Step]) -> str:
+        """The steps as one line to paste."""
+        return chain(*(step.command for step in steps))
 
 
 @dataclass(frozen=True)

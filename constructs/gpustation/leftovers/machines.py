@@ -12,6 +12,7 @@ from gpustation.leftovers.account import moment, tags_of
 from gpustation.leftovers.kind import Kind, Resource, Row
 from gpustation.leftovers.ownership import BUILDER_TAG, NOT_PROVEN, Ownership
 from gpustation.leftovers.search import Search
+from gpustation.leftovers.steps import Step
 
 _ENDING = ("shutting-down", "terminated")
 BEING_CREATED = frozenset({"pending", "transient"})
@@ -42,8 +43,8 @@ class Instance(Resource):
         own = bool(public) and elastic.isdisjoint((public, self.id))
         return prices.machine(self.row["InstanceType"], self.row["State"]["Name"], with_address=own)
 
-    def _commands(self) -> list[str]:
-        return [self.deletion, self.command("ec2 wait instance-terminated", instance_ids=self.id)]
+    def _steps(self) -> list[Step]:
+        return [self.deletion, self.step("ec2 wait instance-terminated", instance_ids=self.id)]
 
 
 class Address(Resource):
@@ -59,12 +60,12 @@ class Address(Resource):
             user = self.row.get("InstanceId") or self.row.get("NetworkInterfaceId", "another's")
             yield from self.in_use("in use by", "instance", [user])
 
-    def _commands(self) -> list[str]:
+    def _steps(self) -> list[Step]:
         association = self.row.get("AssociationId")
         if not association:
             return [self.deletion]
         words = "ec2 disassociate-address"
-        return [self.command(words, association_id=association), self.deletion]
+        return [self.step(words, association_id=association), self.deletion]
 
 
 class Volume(Resource):
@@ -96,16 +97,16 @@ class Volume(Resource):
     def _doubts(self) -> Iterator[str]:
         return self.in_use("attached to", "instance", self._within())
 
-    def _commands(self) -> list[str]:
+    def _steps(self) -> list[Step]:
         """One that is deleted with its instance needs no command of its own."""
         if not self._attachments:
             return [self.deletion]
         attachment = self._attachments[0]
-        wait = self.command("ec2 wait volume-available", volume_ids=self.id)
+        wait = self.step("ec2 wait volume-available", volume_ids=self.id)
         if attachment["InstanceId"] not in self.search.by_id("instance"):
-            return [self.command("ec2 detach-volume", volume_id=self.id), wait, self.deletion]
+            return [self.step("ec2 detach-volume", volume_id=self.id), wait, self.deletion]
         if attachment.get("DeleteOnTermination"):
-            return [self.command("ec2 wait volume-deleted", volume_ids=self.id)]
+            return [self.step("ec2 wait volume-deleted", volume_ids=self.id)]
         return [wait, self.deletion]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from gpustation.leftovers.kind import Kind, Resource, Row
 from gpustation.leftovers.ownership import NOT_PROVEN, Ownership
 from gpustation.leftovers.search import Search
+from gpustation.leftovers.steps import Step
 
 
 class Network(Resource):
@@ -63,10 +64,10 @@ class InternetGateway(Part):
     def _doubts(self) -> Iterator[str]:
         return self.in_use("in use by", "vpc", [row["VpcId"] for row in self._attachments])
 
-    def _commands(self) -> list[str]:
+    def _steps(self) -> list[Step]:
         words, options = "ec2 detach-internet-gateway", {"internet_gateway_id": self.id}
         vpcs = [row["VpcId"] for row in self._attachments]
-        return [*(self.command(words, **options, vpc_id=vpc) for vpc in vpcs), self.deletion]
+        return [*(self.step(words, **options, vpc_id=vpc) for vpc in vpcs), self.deletion]
 
 
 class RouteTable(Part):
@@ -86,7 +87,7 @@ class RouteTable(Part):
             subnets = [row["SubnetId"] for row in self._associations if row.get("SubnetId")]
             yield from self.in_use("in use by", "subnet", subnets)
 
-    def _commands(self) -> list[str]:
+    def _steps(self) -> list[Step]:
         words = "ec2 disassociate-route-table"
         ids = [row["RouteTableAssociationId"] for row in self._associations]
-        return [*(self.command(words, association_id=each) for each in ids), self.deletion]
+        return [*(self.step(words, association_id=each) for each in ids), self.deletion]

@@ -19,6 +19,11 @@ NOTHING_LEFT, LEFT, NOT_CHECKED = 0, 1, 3
 """Exit statuses; 2 is a wrong command line."""
 PIPE_WIDTH = 200
 """Columns if the output is not a terminal."""
+_MEMBERS = (
+    *("kind", "id", "region", "created", "usd_per_month", "cost", "ours", "removal"),
+    *("stays", "doubt", "proof"),
+)
+"""Members of a row in JSON."""
 ID_WIDTH = 22
 """Columns of an EC2 id; longer ids are folded."""
 
@@ -38,10 +43,16 @@ def document(result: Result) -> dict[str, Any]:
         "complete": result.complete,
         "usd_per_month": round(result.usd_per_month, 2),
         "prices_as_of": PRICES_AS_OF,
-        "left": [asdict(row) for row in result.left],
-        "staying": [asdict(row) for row in result.staying],
+        "left": [row_document(row) for row in result.left],
+        "staying": [row_document(row) for row in result.staying],
         "not_checked": [asdict(failure) for failure in result.not_checked],
     }
+
+
+def row_document(row: Leftover) -> dict[str, Any]:
+    """A row as JSON data, with why ``--delete`` does not take it."""
+    kept = {name: getattr(row, name) for name in _MEMBERS}
+    return {**kept, "obstacle": row.obstacle}
 
 
 def report(result: Result, console: Console | None = None) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gpustation.catalog.prices import FREE, Cost
 from gpustation.leftovers.ownership import Ownership
+from gpustation.leftovers.steps import Step
 
 GLOBAL = "global"
 """The region of IAM's resources."""
@@ -31,6 +32,9 @@ class Leftover:
             that stack.
         stays: Why it is kept on purpose; empty for a leftover.
         doubt: Why to look at it before removing it; empty if there is no doubt.
+        proof: The tag that proves that it is ours and that its stack is gone; empty if no tag does.
+        steps: What ``removal`` does.
+        mentions: The resource as AWS lists it, in JSON, which names what it belongs to.
     """
 
     kind: str
@@ -43,6 +47,20 @@ class Leftover:
     removal: str
     stays: str = ""
     doubt: str = ""
+    proof: str = ""
+    steps: tuple[Step, ...] = field(default=(), repr=False)
+    mentions: str = field(default="", repr=False)
+
+    @property
+    def obstacle(self) -> str:
+        """Why ``leftovers --delete`` does not take it; empty if it does."""
+        if self.stays or self.doubt:
+            return self.stays or self.doubt
+        if not self.proof:
+            return "no tag proves that it is ours and its stack gone"
+        if not self.steps or not all(step.is_safe for step in self.steps):
+            return "its name has a special meaning for a shell"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -113,8 +131,25 @@ def leftover(
     created: datetime | None = None,
     cost: Cost = (0.0, FREE),
     stays: str = "",
+    proof: str = "",
+    steps: tuple[Step, ...] = (),
+    mentions: str = "",
 ) -> Leftover:
     """A row, whose command is a comment if there is a doubt."""
     if why.doubt and not removal.startswith("#"):
         removal = f"# {why.doubt}: {removal}"
-    return Leftover(kind, name, region, created, *cost, why.reason, removal, stays, why.doubt)
+    return Leftover(
+        kind=kind,
+        id=name,
+        region=region,
+        created=created,
+        usd_per_month=cost[0],
+        cost=cost[1],
+        ours=why.reason,
+        removal=removal,
+        stays=stays,
+        doubt=why.doubt,
+        proof=proof,
+        steps=steps,
+        mentions=mentions,
+    )

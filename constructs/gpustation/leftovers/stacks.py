@@ -129,6 +129,31 @@ class Stacks:
                 return f"the stack {stack['StackName']}, which is {status}, lists it"
         return ""
 
+    def proof(self, tags: Mapping[str, str], created: datetime | None) -> str:
+        """The tag that proves that a leftover is ours and that its stack is gone; or empty.
+
+        Nobody but CloudFormation can write its own tag. Anybody can write ours, so it counts only
+        if CloudFormation lists a deleted stack of the name in it (for 90 days), which did not end
+        before the resource was created, and no stack has this name now.
+
+        Args:
+            tags: Tags of a resource that no live stack owns.
+            created: When it was created, if that is known.
+        """
+        stack_id, name = tags.get(STACK_ID_TAG, ""), tags.get(STACK_NAME_TAG, "")
+        owner = tags.get(OWNER_TAG, "")
+        if stack_id and (owner or self._names.may_name(name)):
+            return f"tag {STACK_ID_TAG}={stack_id}"
+        if not owner or any(stack["StackName"] == owner for stack in self.all):
+            return ""
+        for stack in self._list(_SUMMARIES) or []:
+            ended = stack.get("DeletionTime")
+            if created is not None and ended is not None and created > ended:
+                continue
+            if stack["StackName"] == owner and stack["StackStatus"] == "DELETE_COMPLETE":
+                return f"tag {OWNER_TAG}={owner}, and {stack['StackId']} is deleted"
+        return ""
+
     def fate(self, tags: Mapping[str, str]) -> str:
         """The state of the stack that created a resource, as a clause."""
         name = tags.get(STACK_NAME_TAG) or tags.get(OWNER_TAG, "")
