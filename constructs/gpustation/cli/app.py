@@ -10,6 +10,8 @@ import sys
 import typer
 
 from gpustation.cli import (
+    bench,
+    doctor,
     down,
     image,
     leftovers,
@@ -32,7 +34,6 @@ app = typer.Typer(
     name="gpustation",
     help="GPU workstations for deep learning on AWS: from the first deploy to nothing left.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -49,8 +50,10 @@ app.command("regions", epilog=regions.EPILOG)(regions.regions)
 app.command("types", epilog=types.EPILOG)(types.types)
 app.command("price", epilog=price.EPILOG)(price.price)
 app.command("leftovers", epilog=leftovers.EPILOG)(leftovers.leftovers)
+app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.add_typer(image.app, name="image")
 app.add_typer(quota.app, name="quota")
+app.add_typer(bench.app, name="bench")
 
 
 def main(args: list[str] | None = None) -> int:

@@ -65,7 +65,7 @@ def leftovers(
         raise typer.BadParameter("--region and --all-regions are alternatives; pass one of them")
 
     def work() -> int:
-        from gpustation.cli.leftovers_delete import deletion_document, delete_rows
+        from gpustation.cli.leftovers_delete import delete_rows, deletion_document
         from gpustation.leftovers.report import exit_status
 
         results = _find(region, stack or [], all_regions)

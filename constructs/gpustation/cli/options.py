@@ -108,6 +108,4 @@ def _image_id(text: str) -> str:
     return matching(IMAGE_ID, rule, text)
 
 
-ImageId = Annotated[
-    str, typer.Argument(parser=_image_id, metavar="AMI", help="Id of the image.")
-]
+ImageId = Annotated[str, typer.Argument(parser=_image_id, metavar="AMI", help="Id of the image.")]

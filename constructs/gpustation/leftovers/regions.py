@@ -10,7 +10,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from gpustation.aws.parallel import Calls
 from gpustation.aws.session import explain
 from gpustation.leftovers.find import find_leftovers
-from gpustation.leftovers.kind import REGIONS
 from gpustation.leftovers.result import NotChecked, Result
 
 DEADLINE_SECONDS = 600.0
@@ -26,7 +25,7 @@ def enabled_regions(session: boto3.session.Session) -> list[str]:
         ClientError: AWS refused.
         BotoCoreError: AWS was not reached.
     """
-    rows = session.client(REGIONS.service).describe_regions()["Regions"]
+    rows = session.client("ec2").describe_regions()["Regions"]
     names = sorted(row["RegionName"] for row in rows)
     return sorted(names, key=lambda name: name != session.region_name)
 

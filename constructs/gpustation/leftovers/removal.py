@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -75,17 +76,13 @@ def reader(session: boto3.session.Session, stacks: Iterable[str]) -> Again:
 
 def remover(session: boto3.session.Session) -> Remove:
     """Carries out the steps of rows with a session."""
+    # boto3's overloads want a literal service name
+    make: Callable[..., object] = session.client
 
     def remove(row: Leftover) -> None:
         for step in row.steps:
             region = step.region or session.region_name
-            # boto3's overloads want a literal service name
-            make: Callable[..., object] = session.client
-
-            def client_for(service: str, region: str = region) -> object:
-                return make(service, region_name=region, config=RETRIES)
-
-            step.call(client_for)
+            step.call(functools.partial(make, region_name=region, config=RETRIES))
 
     return remove
 

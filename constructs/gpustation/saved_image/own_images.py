@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from gpustation.saved_image.users import Users, read_users
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import ImageTypeDef, SnapshotTypeDef
     from mypy_boto3_ssm import SSMClient
 
 DEADLINE_SECONDS = 60.0
@@ -70,7 +71,7 @@ def read_images(session: boto3.Session) -> list[OwnImage]:
     """
     ec2, ssm = session.client("ec2"), session.client("ssm")
     cloudformation = session.client("cloudformation")
-    results = Calls[Any](
+    results: dict[str, Any] = Calls[Any](
         {
             "images": lambda: _images(ec2),
             "snapshots": lambda: _snapshots(ec2),
@@ -107,13 +108,16 @@ def _parameters(ssm: SSMClient) -> dict[str, str]:
 
 
 def _own(
-    row: Mapping[str, Any], parameters: Mapping[str, str], snapshots: Mapping[str, Any], users: Users
+    row: ImageTypeDef,
+    parameters: Mapping[str, str],
+    snapshots: Mapping[str, SnapshotTypeDef],
+    users: Users,
 ) -> OwnImage:
     from botocore.utils import parse_timestamp
 
     tags = {tag["Key"]: tag["Value"] for tag in row.get("Tags", [])}
     image_id, created = row["ImageId"], row.get("CreationDate")
-    own = [snapshots[name] for name in snapshots_of(row) if name in snapshots]  # type: ignore[arg-type]
+    own = [snapshots[name] for name in snapshots_of(row) if name in snapshots]
     return OwnImage(
         image_id=image_id,
         kind=SAVED if SAVED_TAG in tags else BAKED,
@@ -123,17 +127,15 @@ def _own(
         framework=tags.get(FRAMEWORK_TAG, ""),
         state=row.get("State", ""),
         created=parse_timestamp(created) if created else None,
-        gib=_gib(row.get("BlockDeviceMappings", [])),
+        gib=sum(
+            disk.get("Ebs", {}).get("VolumeSize", 0) for disk in row.get("BlockDeviceMappings", [])
+        ),
         usd_per_month=sum(_usd(snapshot) for snapshot in own),
         users=users.of(image_id),
     )
 
 
-def _gib(mappings: Iterable[Mapping[str, Any]]) -> int:
-    return sum(mapping.get("Ebs", {}).get("VolumeSize", 0) for mapping in mappings)
-
-
-def _usd(snapshot: Mapping[str, Any]) -> float:
+def _usd(snapshot: SnapshotTypeDef) -> float:
     tier = snapshot.get("StorageTier", "standard")
     full_bytes = snapshot.get("FullSnapshotSizeInBytes", 0)
     return prices.snapshot(tier, snapshot["VolumeSize"], full_bytes)[0]

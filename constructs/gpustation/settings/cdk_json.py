@@ -55,7 +55,7 @@ class Change:
         except (OSError, ValueError) as error:
             raise CommandError(f"{path} is not JSON ({_one_line(error)}); correct it") from error
         if not isinstance(document, dict) or not isinstance(document.get(_CONTEXT, {}), dict):
-            raise CommandError(f'{path}: it and its member "{_CONTEXT}" must be objects; correct it')
+            raise CommandError(f"{path}: it and its {_CONTEXT} must be objects; correct it")
         return cls(path.resolve(), text, text)
 
     @property
@@ -81,7 +81,7 @@ class Change:
         text = self.new
         try:
             # The last is written first, so that they stand in the order given
-            for key, value in reversed(values.items()):
+            for key, value in reversed([*values.items()]):
                 text = _with_value(text, key, value)
         except ValueError as error:
             raise CommandError(f"{self.path}: {error}; correct it") from error

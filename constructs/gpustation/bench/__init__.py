@@ -1,0 +1,1 @@
+"""Benchmark of a machine: the program that measures, its record, and comparisons of records."""

@@ -1,0 +1,1 @@
+"""Checks what a deploy and the command need: account, programs, quota, permissions."""
