@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from gpustation.aws import session
-from gpustation.cli import image as image_verbs
+from gpustation.cli import image_save
 from gpustation.cli.app import main
 from gpustation.console import interrupts
 from gpustation.saved_image import make as making
@@ -401,7 +401,7 @@ def test_a_machine_that_is_gone_is_refused_in_one_line(
 def test_the_person_reads_what_becomes_of_each_volume_and_its_price(
     capsys: pytest.CaptureFixture[str], taken: bool, lines: list[str]
 ) -> None:
-    print(*image_verbs._volumes(DATA, taken), sep="\n")
+    print(*image_save._volumes(DATA, taken), sep="\n")
     assert capsys.readouterr().out.splitlines() == lines
 
 
