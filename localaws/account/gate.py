@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from urllib.parse import parse_qs, quote
 
 from ministack import app as ministack_app
@@ -59,7 +60,7 @@ class Gate:
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
         elif scope["type"] == "http":
-            await self._serve(scope, receive, _without_cors(send))
+            await self._serve(scope, receive, _dated(_without_cors(send)))
         else:
             await receive()
             await send({"type": "websocket.close"})
@@ -150,6 +151,20 @@ def _without_cors(send: Send) -> Send:
         await send(message)
 
     return silent
+
+
+def _dated(send: Send) -> Send:
+    """Add the date, which AWS sends with every response and the server upstream with none."""
+
+    async def dated(message: Scope) -> None:
+        if message["type"] == "http.response.start":
+            known = [*message.get("headers", [])]
+            if not any(bytes(name).lower() == b"date" for name, _ in known):
+                known.append((b"date", formatdate(usegmt=True).encode()))
+            message = {**message, "headers": known}
+        await send(message)
+
+    return dated
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

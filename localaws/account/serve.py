@@ -19,7 +19,7 @@ from localaws.account.cloudformation import engine as cloudformation
 from localaws.account.ec2 import api as ec2_api
 from localaws.account.ec2.instances import Instances
 from localaws.account.gate import CONTROL_PATH, Gate
-from localaws.account.iam import function_sessions
+from localaws.account.iam import function_sessions, simulation
 from localaws.account.world import World
 from localaws.control import Control
 from localaws.control import answer as answer_control
@@ -50,6 +50,7 @@ def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentia
     cloudformation.install(world, instances)
     function_logs.install()
     function_sessions.install()
+    simulation.install()
     services.install_refusals(world)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]

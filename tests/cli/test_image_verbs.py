@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gpustation.catalog.names import WORKSTATION_DESCRIPTION
 from gpustation.console.statuses import FINDING, NO_ACCESS, USAGE
 from gpustation.saved_image import remove
 from localaws import LocalAws
@@ -86,9 +87,7 @@ def test_without_an_image_it_says_so(verb: Verb) -> None:
     assert verb("image", "list", "--region", "eu-west-1", "--json").document["images"] == []
 
 
-def test_use_writes_the_image_and_the_next_generation(
-    verb: Verb, saved: str, folder: Path
-) -> None:
+def test_use_writes_the_image_and_the_next_generation(verb: Verb, saved: str, folder: Path) -> None:
     ran = verb("image", "use", saved, "--yes")
     assert ran.status == 0
     assert context(folder) == {"image": saved, "generation": 2, "framework": "mxnet"}
@@ -110,9 +109,10 @@ def test_use_for_a_stack_that_is_not_there_leaves_the_generation(
 
 def test_use_names_a_framework_that_does_not_fit(verb: Verb, saved: str, folder: Path) -> None:
     (folder / "cdk.json").write_text(CDK_JSON.replace("mxnet", "pytorch"))
-    assert "contains mxnet, and cdk.json sets framework=pytorch" in verb(
-        "image", "use", saved, "--yes"
-    ).err
+    assert (
+        "contains mxnet, and cdk.json sets framework=pytorch"
+        in verb("image", "use", saved, "--yes").err
+    )
 
 
 @pytest.mark.parametrize("answer", ["no", ""])
@@ -175,9 +175,10 @@ def test_an_image_in_use_is_not_deleted(aws: LocalAws, verb: Verb, saved: str) -
 
 def test_an_image_of_a_stack_is_not_deleted(aws: LocalAws, verb: Verb, saved: str) -> None:
     stack = Stack(aws, "GpuWorkstation-uses")
+    parameter = {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "x"}}
     template = {
-        "Description": "GPU workstation for deep learning",
-        "Resources": {"P": {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "x"}}},
+        "Description": WORKSTATION_DESCRIPTION,
+        "Resources": {"P": parameter},
         "Outputs": {"ImageId": {"Value": saved}},
     }
     assert stack.deploy("create_stack", template) == "CREATE_COMPLETE"
@@ -187,7 +188,7 @@ def test_an_image_of_a_stack_is_not_deleted(aws: LocalAws, verb: Verb, saved: st
     assert "is used by stack GpuWorkstation-uses" in ran.err
 
 
-def test_an_unused_image_is_deleted_with_its_snapshots(aws: LocalAws, verb: Verb, saved: str) -> None:
+def test_an_unused_image_is_deleted_with_snapshots(aws: LocalAws, verb: Verb, saved: str) -> None:
     ec2 = aws.client("ec2")
     copy = ec2.create_image(
         InstanceId=aws.client("ec2").describe_images(ImageIds=[saved])["Images"][0][

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from gpustation.aws import account_plan
 from gpustation.aws.calls import error_code
@@ -47,13 +50,18 @@ def region(subject: Subject) -> Finding:
 def clock(subject: Subject) -> Finding:
     """How far this computer's clock is from AWS's, by the date of an unsigned request's answer."""
     sts = subject.client("sts", Config(signature_version=UNSIGNED, connect_timeout=5))
+    dates: list[str] = []
+
+    def note(response_dict: dict[str, Any], **_: object) -> None:
+        dates.append(response_dict["headers"].get("date", ""))
+
+    sts.meta.events.register("before-parse.sts.GetCallerIdentity", note)
     before = time.time()
-    try:
-        metadata = sts.get_caller_identity()["ResponseMetadata"]
-    except ClientError as error:  # of course: it is not signed
-        metadata = error.response["ResponseMetadata"]
+    # It is refused, as it is not signed; only its date is read, which needs no credentials
+    with contextlib.suppress(ClientError, ResponseParserError):
+        sts.get_caller_identity()
     here = (before + time.time()) / 2
-    date = metadata.get("HTTPHeaders", {}).get("date")
+    date = dates[-1] if dates else ""
     if not date:
         return Finding("clock", Mark.UNKNOWN, "the answer of AWS has no date")
     seconds = here - parsedate_to_datetime(date).timestamp()

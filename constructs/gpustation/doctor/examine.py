@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from gpustation.aws.calls import DENIED, NOT_UNDERSTOOD, error_code
+from gpustation.aws.calls import DENIED, error_code
 from gpustation.aws.parallel import Calls, DeadlineError
 from gpustation.aws.session import explain
 from gpustation.doctor import account, programs
@@ -78,6 +78,5 @@ def _not_checked(name: str, error: Exception) -> Finding:
         return Finding(name, Mark.UNKNOWN, explain(error))
     if isinstance(error, DeadlineError):
         return Finding(name, Mark.UNKNOWN, str(error), "try again, or check the network")
-    if isinstance(error, NOT_UNDERSTOOD):
-        return Finding(name, Mark.UNKNOWN, f"the answer could not be read ({error!r})")
-    raise error
+    # A check that fails otherwise must not keep the findings of the others from being shown
+    return Finding(name, Mark.UNKNOWN, f"the check failed: {' '.join(repr(error).split())}")
