@@ -15,8 +15,12 @@ ACTIONS = ["ec2:StopInstances", "ec2:StartInstances", "ec2:RebootInstances"]
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [
-        {"Effect": "Allow", "Action": ["ec2:StopInstances", "ec2:RebootInstances"], "Resource": "*"},
-        {"Effect": "Deny", "Action": "ec2:RebootInstances", "Resource": "*"},
+        {
+            "Effect": "Allow",
+            "Action": ["ec2:StopInstances", "ec2:RebootInstances"],
+            "Resource": "*",
+        },
+        {"Effect": "Deny", "Action": ACTIONS[2], "Resource": "*"},
     ],
 }
 

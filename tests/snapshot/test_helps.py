@@ -18,7 +18,10 @@ PROGRAMS = {
     "install.sh": "userdata/install/standalone.py",
     "localaws": "localaws/__main__.py",
 }
-VERBS = ("", "plan", "leftovers", "image", "image save", "image undo")
+VERBS = (
+    *("", "plan", "leftovers", "doctor", "bench", "bench compare"),
+    *("image", "image save", "image undo", "image list", "image use", "image delete"),
+)
 OFFERS = ("regions", "types", "price", "quota", "quota show", "quota request", "quota watch")
 
 

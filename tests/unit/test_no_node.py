@@ -15,10 +15,15 @@ for words in {words}:
 loaded = [name for name in ("aws_cdk", "jsii", "constructs") if name in sys.modules]
 assert not loaded, loaded
 """
-HELPS = [["--help"], *([*verb.split(), "--help"] for verb in ("plan", "leftovers", "image"))]
-HELPS += [["image", "save", "--help"], ["image", "undo", "--help"]]
+HELPS = [
+    ["--help"],
+    *([*verb.split(), "--help"] for verb in ("plan", "leftovers", "doctor", "image")),
+]
+HELPS += [["image", verb, "--help"] for verb in ("save", "undo", "list", "use", "delete")]
+HELPS += [["bench", "compare", "--help"]]
 # Without credentials each one ends where it would ask AWS
 COMMANDS = [["leftovers", "--region", "us-east-1"]]
+COMMANDS += [["image", "list"], ["image", "delete", "ami-0123456789abcdef0", "--yes"]]
 COMMANDS += [["image", "save", "--yes"], ["image", "undo", "ami-0123456789abcdef0", "--yes"]]
 
 

@@ -34,7 +34,7 @@ def group() -> None:
 @app.command("compare", epilog=EPILOG)
 def compare(
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Records of `gpustation bench`.")
+        list[Path], typer.Argument(metavar="FILE", help="Records of `gpustation bench`.")
     ],
     png: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write a picture; needs matplotlib.")

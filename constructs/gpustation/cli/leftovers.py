@@ -31,7 +31,7 @@ EPILOG = f"{example('gpustation leftovers --delete')}\n\n{STATUSES}"
 def leftovers(
     ids: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[ID]...", help="With --delete: only the rows with these ids."),
+        typer.Argument(metavar="ID", help="With --delete: only the rows with these ids."),
     ] = None,
     region: Region = "",
     all_regions: Annotated[

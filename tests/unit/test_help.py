@@ -1,0 +1,81 @@
+"""Each verb's ``--help`` has an example that is one, and completion knows the verbs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+import typer.main
+
+from gpustation.cli.app import app, main
+
+GROUPS = ("", "image", "bench")
+"""Commands that only hold others."""
+
+
+def commands(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, f"{path} {name}".strip())
+
+
+ALL = dict(commands(typer.main.get_command(app)))
+
+
+def test_groups_are_those_that_hold_others() -> None:
+    assert {path for path, command in ALL.items() if hasattr(command, "commands")} == {*GROUPS}
+
+
+@pytest.mark.parametrize("verb", sorted({*ALL} - {*GROUPS}))
+def test_the_help_of_each_verb_has_one_example(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verb.split(), "--help"]) == 0
+    text = capsys.readouterr().out
+    (example,) = re.findall(r"^ *Example:\n +(gpustation .*)$", text, re.MULTILINE)
+    words = shlex.split(example)[1:]
+    assert " ".join(words[: len(verb.split())]) == verb
+    # click checks the example's options and arguments
+    command = ALL[verb]
+    command.make_context(verb, words[len(verb.split()) :])
+    assert "Exit status:" in text
+
+
+SHELLS = {
+    "bash": {"COMP_WORDS": "gpustation st", "COMP_CWORD": "1"},
+    "zsh": {"_TYPER_COMPLETE_ARGS": "gpustation st"},
+    "fish": {"_TYPER_COMPLETE_ARGS": "gpustation st", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+}
+
+
+def completed(shell: str, kind: str, **variables: str) -> str:
+    """In a process of its own: a shell asks the program by its environment."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gpustation"],
+        env={**os.environ, "_GPUSTATION_COMPLETE": f"{kind}_{shell}", **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_each_shell_completes_verbs(shell: str) -> None:
+    answer = completed(shell, "complete", **SHELLS[shell])
+    for verb in ("start", "status", "stop"):
+        assert re.search(rf"\b{verb}\b", answer)
+    assert "leftovers" not in answer
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_each_shell_has_a_script(shell: str) -> None:
+    script = completed(shell, "source")
+    assert "_GPUSTATION_COMPLETE" in script and "gpustation" in script
