@@ -296,3 +296,12 @@ def test_the_command_runs_the_program_from_standard_input_and_leaves_nothing(
     )
     assert done.stdout == b"['--gpus', '1,2']\n", done.stderr
     assert [*tmp_path.iterdir()] == []
+
+
+def test_of_several_processes_one_that_fails_ends_the_others() -> None:
+    with (
+        subprocess.Popen(["sleep", "60"], text=True) as waits,
+        subprocess.Popen(["false"], text=True) as fails,
+        pytest.raises(SystemExit, match=r"training ended with \[-9, 1\]"),
+    ):
+        machine_program._await([waits, fails])

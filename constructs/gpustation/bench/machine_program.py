@@ -24,6 +24,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ WARM_UP = 2
 CHILD_SECONDS = 900
 """How long one measurement may take, the start of the framework included."""
 SMI_SECONDS = 60
+POLL_SECONDS = 0.5
 MATRIX = {"gpu": 8192, "cpu": 1024}
 """Rows of the square matrices: enough to fill a GPU, and a tenth of a second on a CPU."""
 BUFFER_BYTES = {"gpu": 1 << 30, "cpu": 1 << 28}
@@ -68,10 +70,18 @@ def main() -> int:
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
+        threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
         print(json.dumps(CHILDREN[options.child](json.loads(sys.stdin.read()))))
         return 0
     print(json.dumps(measure(options.framework, counts_of(options.gpus), options.quick)))
     return 0
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process when its parent has ended, which may have been killed."""
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os._exit(1)
 
 
 def counts_of(text: str) -> list[int]:
@@ -360,12 +370,23 @@ class Torch:
                 json.dumps({**task, "rank": rank, "address": f"tcp://127.0.0.1:{port}"})
             )
             process.stdin.close()
+        _await(ranks)
         outputs = [process.stdout.read() for process in ranks if process.stdout]
-        statuses = [process.wait() for process in ranks]
-        if any(statuses):
-            sys.exit(f"the processes of the training ended with {statuses}")
         result: Document = json.loads(outputs[0].splitlines()[-1])
         return result
+
+
+def _await(ranks: Sequence[subprocess.Popen[str]]) -> None:
+    """Wait for processes of which each waits for the others; one that fails ends them all."""
+    statuses = [process.poll() for process in ranks]
+    while None in statuses:
+        if any(statuses):
+            for process in ranks:
+                process.kill()
+        time.sleep(POLL_SECONDS)
+        statuses = [process.poll() for process in ranks]
+    if any(statuses):
+        sys.exit(f"training ended with {statuses}")
 
 
 def train_torch(task: Document) -> Document:
@@ -495,7 +516,8 @@ class MxNet:
 
         work = batch * steps * len(devices)
         images = timed(run, self.synchronize, task["runs"], work)
-        return trained(task, images, "fp32 (its convolutions may use TF32)")
+        precision = "fp32, convolutions may use TF32" if self.has_gpu else "fp32"
+        return trained(task, images, precision)
 
 
 def batch_and_steps(task: Document) -> tuple[int, int]:
