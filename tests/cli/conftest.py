@@ -42,6 +42,19 @@ class Ran:
 Verb = Callable[..., Ran]
 
 
+class Terminal:
+    """Standard input of a person who types these lines, one for each question."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        return f"{self.lines.pop(0)}\n"
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[LocalAws]:
     with LocalAws() as aws:

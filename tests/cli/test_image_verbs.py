@@ -13,7 +13,7 @@ from gpustation.catalog.names import WORKSTATION_DESCRIPTION
 from gpustation.console.statuses import FINDING, NO_ACCESS, USAGE
 from gpustation.saved_image import remove
 from localaws import LocalAws
-from tests.cli.conftest import Verb
+from tests.cli.conftest import Terminal, Verb
 from tests.support.probe_stack import Stack
 
 UNKNOWN = "ami-0123456789abcdef0"
@@ -119,8 +119,7 @@ def test_use_names_a_framework_that_does_not_fit(verb: Verb, saved: str, folder:
 def test_use_asks(
     verb: Verb, saved: str, folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", lambda _question: answer)
+    monkeypatch.setattr("sys.stdin", Terminal([answer]))
     ran = verb("image", "use", saved)
     assert ran.status == FINDING
     assert f'+    "image": "{saved}",' in ran.out, "the change is shown first"

@@ -9,7 +9,7 @@ import pytest
 
 from gpustation.console.statuses import FINDING, NO_ACCESS, USAGE
 from localaws import LocalAws
-from tests.cli.conftest import Verb
+from tests.cli.conftest import Terminal, Verb
 from tests.support.probe_stack import Stack
 
 OWNER = "GpuWorkstation-gone"
@@ -74,8 +74,7 @@ def left(aws: LocalAws) -> Iterator[dict[str, str]]:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Answers to be given; questions are answered with the first that is left."""
     answers: list[str] = []
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", lambda _question: answers.pop(0))
+    monkeypatch.setattr("sys.stdin", Terminal(answers))
     return answers
 
 
@@ -170,7 +169,9 @@ def test_what_came_into_use_meanwhile_is_left(
     ec2 = aws.client("ec2")
     aws.control.add_image("ami-0000000000000000b", root_device_type="instance-store")
 
-    def answer(_question: str) -> str:
+    machines: list[str] = []
+
+    def answer() -> str:
         (made,) = ec2.run_instances(
             ImageId="ami-0000000000000000b",
             InstanceType="g4dn.xlarge",
@@ -178,13 +179,13 @@ def test_what_came_into_use_meanwhile_is_left(
             MaxCount=1,
             Placement={"AvailabilityZone": "us-east-1a"},
         )["Instances"]
-        terminal.append(made["InstanceId"])
+        machines.append(made["InstanceId"])
         ec2.attach_volume(VolumeId=left["Volume"], InstanceId=made["InstanceId"], Device="/dev/sdf")
         return "yes"
 
-    monkeypatch.setattr("builtins.input", answer)
+    monkeypatch.setattr("sys.stdin.readline", answer)
     ran = verb("leftovers", "--delete", "--json", left["Volume"])
-    (machine,) = terminal
+    (machine,) = machines
     ec2.detach_volume(VolumeId=left["Volume"])
     ec2.terminate_instances(InstanceIds=[machine])
     assert ran.status == FINDING

@@ -83,7 +83,9 @@ def _ask(results: Sequence[Result], count: int, by_id: bool, yes: bool) -> None:
         confirm("", yes)
     elif len(results) > 1 and not by_id:
         account = results[0].account
-        typed = input(f"Type the account id to delete these {count} in several regions: ").strip()
+        sys.stderr.write(f"Type the account id to delete these {count} in several regions: ")
+        sys.stderr.flush()
+        typed = sys.stdin.readline().strip()
         if not account or typed != account:
             raise CommandError("this is not the account's id; nothing was deleted")
     else:
