@@ -73,7 +73,7 @@ def _not_checked(name: str, error: Exception) -> Finding:
     if isinstance(error, ClientError):
         denied = error_code(error) in DENIED
         mark = Mark.FAILED if name == "credentials" and not denied else Mark.UNKNOWN
-        return Finding(name, mark, explain(error))
+        return Finding(name, mark, f"{error.operation_name}: {explain(error)}")
     if isinstance(error, BotoCoreError):
         return Finding(name, Mark.UNKNOWN, explain(error))
     if isinstance(error, DeadlineError):
