@@ -15,6 +15,8 @@ from gpustation.console.statuses import FINDING
 from gpustation.doctor import account, examine, permissions
 from gpustation.doctor.examine import CHECKS
 from gpustation.doctor.finding import Finding, Mark, Subject
+from gpustation.doctor.quota import DEFAULT_TYPE
+from gpustation.settings.model import Settings
 from localaws import LocalAws
 from tests.cli.conftest import Verb
 from tests.support.assembly import VERSION_PARAMETER
@@ -159,6 +161,10 @@ def test_a_quota_that_is_too_small_fails(aws: LocalAws, verb: Verb) -> None:
     row = found(verb)["quota"]
     assert (row["mark"], row["cure"]) == ("failed", "gpustation quota request g4dn.xlarge")
     assert verb("doctor").status == FINDING
+
+
+def test_the_default_type_is_that_of_the_settings() -> None:
+    assert Settings().instance_type == DEFAULT_TYPE
 
 
 def test_a_quota_that_is_in_use_is_a_warning(aws: LocalAws, verb: Verb) -> None:
