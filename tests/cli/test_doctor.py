@@ -336,7 +336,7 @@ def test_what_could_not_be_checked_is_unknown(
 def test_a_check_that_hangs_does_not_hold_up_the_others(environment: Mapping[str, str]) -> None:
     import boto3
 
-    subject = Subject(boto3.session.Session(), "us-east-1", {}, "GpuWorkstation")
+    subject = Subject(boto3.session.Session(), "us-east-1", {})
     checks = {
         "hangs": lambda _: time.sleep(60) or Finding("hangs", Mark.OK, ""),
         "clock": account.clock,

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpustation.catalog.names import WORKSTATION
 from gpustation.cli.ending import run, say_json
-from gpustation.cli.options import AsJson, Name, Region, Stack, example, exit_statuses
-from gpustation.cli.selecting import named
+from gpustation.cli.options import AsJson, Region, example, exit_statuses
 from gpustation.console.statuses import FINDING
 
 if TYPE_CHECKING:
@@ -22,14 +20,11 @@ _STATUSES = {
 EPILOG = f"{example('gpustation doctor')}\n\n{exit_statuses(_STATUSES)}"
 
 
-def doctor(
-    name: Name = "", stack: Stack = "", region: Region = "", as_json: AsJson = False
-) -> None:
+def doctor(region: Region = "", as_json: AsJson = False) -> None:
     """Check credentials, region, clock, bootstrap, programs, quota and permissions.
 
     One line each, with what to do. Changes nothing.
     """
-    stack = named(name, stack) or WORKSTATION
 
     def work() -> int:
         from gpustation.aws.session import make_session
@@ -39,7 +34,7 @@ def doctor(
 
         session = make_session(region)
         context, settings = read_project(Path.cwd())
-        subject = Subject(session, session.region_name or "", context, stack)
+        subject = Subject(session, session.region_name or "", context)
         findings = [settings, *examine(subject)]
         good = is_good(findings)
         if as_json:

@@ -55,13 +55,11 @@ class Subject:
         session: Credentials and region.
         region: The region; empty if there is none.
         context: Settings of the cdk.json in the current folder; empty without one.
-        stack: Name of the workstation's stack.
     """
 
     session: boto3.session.Session
     region: str
     context: Mapping[str, Any]
-    stack: str
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def client(self, service: str, config: Config = BRIEF) -> Any:
