@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import botocore.loaders
 import jsonschema
 import pytest
 
@@ -53,6 +54,15 @@ class Terminal:
 
     def readline(self) -> str:
         return f"{self.lines.pop(0)}\n"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_once() -> Iterator[None]:
+    """Each verb has a session of its own; reading the services' models took most of its time."""
+    loader = botocore.loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", lambda _path=None: loader)
+        yield
 
 
 @pytest.fixture(scope="session")
