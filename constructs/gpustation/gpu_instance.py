@@ -26,6 +26,10 @@ from gpustation.synth.user_data import render_user_data
 READY_STEPS = ("driver", "environment", "gpu")
 """Steps that the machine signals, in order."""
 
+NO_REPORT = "{}"
+"""Value of the report in the template. It never changes: CloudFormation would overwrite the
+machine's report with another value."""
+
 
 class GpuInstance(Construct):
     """EC2 instance with a GPU, without inbound access by default, set up by ``userdata/``.
@@ -33,6 +37,8 @@ class GpuInstance(Construct):
     The user data is constant for the life of the instance. It contains the name of an SSM
     parameter with the settings and the location and hash of the scripts, which the machine reads
     at every boot. So new scripts or settings do not stop, restart or replace the instance.
+    The machine may write one other parameter, its report, which whoever reads it must treat as text
+    of others.
     There is no EC2 key pair, because all its properties are create-only: the public key is one of
     the settings in the parameter.
 
@@ -94,6 +100,13 @@ class GpuInstance(Construct):
             self, name="Scripts", suffix=".tar", content=scripts_tar(scripts)
         )
         self.scripts_sha256 = asset.sha256
+        self.report = ssm.CfnParameter(
+            self,
+            "Report",
+            type="String",
+            description="What the GPU machine says about itself, e.g. its SSH host keys",
+            value=NO_REPORT,
+        )
         self.settings = ssm.CfnParameter(
             self,
             "Settings",
@@ -115,6 +128,7 @@ class GpuInstance(Construct):
                     "cuda_toolkit": cuda_toolkit,
                     "role_credentials_for_users": role_credentials_for_users,
                     "python_mirror": python_mirror,
+                    "report": self.report.ref,
                     "scripts": {
                         "bucket": asset.bucket_name,
                         "key": asset.object_key,
@@ -128,6 +142,7 @@ class GpuInstance(Construct):
         # before anything is changed. Role and instance profile do not depend on it: they never
         # change, and creating a profile takes minutes.
         self.settings.node.add_dependency(choice)
+        self.report.node.add_dependency(choice)
         self.role.node.find_child("DefaultPolicy").node.add_dependency(choice)
         self.instance = ec2.Instance(
             self,
@@ -186,20 +201,22 @@ class GpuInstance(Construct):
         }
 
     def _make_role(self, asset: FileAsset) -> iam.Role:
-        """Role for Session Manager, the parameter and the archive of the scripts.
+        """Role for Session Manager, the two parameters and the archive of the scripts.
 
         Written by hand because ``grant_read`` would grant access to the whole bucket.
         """
         stack = Stack.of(self)
+
+        def arn_of(parameter: ssm.CfnParameter) -> str:
+            return stack.format_arn(
+                service="ssm", resource="parameter", resource_name=parameter.ref
+            )
+
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         statements = {
             "SessionManager": ([*SESSION_MANAGER_ACTIONS], "*"),
-            "ReadSettings": (
-                ["ssm:GetParameter"],
-                stack.format_arn(
-                    service="ssm", resource="parameter", resource_name=self.settings.ref
-                ),
-            ),
+            "ReadSettings": (["ssm:GetParameter"], arn_of(self.settings)),
+            "WriteReport": (["ssm:PutParameter"], arn_of(self.report)),
             "ReadScripts": (
                 ["s3:GetObject"],
                 f"arn:{stack.partition}:s3:::{asset.bucket_name}/{asset.object_key}",

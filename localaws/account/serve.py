@@ -12,7 +12,7 @@ from hypercorn.config import Config
 from ministack import app as ministack_app
 from ministack.services.cloudformation import wait_conditions
 
-from localaws.account import function_logs, ministack_names, services
+from localaws.account import access, function_logs, ministack_names, services
 from localaws.account.asgi import Application, Receive, Scope, Send, answer, read
 from localaws.account.cloudformation import custom_resources
 from localaws.account.cloudformation import engine as cloudformation
@@ -45,6 +45,7 @@ def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentia
     port = listener.getsockname()[1]
     world = World()
     instances = Instances(world, machines)
+    access.install(instances)
     services.install(world)
     ec2_api.install(instances)
     cloudformation.install(world, instances)

@@ -55,6 +55,12 @@ _FAULTS = {
         400,
     ),
     ("missing", "ssm"): ("ParameterNotFound", "", 400),
+    ("throttle", "ec2-instance-connect"): ("ThrottlingException", "Rate exceeded", 400),
+    ("deny", "ec2-instance-connect"): (
+        "AccessDeniedException",
+        "User is not authorized to perform: ec2-instance-connect:{}",
+        400,
+    ),
     ("throttle", "cloudformation"): ("Throttling", "Rate exceeded", 400),
     ("deny", "cloudformation"): (
         "AccessDenied",
@@ -83,7 +89,7 @@ _FAULTS = {
 
 
 def install(world: World) -> None:
-    """Add Service Quotas, the price list and public parameters, and faults of five services."""
+    """Add Service Quotas, the price list and public parameters, and faults of six services."""
     for name, prefix in (
         ("servicequotas", "ServiceQuotasV20190624"),
         ("pricing", "AWSPriceListService"),
@@ -95,7 +101,14 @@ def install(world: World) -> None:
     router._KNOWN_AWS_SERVICE_NAMES = frozenset({"servicequotas", "pricing", *folders})
     app.SERVICE_HANDLERS["servicequotas"] = _service_quotas(world)
     app.SERVICE_HANDLERS["pricing"] = _price_list
-    for name in ("ec2", "ssm", "servicequotas", "cloudformation", "pricing"):
+    for name in (
+        "ec2",
+        "ssm",
+        "servicequotas",
+        "cloudformation",
+        "pricing",
+        "ec2-instance-connect",
+    ):
         app.SERVICE_HANDLERS[name] = _with_faults(name, app.SERVICE_HANDLERS[name], world)
     _correct_authorization()
     plain = ssm._public_parameter
@@ -157,6 +170,9 @@ def _correct_authorization() -> None:
             return "*"
         if service == "servicequotas":
             return _quota_arn(_operation(request[2], request[3]), request[3])
+        if service == "ec2-instance-connect":
+            owner = f"arn:aws:ec2:{get_region()}:{get_account_id()}"
+            return f"{owner}:instance/{json.loads(request[3]).get('InstanceId', '')}"
         arn: str = plain_arn(service, *request)
         if PUBLIC in arn:
             return arn.replace(f":{get_account_id()}{PUBLIC}", f":{PUBLIC}")

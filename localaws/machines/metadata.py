@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -22,6 +22,8 @@ HTTP_PORT = 80
 MAX_TTL = 21600
 """Six hours, the longest life of a token in AWS's documentation."""
 CREDENTIALS_LIFE = 6 * 3600
+PUSHED_SECONDS = 60
+"""How long EC2 Instance Connect offers a key (EC2 user guide)."""
 VERSION_PATH = re.compile(r"^/(?:\d{4}-\d{2}-\d{2}|1\.0)(?=/|$)")
 """All versions of the service are the same here; cloud-init uses several."""
 _CREDENTIALS = "/latest/meta-data/iam/security-credentials/"
@@ -46,6 +48,12 @@ class MachineFacts:
     session_token: str = ""
     token_required: bool = False
     mac: str = "02:00:00:00:00:01"
+    pushed: list[tuple[str, str, float]] = field(default_factory=list, init=False)
+    """Keys of EC2 Instance Connect: user, key, and the end of its time on the monotonic clock."""
+
+    def push_key(self, user: str, key: str) -> None:
+        """Offer a key to the machine's SSH server."""
+        self.pushed.append((user, key, time.monotonic() + PUSHED_SECONDS))
 
     def tree(self) -> dict[str, str]:
         """The documents by path."""
@@ -79,6 +87,10 @@ class MachineFacts:
         }
         tree = {f"/latest/meta-data/{name}": value for name, value in values.items() if value}
         tree["/latest/dynamic/instance-identity/document"] = json.dumps(identity, indent=2)
+        for user in {user for user, _, _ in self.pushed}:
+            keys = [key for who, key, end in self.pushed if who == user and end > time.monotonic()]
+            path = f"/latest/meta-data/managed-ssh-keys/active-keys/{user}"
+            tree |= {path: "".join(f"{key}\n" for key in keys)} if keys else {}
         if self.user_data:
             tree["/latest/user-data"] = base64.b64decode(self.user_data).decode("latin-1")
         if self.role:

@@ -71,6 +71,9 @@ class RecordMachines:
         endpoint: Address of the embedded AWS.
     """
 
+    PUBLIC_PREFIX = "54."
+    """The beginning of public addresses, at which nothing listens."""
+
     def __init__(self, folder: Path, endpoint: str) -> None:
         self._folder = folder
         self._endpoint = endpoint
@@ -151,6 +154,16 @@ class RecordMachines:
         metadata = self.get(instance_id).metadata
         if metadata is not None:
             metadata.facts.token_required = required
+
+    def push_key(self, instance_id: str, user: str, key: str) -> None:
+        """Offer a key by the metadata service; a record has no SSH server."""
+        metadata = self.get(instance_id).metadata
+        if metadata is not None:
+            metadata.facts.push_key(user, key)
+
+    def serial_console(self, instance_id: str) -> str:
+        """What the boots printed."""
+        return self.console(instance_id)
 
     def get(self, instance_id: str) -> RecordMachine:
         """The machine of an instance."""

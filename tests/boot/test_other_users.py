@@ -148,7 +148,7 @@ def test_who_takes_jupyters_port_gets_no_token_and_is_named(station: Workstation
 
 def test_the_metadata_service_is_for_root_and_instance_connect(station: Workstation) -> None:
     asked = "curl -s -m 5 -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/"
-    station.sh("useradd --system ec2-instance-connect; systemctl restart gpustation-metadata")
+    station.sh("id -u ec2-instance-connect; systemctl restart gpustation-metadata")
     as_user = 'sudo -u {} sh -c "{}" || true'
     assert station.sh(asked) == "401"
     assert station.sh(as_user.format("ec2-instance-connect", asked)) == "401"

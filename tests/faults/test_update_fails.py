@@ -33,11 +33,11 @@ TOUCHED = {
         *("DriverReady", "EnvironmentReady"),
         *(f"{step}ReadyHandle" for step in ("Driver", "Environment", "Gpu")),
         *("MachineInstanceInstanceProfile", "MachineRole", "MachineRoleDefaultPolicy"),
-        *("MachineSettings", "Subnet", "SubnetDefaultRoute"),
+        *("MachineReport", "MachineSettings", "Subnet", "SubnetDefaultRoute"),
         *("SubnetRouteTable", "SubnetRouteTableAssociation"),
     ],
     "tags": [
-        *("MachineInstance", "MachineRole", "NetworkVpc", "MachineSettings"),
+        *("MachineInstance", "MachineRole", "NetworkVpc", "MachineSettings", "MachineReport"),
         *("ImageChoiceHandlerFunction", "ImageChoiceHandlerLogs", "ImageChoiceHandlerRole"),
         *("QuotaCheckHandlerFunction", "QuotaCheckHandlerLogs", "QuotaCheckHandlerRole"),
         *("NetworkInternetGateway", "NetworkSecurityGroup", "Subnet", "SubnetRouteTable"),

@@ -35,6 +35,7 @@ GENERATION_1_IDS = {
     "Generation1ImageChoice092B6F83",
     "Generation1MachineInstance6A2E7483",
     "Generation1MachineInstanceInstanceProfileAFC86A5C",
+    "Generation1MachineReport177079DF",
     "Generation1MachineRoleB54D23D1",
     "Generation1MachineRoleDefaultPolicy6AF1A98A",
     "Generation1MachineSettings81C4D060",

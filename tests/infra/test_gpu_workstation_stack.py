@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aws_cdk.assertions import Match, Template
 
-from tests.support.synthesis import PUBLIC_KEY, actions_of, resource, synthesize
+from tests.support.synthesis import PUBLIC_KEY, actions_of, machine_settings, resource, synthesize
 from tests.support.template_graph import statements
 
 VARIANTS: list[dict[str, Any]] = [
@@ -90,11 +90,12 @@ def test_volumes_carry_it_too() -> None:
     assert instance()["Properties"]["PropagateTagsToVolumeOnCreation"] is True
 
 
-def test_the_machine_may_open_sessions_and_read_its_two_things() -> None:
+def test_the_machine_may_open_sessions_read_two_things_and_write_one() -> None:
     actions = actions_of(synthesize(), "Generation1Machine")
     assert set(actions) == {
         "s3:GetObject",
         "ssm:GetParameter",
+        "ssm:PutParameter",
         "ssm:UpdateInstanceInformation",
         "ssmmessages:CreateControlChannel",
         "ssmmessages:CreateDataChannel",
@@ -103,8 +104,21 @@ def test_the_machine_may_open_sessions_and_read_its_two_things() -> None:
     }
     parameter = json.dumps(actions["ssm:GetParameter"])
     assert "Generation1MachineSettings" in parameter and "*" not in parameter
+    report = json.dumps(actions["ssm:PutParameter"])
+    assert "Generation1MachineReport" in report and "*" not in report
     scripts = json.dumps(actions["s3:GetObject"])
     assert scripts.rstrip('"]}').endswith(".tar") and "*" not in scripts
+
+
+def test_the_report_of_the_machine_is_never_overwritten_by_a_deploy() -> None:
+    """CloudFormation writes a parameter when its value, type or description changes."""
+    made = []
+    for settings in VARIANTS:
+        parameters = synthesize(**settings).find_resources("AWS::SSM::Parameter")
+        (report,) = (row for name, row in parameters.items() if "MachineReport" in name)
+        made.append(report["Properties"])
+    assert all(properties == made[0] for properties in made)
+    assert made[0]["Value"] == "{}" and "Name" not in made[0]
 
 
 def test_no_role_carries_a_managed_policy() -> None:
@@ -281,5 +295,5 @@ def test_a_larger_type_gets_its_fabric_manager() -> None:
         "AWS::SSM::Parameter",
         {"Value": {"Fn::Join": ["", Match.array_with([Match.string_like_regexp("fabric")])]}},
     )
-    text = json.dumps(resource(template, "AWS::SSM::Parameter")["Properties"]["Value"])
+    text = json.dumps(machine_settings(template)["Properties"]["Value"])
     assert '\\"fabric_manager\\":true' in text.replace("\\\\", "\\")

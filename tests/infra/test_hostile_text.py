@@ -15,7 +15,7 @@ from aws_cdk.assertions import Annotations, Match
 from gpustation.settings.model import Settings
 from gpustation.settings.read import LATER_SETTINGS
 from gpustation.settings.values import MAX_MIRROR
-from tests.support.synthesis import PUBLIC_KEY, make_app, resource, synthesize
+from tests.support.synthesis import PUBLIC_KEY, machine_settings, make_app, synthesize
 
 CLOUDFORMATION = "{{resolve:ssm:/prod/password}}"
 CDK_TEXT = "${Token[TOKEN.99999]}"
@@ -55,7 +55,7 @@ def test_a_hostile_comment_of_a_key_is_dropped_with_a_warning(comment: str) -> N
         "*",
         Match.string_like_regexp(r"its comment is shortened.*\[ack: gpustation:publicKeyComment\]"),  # type: ignore[arg-type]
     )
-    value = resource(synthesize(public_key=f"{key} {comment}"), "AWS::SSM::Parameter")
+    value = machine_settings(synthesize(public_key=f"{key} {comment}"))
     assert key in json.dumps(value)
     assert comment not in json.dumps(value)
 
@@ -72,7 +72,7 @@ def test_the_longest_key_and_mirror_fit_into_the_settings_parameter() -> None:
         generation=255,
         python_mirror=f"https://{'x' * (MAX_MIRROR - 8)}",
     )
-    parts = resource(told, "AWS::SSM::Parameter")["Properties"]["Value"]["Fn::Join"][1]
+    parts = machine_settings(told)["Properties"]["Value"]["Fn::Join"][1]
     text = "".join(part if isinstance(part, str) else "x" * 63 for part in parts)  # a bucket's name
     assert key in text
     assert len(text) + 128 < 4096  # a stack's name has at most 128

@@ -111,6 +111,13 @@ def resource(template: Template, resource_type: str) -> dict[str, Any]:
     return dict(only)
 
 
+def machine_settings(template: Template) -> dict[str, Any]:
+    """The parameter with the machine's settings; the other one is its report."""
+    parameters = template.find_resources("AWS::SSM::Parameter")
+    (only,) = (row for name, row in parameters.items() if "MachineSettings" in name)
+    return dict(only)
+
+
 def actions_of(template: Template, policy_prefix: str) -> dict[str, Any]:
     """Resources of each action that the policies allow whose logical ids have this prefix."""
     allowed: dict[str, Any] = {}

@@ -58,6 +58,8 @@ class Cloud(ThreadingHTTPServer):
         self.settings: dict[str, Any] = {}
         self.signals: list[tuple[str, dict[str, Any]]] = []
         self.requests: list[str] = []
+        #: What PutParameter was sent.
+        self.written: list[dict[str, Any]] = []
         #: Path pattern to [times left, status, body]; 0 as a status cuts the connection.
         self.faults: dict[str, list[Any]] = {}
         #: Where answers of 3xx point.
@@ -164,6 +166,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def parameter(self, body: bytes) -> None:
         if not self.is_signed("ssm"):
+            return
+        if self.headers.get("X-Amz-Target") == "AmazonSSM.PutParameter":
+            self.server.written.append(json.loads(body))
+            self.answer(200, json.dumps({"Version": len(self.server.written)}))
             return
         if json.loads(body) != {"Name": PARAMETER}:
             self.answer(400, json.dumps({"__type": "ParameterNotFound"}))

@@ -27,6 +27,7 @@ DEFAULTS: dict[str, object] = {
     "package_index": "",
     "python_mirror": "",
     "instance_type": "",
+    "report": "",
 }
 
 

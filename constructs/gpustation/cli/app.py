@@ -10,10 +10,12 @@ import sys
 import typer
 
 from gpustation.cli import (
+    allow_my_ip,
     bench,
     doctor,
     down,
     image,
+    jupyter,
     leftovers,
     log,
     plan,
@@ -21,6 +23,7 @@ from gpustation.cli import (
     quota,
     reboot,
     regions,
+    ssh,
     start,
     status,
     stop,
@@ -51,6 +54,9 @@ app.command("types", epilog=types.EPILOG)(types.types)
 app.command("price", epilog=price.EPILOG)(price.price)
 app.command("leftovers", epilog=leftovers.EPILOG)(leftovers.leftovers)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
+app.command("ssh", epilog=ssh.EPILOG)(ssh.ssh)
+app.command("jupyter", epilog=jupyter.EPILOG)(jupyter.jupyter)
+app.command("allow-my-ip", epilog=allow_my_ip.EPILOG)(allow_my_ip.allow_my_ip)
 app.add_typer(image.app, name="image")
 app.add_typer(quota.app, name="quota")
 app.add_typer(bench.app, name="bench")

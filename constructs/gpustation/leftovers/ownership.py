@@ -25,6 +25,7 @@ PATHS = (
     "DeployRole/Resource",
     "Generation{number}/Machine/Instance/InstanceProfile",
     "Generation{number}/Machine/Role/Resource",
+    "Generation{number}/Machine/Report",
     "Generation{number}/Machine/Settings",
     "Image/DeletionRole/Resource",
     "Image/InstanceProfile",

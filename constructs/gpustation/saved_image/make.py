@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -43,6 +44,9 @@ POLL_SECONDS = 10.0
 USD_PER_GIB_MONTH = SNAPSHOT_PER_GIB["standard"]
 REQUEST_TAG = "gpustation:save-request"
 """Tag with a unique value per CreateImage, to find the image if the response is lost."""
+
+_SETTINGS = re.compile(r".*Settings[0-9A-F]{8}")
+"""Logical id of the parameter with the machine's settings."""
 
 Report = Callable[[str], None]
 
@@ -115,7 +119,7 @@ def find_workstation(
             "deploy the workstation first"
         )
     for resource in cloudformation.describe_stack_resources(StackName=stack)["StackResources"]:
-        if resource["ResourceType"] == "AWS::SSM::Parameter":
+        if _SETTINGS.fullmatch(resource["LogicalResourceId"]):
             value = ssm.get_parameter(Name=resource["PhysicalResourceId"])["Parameter"]["Value"]
             settings, machine = json.loads(value), outputs["InstanceId"]
             return Workstation(stack, machine, settings, _data_volumes(ec2, stack, machine))

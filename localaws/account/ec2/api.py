@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable
 from functools import partial
@@ -163,7 +164,16 @@ def modify(instances: Instances, request: Parameters) -> wire.Response:
     return response
 
 
+def console_output(instances: Instances, request: Parameters) -> wire.Response:
+    """GetConsoleOutput; upstream it does not exist."""
+    record = instances.get(value(request, "InstanceId"))
+    output = base64.b64encode(instances.console_output(record).encode()).decode()
+    return wire.response("GetConsoleOutput", {"InstanceId": record["InstanceId"], "Output": output})
+
+
 ACTIONS: dict[str, Action] = {
+    "GetConsoleOutput": console_output,
+    "AuthorizeSecurityGroupIngress": security_groups.authorize,
     "RunInstances": run,
     "DescribeInstances": describe,
     "DescribeKeyPairs": tagged.key_pairs,

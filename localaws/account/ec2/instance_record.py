@@ -113,9 +113,12 @@ def _private_address(block: str) -> str:
     return next(address for address in addresses if address not in taken)
 
 
-def set_address(record: Record) -> None:
-    """Assign a new public address, as every start does."""
-    address = ec2._random_ip("54.") if record["_public"] else ""
+def set_address(record: Record, machines: Any) -> None:
+    """Assign a new public address, as every start does.
+
+    That of a machine that boots is one of this computer's loopback, where its port 22 is.
+    """
+    address = ec2._random_ip(machines.PUBLIC_PREFIX) if record["_public"] else ""
     record["PublicIpAddress"] = address
     dashed = address.replace(".", "-")
     record["PublicDnsName"] = f"ec2-{dashed}.compute-1.amazonaws.com" if address else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
@@ -27,6 +28,8 @@ from localaws.machines.metadata import MachineFacts
 from localaws.machines.records import RecordMachines
 
 RUNNING = ("pending", "running")
+VISITOR = "203.0.113.7"
+"""Address by which security groups know this computer, the only one that reaches machines."""
 CONTACT = "http://aws.amazon.com/contact-us/ec2-request"
 
 
@@ -40,8 +43,10 @@ class Instances:
 
     def __init__(self, world: World, machines: RecordMachines | BootedMachines) -> None:
         self.world = world
-        self._machines = machines
+        self.machines = self._machines = machines
         self.own = OwnImages(machines)
+        if isinstance(machines, BootedMachines):
+            machines.admits = self.admits_ssh
 
     def launch(self, request: Launch) -> Record:
         """Launch an instance.
@@ -62,7 +67,7 @@ class Instances:
         volumes.attach(record, image, disks, request.volume_tags)
         if request.tags:
             ec2._tags[record["InstanceId"]] = [dict(tag) for tag in request.tags]
-        set_address(record)
+        set_address(record, self._machines)
         self._event(record, "launched")
         self._boot(record)
         return record
@@ -87,7 +92,7 @@ class Instances:
         zone = record["Placement"]["AvailabilityZone"]
         self._require_room(record["InstanceType"], zone, bool(record["_lifecycle"]))
         record["State"] = {"Code": 16, "Name": "running"}
-        set_address(record)
+        set_address(record, self._machines)
         self._event(record, "started")
         self._boot(record)
 
@@ -120,6 +125,34 @@ class Instances:
                 "InvalidInstanceID.NotFound", f"The instance ID '{instance_id}' does not exist"
             )
         return record
+
+    def names(self) -> list[str]:
+        """Ids of all instances."""
+        return [*ec2._instances]
+
+    def push_key(self, record: Record, user: str, key: str) -> None:
+        """Offer a public key to a machine's SSH server for a minute."""
+        self._machines.push_key(record["InstanceId"], user, key)
+
+    def open_port(self, instance_id: str, port: int) -> int:
+        """A port of this computer that leads to one of a machine that boots."""
+        machines: Any = self._machines
+        return int(machines.forward(instance_id, port))
+
+    def console_output(self, record: Record) -> str:
+        """What the serial console shows; EC2 keeps the last 64 KiB."""
+        return self._machines.serial_console(record["InstanceId"])[-65536:]
+
+    def admits_ssh(self, instance_id: str) -> bool:
+        """Whether the instance's security groups let the person in at port 22."""
+        groups = [group["GroupId"] for group in self.get(instance_id)["SecurityGroups"]]
+        rules = [rule for name in groups for rule in ec2._security_groups[name]["IpPermissions"]]
+        return any(
+            rule["IpProtocol"] in ("tcp", "-1")
+            and rule.get("FromPort", 0) <= 22 <= rule.get("ToPort", 65535)
+            and any(ip_address(VISITOR) in ip_network(one["CidrIp"]) for one in rule["IpRanges"])
+            for rule in rules
+        )
 
     def image(self, image_id: str) -> Image:
         """An image by its id."""

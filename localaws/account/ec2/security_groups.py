@@ -1,4 +1,4 @@
-"""Security groups in use cannot be deleted; upstream they are."""
+"""Security groups in use cannot be deleted, and no rule added twice; upstream both work."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ def delete(_instances: Instances, request: Parameters) -> wire.Response:
     """DeleteSecurityGroup."""
     _require_unused(value(request, "GroupId"))
     response: wire.Response = ec2._delete_security_group(request)
+    return response
+
+
+def authorize(_instances: Instances, request: Parameters) -> wire.Response:
+    """AuthorizeSecurityGroupIngress; upstream a rule that exists is accepted, EC2 refuses it."""
+    group = ec2._security_groups.get(value(request, "GroupId"))
+    for rule in ec2._parse_ip_permissions(request, "IpPermissions"):
+        if group and any(ec2._rules_match(rule, known) for known in group["IpPermissions"]):
+            peer = ", ".join(one["CidrIp"] for one in rule["IpRanges"])
+            raise ApiError(
+                "InvalidPermission.Duplicate",
+                f'the specified rule "peer: {peer}, {rule["IpProtocol"].upper()}, from port: '
+                f'{rule.get("FromPort")}, to port: {rule.get("ToPort")}, ALLOW" already exists',
+            )
+    response: wire.Response = ec2._authorize_sg_ingress(request)
     return response
 
 

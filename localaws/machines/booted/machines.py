@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +24,7 @@ from localaws.machines.booted.support import disk_folder
 from localaws.machines.host import Fetch
 from localaws.machines.metadata import MachineFacts, MetadataServer
 
+SSH_PORT = 22
 SHUTDOWN_SECONDS = 15
 """How long a machine may take to shut down before its power is cut."""
 RETRY_SECONDS = "20"
@@ -39,6 +40,9 @@ class BootedMachines:
         root: The read-only root of every disk.
     """
 
+    PUBLIC_PREFIX = "127.88."
+    """The beginning of public addresses: this computer's loopback, so that they can be reached."""
+
     def __init__(self, folder: Path, endpoint: str, root: Path) -> None:
         cgroups.sweep()
         self._folder = disk_folder(folder.parent)
@@ -50,6 +54,8 @@ class BootedMachines:
         self._root = root
         self._layers = ImageLayers(self._folder / "images")
         self._machines: dict[str, BootedMachine] = {}
+        self.admits: Callable[[str], bool] = lambda _: False
+        """Whether a machine's security groups open its port 22, asked at each connection."""
         self.environment: dict[str, str]
         self.gpu: bool
         self.module: bool
@@ -183,6 +189,25 @@ class BootedMachines:
         """Forward a port of this computer's loopback to one of a machine's; returns the port."""
         return self.get(instance_id).namespaces.carry_in(port)
 
+    def listens(self, instance_id: str, port: int) -> bool:
+        """Whether something listens on a port of a machine's loopback."""
+        machine = self._machines.get(instance_id)
+        if machine is None or not machine.namespaces.runs:
+            return False
+        try:
+            machine.namespaces.connect_inside(port).close()
+        except OSError:
+            return False
+        return True
+
+    def push_key(self, instance_id: str, user: str, key: str) -> None:
+        """Offer a key to the machine's SSH server, which asks the metadata service for it."""
+        self.get(instance_id).facts.push_key(user, key)
+
+    def serial_console(self, instance_id: str) -> str:
+        """What the machine printed on its console, over all its boots."""
+        return (self.get(instance_id).namespaces.disk / "console").read_text(errors="replace")
+
     def _new(self, facts: MachineFacts) -> BootedMachine:
         """A machine with an empty disk on top of its image."""
         layers = self._layers.of(facts.image_id)
@@ -213,6 +238,9 @@ class BootedMachines:
             machine.metadata = MetadataServer(machine.facts, listener)
             for port in (self._port, *self.reachable):
                 namespaces.carry_out(port, port)
+            name, address = machine.facts.instance_id, machine.facts.public_ip
+            if address:
+                namespaces.open(address, SSH_PORT, lambda: self.admits(name))
 
         self._power_off(machine)
         machine.namespaces.boot(prepare)

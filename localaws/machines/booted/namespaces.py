@@ -158,6 +158,27 @@ class Namespaces:
         self._forwarders.append(forwarder)
         return forwarder.port
 
+    def open(self, address: str, port: int, admits: Callable[[], bool]) -> None:
+        """Make a port of the machine reachable at an address of this computer's loopback.
+
+        Nothing happens if the port is taken, e.g. by this computer's own SSH server, which listens
+        at all addresses. Only processes of this user may connect.
+
+        Args:
+            address: An address of this computer.
+            port: The port, there and in the machine.
+            admits: Asked at each connection; without permission it is closed at once.
+        """
+
+        def connect() -> socket.socket:
+            if not admits():
+                raise PermissionError(f"no security group opens port {port}")
+            return self.connect_inside(port)
+
+        with contextlib.suppress(OSError):
+            listener = network.listen(address, port)
+            self._forwarders.append(network.Forwarder(listener, connect, own=True))
+
     def _require_systemd(self) -> None:
         """Wait until process 1 is systemd: before that its root is still this computer's.
 

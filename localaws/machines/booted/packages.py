@@ -48,10 +48,43 @@ class Dummy:
     Attributes:
         files: Text and mode by path.
         depends: As in the control file.
+        postinst: Script that runs after the installation. Default: none.
     """
 
     files: dict[str, tuple[str, int]] = field(default_factory=dict)
     depends: str = ""
+    postinst: str = ""
+
+
+ACTIVE_KEYS = """\
+#!/bin/sh
+# localaws: stands for Ubuntu's eic_run_authorized_keys, without the check of AWS's signature.
+base=http://169.254.169.254/latest
+token=$(curl -s -f -m 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 5' "$base/api/token") ||
+  exit 0
+curl -s -f -m 5 -H "X-aws-ec2-metadata-token: $token" \\
+  "$base/meta-data/managed-ssh-keys/active-keys/$1" || exit 0
+"""
+_ACTIVE_KEYS_PATH = "usr/share/ec2-instance-connect/eic_run_authorized_keys"
+INSTANCE_CONNECT = Dummy(
+    files={
+        _ACTIVE_KEYS_PATH: (ACTIVE_KEYS, 0o755),
+        "etc/ssh/sshd_config.d/60-ec2-instance-connect.conf": (
+            f"AuthorizedKeysCommand /{_ACTIVE_KEYS_PATH} %u %f\n"
+            "AuthorizedKeysCommandUser ec2-instance-connect\n",
+            0o644,
+        ),
+    },
+    postinst="""\
+#!/bin/sh
+# Like Ubuntu's: a user of its own, and sshd reads its configuration again.
+set -e
+id -u ec2-instance-connect >/dev/null 2>&1 ||
+  useradd --system --no-create-home --shell /usr/sbin/nologin ec2-instance-connect
+if [ -d /run/systemd/system ]; then systemctl try-reload-or-restart ssh.service || true; fi
+""",
+)
+"""EC2 Instance Connect's part on a machine: sshd asks for the keys that were pushed."""
 
 
 def contents(*, fitting: bool) -> dict[str, Dummy]:
@@ -65,7 +98,7 @@ def contents(*, fitting: bool) -> dict[str, Dummy]:
     flavor = running.rpartition("-")[2]
     newest = running if fitting else f"99.0.0-1-{flavor}"
     made = {
-        "ec2-instance-connect": Dummy(),
+        "ec2-instance-connect": INSTANCE_CONNECT,
         f"nvidia-kernel-common-{BRANCH}": Dummy(),
         f"libnvidia-compute-{BRANCH}": Dummy(),
         f"nvidia-utils-{BRANCH}": Dummy(
@@ -125,6 +158,8 @@ def _build(folder: Path, name: str, dummy: Dummy) -> str:
     with tempfile.TemporaryDirectory() as draft:
         tree = Path(draft, "tree")
         entries = {"DEBIAN/control": (control, 0o644), **dummy.files}
+        if dummy.postinst:
+            entries["DEBIAN/postinst"] = (dummy.postinst, 0o755)
         for path, (text, mode) in entries.items():
             file = tree / path
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,173 @@
+"""``gpustation ssh`` and ``jupyter`` reach a machine that boots, over real OpenSSH, by both routes.
+
+Only a booted machine has an SSH server that asks for pushed keys, and a Jupyter behind a tunnel.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localaws import LocalAws
+from localaws.account.ec2.instances import VISITOR
+from tests.boot.conftest import launched_from
+from tests.boot.installed import installed_disk
+from tests.boot.workstation import Workstation
+from tests.support.cdk_cli import Cdk
+from tests.support.made_once import aws_cli
+from tests.support.synthesis import ROOT
+
+PLUGIN = ROOT / "localaws/session_manager"
+SECONDS = 120
+
+pytestmark = pytest.mark.tier("test")
+
+
+class Person:
+    """Somebody with credentials, a state folder, the AWS CLI, and perhaps its plug-in."""
+
+    def __init__(self, aws: LocalAws, folder: Path, plugin: bool = True) -> None:
+        path = [str(PLUGIN)] * plugin + [aws_cli(), os.environ["PATH"]]
+        state = {"XDG_STATE_HOME": str(folder), "PATH": os.pathsep.join(path)}
+        self.environment = aws.environment | state
+        self.known_hosts = folder / "gpustation/known_hosts"
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gpustation", *words],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *words: str, given: str = "") -> tuple[int, str, str]:
+        with self.start(*words) as process:
+            out, err = process.communicate(given, timeout=SECONDS)
+        print(f"$ gpustation {' '.join(words)}\n{out}{err}")
+        return process.returncode, out.strip(), err.strip()
+
+
+@pytest.fixture(scope="module")
+def station(
+    cloud: LocalAws, cdk: Cdk, distribution: str, tmp_path_factory: pytest.TempPathFactory
+) -> Workstation:
+    disk = installed_disk(tmp_path_factory, distribution)
+    run = cdk.deploy(**launched_from(cloud, disk))
+    assert run.status == 0
+    return Workstation(cloud, run.outputs["InstanceId"])
+
+
+@pytest.fixture
+def person(cloud: LocalAws, tmp_path: Path) -> Person:
+    return Person(cloud, tmp_path)
+
+
+@pytest.fixture
+def rule(person: Person, station: Workstation) -> Iterator[None]:
+    """Port 22 is open to this computer."""
+    assert person.run("allow-my-ip", "--address", VISITOR)[0] == 0
+    yield
+    assert person.run("allow-my-ip", "--remove")[0] == 0
+
+
+def test_a_command_runs_once_by_the_open_port_and_its_status_is_passed_on(
+    person: Person, rule: None
+) -> None:
+    status, out, err = person.run("ssh", "--", "cat; id -un; exit 7", given="from here\n")
+    assert (status, out.split()) == (7, ["from", "here", "ubuntu"])
+    assert "by its public address" in err
+
+
+def test_without_a_rule_session_manager_carries_it(person: Person, station: Workstation) -> None:
+    status, out, err = person.run("ssh", "--", "hostname")
+    assert (status, out) == (0, station.sh("hostname"))
+    assert "by Session Manager" in err
+
+
+def test_a_missing_plug_in_is_named(cloud: LocalAws, station: Workstation, tmp_path: Path) -> None:
+    status, _, err = Person(cloud, tmp_path, plugin=False).run("ssh", "--", "true")
+    assert status == 1 and "session-manager-plugin" in err and "allow-my-ip" in err
+
+
+def test_a_host_key_that_does_not_match_is_refused_with_the_reason(
+    person: Person, station: Workstation
+) -> None:
+    station.sh("cp -a /etc/ssh /root/ssh; ssh-keygen -A; rm /etc/ssh/ssh_host_*")
+    station.sh("ssh-keygen -A && systemctl restart ssh")
+    try:
+        status, _, err = person.run("ssh", "--", "touch /tmp/reached")
+    finally:
+        station.sh("rm -rf /etc/ssh; mv /root/ssh /etc/ssh; systemctl restart ssh")
+    assert status == 255 and "another host key than the pinned one" in err
+    station.sh("! ls /tmp/reached")
+
+
+def test_without_a_report_the_keys_are_those_of_the_console_or_of_session_manager(
+    person: Person, station: Workstation, cloud: LocalAws
+) -> None:
+    ssm = cloud.client("ssm")
+    (name,) = (
+        row["PhysicalResourceId"]
+        for row in cloud.client("cloudformation").describe_stack_resources(
+            StackName="GpuWorkstation"
+        )["StackResources"]
+        if "MachineReport" in row["LogicalResourceId"]
+    )
+    report = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+    try:
+        ssm.put_parameter(Name=name, Value="{}", Overwrite=True)
+        status, _, err = person.run("ssh", "--", "true")
+    finally:
+        ssm.put_parameter(Name=name, Value=report, Overwrite=True)
+    assert status == 0
+    assert "printed on its console" in err or "AWS proves that it is this machine" in err
+    assert station.box in person.known_hosts.read_text()
+
+
+def test_the_tunnel_comes_back_after_a_lost_connection_and_ends_with_ctrl_c(
+    person: Person, station: Workstation, rule: None
+) -> None:
+    station.await_jupyter()
+    with person.start("jupyter", "--no-browser") as process:
+        assert process.stdout is not None and process.stderr is not None
+        url = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://localhost:\d+/\?token=[0-9a-f]+", url)
+        assert loads(url)
+        station.sh("pkill -KILL -u ubuntu sshd")
+        line = ""
+        while "the tunnel is back" not in line:
+            line = process.stderr.readline()
+            assert line
+        assert loads(url)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 0
+    assert str(person.known_hosts.parent) not in command_lines()
+
+
+def loads(url: str) -> bool:
+    with urllib.request.urlopen(url.replace("/?", "/api/contents?"), timeout=20) as answer:
+        return bool(answer.status == 200)
+
+
+def command_lines() -> str:
+    """Of all processes, once those of a tunnel have had a moment to end."""
+    time.sleep(1)
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_text(errors="replace"))
+        except OSError:
+            continue
+    return "\n".join(lines)

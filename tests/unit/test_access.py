@@ -1,0 +1,185 @@
+"""Host keys, reports, pins and rules of the verbs that reach the machine: text and arithmetic."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from gpustation.access.host_keys import HostKey, keys_in_console, parse_key
+from gpustation.access.known_hosts import HostKeysChangedError, KnownHosts
+from gpustation.access.own_address import checked
+from gpustation.access.own_rules import group_of
+from gpustation.access.report import Report, ReportError, parse_report
+from gpustation.access.route import Route, may_be_open
+from gpustation.access.saved_setting import change
+from gpustation.access.shell import explained
+from gpustation.console.errors import CommandError
+
+MACHINE, OTHER = "i-0123456789abcdef0", "i-0fedcba9876543210"
+
+
+def key(seed: int, kind: str = "ssh-ed25519") -> HostKey:
+    fields = (kind.encode(), bytes([seed]) * 32)
+    blob = b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+    return HostKey(kind, base64.b64encode(blob).decode())
+
+
+def report(**changes: object) -> str:
+    made = {"schema": 1, "instance_id": MACHINE, "host_keys": [str(key(1))]}
+    return json.dumps(made | changes)
+
+
+def test_a_report_is_read_and_an_empty_one_is_none() -> None:
+    assert parse_report(report()) == Report(MACHINE, (key(1),))
+    assert parse_report(report(verdict="later", unknown=1)) is not None
+    assert parse_report("{}") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[1]",
+        "[" * 4000,
+        "x" * 5000,
+        report(schema=2),
+        report(instance_id="i-1\n"),
+        report(instance_id=7),
+        report(host_keys=[]),
+        report(host_keys="ssh-ed25519"),
+        report(host_keys=[str(key(1))] * 9),
+        report(host_keys=[f"{key(1)}\n* {key(2)}"]),
+        report(host_keys=[f"@cert-authority * {key(1)}"]),
+        report(host_keys=["ssh-ed25519 " + key(1, "ssh-rsa").blob]),
+        report(host_keys=["ssh-ed25519 " + "A" * 41]),
+    ],
+)
+def test_what_is_not_a_report_is_refused(text: str) -> None:
+    with pytest.raises(ReportError):
+        parse_report(text)
+
+
+def test_a_line_with_a_comment_is_a_key_and_its_fingerprint_is_openssh_s() -> None:
+    found = parse_key(f"{key(1)} root@ip-10-0-1-4")
+    assert found == key(1)
+    assert found.fingerprint.startswith("ssh-ed25519 SHA256:")
+
+
+def test_contradicting_blocks_on_the_console_prove_nothing() -> None:
+    def block(seed: int) -> str:
+        begin, end = (f"-----{word} SSH HOST KEY KEYS-----" for word in ("BEGIN", "END"))
+        return f"boot\n{begin}\n{key(seed)} root@host\n{end}\n"
+
+    assert keys_in_console(block(1)) == keys_in_console(block(1) * 2) == (key(1),)
+    assert keys_in_console(block(1) + block(2)) == ()
+    assert keys_in_console("nothing") == ()
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> KnownHosts:
+    return KnownHosts(tmp_path / "known_hosts")
+
+
+def test_the_first_report_is_pinned_for_the_owner_alone(known: KnownHosts) -> None:
+    assert not known.trust(MACHINE, "alias", [])
+    assert known.trust(MACHINE, "alias", [key(1)])
+    assert known.path.stat().st_mode & 0o777 == 0o600
+    assert known.keys(MACHINE) == known.keys("alias") == (key(1),)
+    assert known.trust(MACHINE, "alias", [])
+
+
+def test_a_change_is_refused_until_it_is_confirmed(known: KnownHosts) -> None:
+    known.trust(MACHINE, "alias", [key(1)])
+    for reported in ([key(2)], [key(1), key(2)]):
+        with pytest.raises(HostKeysChangedError):
+            known.trust(MACHINE, "alias", reported)
+    assert known.keys(MACHINE) == (key(1),)
+    assert known.trust(MACHINE, "alias", [key(2)], lambda _: True)
+    assert known.keys(MACHINE) == (key(2),)
+
+
+def test_a_new_generation_replaces_the_pin(known: KnownHosts) -> None:
+    known.trust(MACHINE, "alias", [key(1)])
+    known.trust("i-1", "another", [key(3)])
+    assert known.trust(OTHER, "alias", [key(2)])
+    assert known.keys("alias") == (key(2),)
+    assert known.keys("another") == (key(3),)
+
+
+def test_a_key_that_ssh_learned_by_session_manager_may_be_completed(known: KnownHosts) -> None:
+    known.path.write_text(f"{MACHINE} {key(1)}\n")
+    assert known.trust(MACHINE, "alias", [key(1), key(2)])
+    known.path.write_text(f"{MACHINE} {key(1)}\n")
+    with pytest.raises(HostKeysChangedError):
+        known.trust(MACHINE, "alias", [key(2)])
+
+
+NOW = datetime(2026, 11, 28, 20, 0, tzinfo=timezone.utc)
+
+
+def test_only_rules_of_the_verb_are_its_own() -> None:
+    until = "gpustation allow-my-ip until 2026-11-28T19:59Z"
+    ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+    rows = [
+        {"CidrIp": "203.0.113.7/32", "Description": until},
+        {"CidrIp": "203.0.113.8/31", "Description": until},
+        {"CidrIp": "198.51.100.0/24", "Description": "SSH from 198.51.100.0/24"},
+    ]
+    web = {**ssh, "ToPort": 80, "IpRanges": [rows[0]]}
+    group = group_of({"GroupId": "sg-1", "IpPermissions": [{**ssh, "IpRanges": rows}, web]})  # type: ignore[typeddict-item]
+    (own,) = group.own
+    assert own.address == "203.0.113.7" and own.expired(NOW)
+    assert group.admits("198.51.100.9") == "198.51.100.0/24"
+    assert group.admits("192.0.2.1") == ""
+
+
+@pytest.mark.parametrize("text", ["", "::1", "2001:db8::1", "10.0.0.1", "127.0.0.1", "1.2.3.4/0"])
+def test_an_address_that_aws_does_not_see_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        checked(text)
+    assert checked("203.0.113.7") == "203.0.113.7"
+
+
+def test_no_rule_for_port_22_needs_no_probe() -> None:
+    assert not may_be_open([])
+    assert not may_be_open([{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 443}])
+    assert may_be_open([{"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535}])
+    assert may_be_open([{"IpProtocol": "-1"}])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{\n  "app": "x",\n  "context": {\n    "a": [1],\n    "ssh_cidr": "192.0.2.1/32"\n  }\n}\n',
+        '{"context": {}, "app": "x"}',
+        '{\n\t"context": {\n\t\t"a": true\n\t}\n}',
+    ],
+)
+def test_only_the_setting_changes_in_cdk_json(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "cdk.json"
+    file.write_text(text)
+    file.chmod(0o640)
+    made = change(file, "ssh_cidr", "203.0.113.7/32")
+    assert file.read_text() == text
+    made.write()
+    before, after = json.loads(text), json.loads(file.read_text())
+    assert after == {**before, "context": {**before["context"], "ssh_cidr": "203.0.113.7/32"}}
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_file_that_is_no_cdk_json_is_refused(tmp_path: Path) -> None:
+    for text in (None, "[]", "{", '{"context": 1}'):
+        if text is not None:
+            (tmp_path / "cdk.json").write_text(text)
+        with pytest.raises(CommandError):
+            change(tmp_path / "cdk.json", "ssh_cidr", "203.0.113.7/32")
+
+
+def test_ssh_s_own_error_is_explained_and_escaped() -> None:
+    text = "ubuntu@host: Permission denied (publickey).\x1b[31m"
+    said = explained(text, Route.DIRECT)
+    assert "did not accept the key" in said and "\\x1b" in said
