@@ -35,7 +35,12 @@ _FAULTS = {
     ("throttle", "ec2"): ("RequestLimitExceeded", "Request limit exceeded.", 503),
     ("throttle", "servicequotas"): ("TooManyRequestsException", "Too Many Requests", 400),
     ("throttle", "ssm"): ("ThrottlingException", "Rate exceeded", 400),
-    ("deny", "ec2"): ("UnauthorizedOperation", "You are not authorized to perform: {}", 403),
+    ("deny", "ec2"): (
+        "UnauthorizedOperation",
+        "You are not authorized to perform this operation. User: somebody is not authorized to "
+        "perform: ec2:{} because no identity-based policy allows it",
+        403,
+    ),
     ("deny", "servicequotas"): (
         "AccessDeniedException",
         "User is not authorized to perform: servicequotas:{}",

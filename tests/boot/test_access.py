@@ -5,6 +5,7 @@ Only a booted machine has an SSH server that asks for pushed keys, and a Jupyter
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from localaws import LocalAws
@@ -27,7 +29,7 @@ from tests.support.made_once import aws_cli
 from tests.support.synthesis import ROOT
 
 PLUGIN = ROOT / "localaws/session_manager"
-SECONDS = 120
+SECONDS = 600
 
 pytestmark = pytest.mark.tier("test")
 
@@ -171,3 +173,20 @@ def command_lines() -> str:
         except OSError:
             continue
     return "\n".join(lines)
+
+
+@pytest.mark.tier("all")
+def test_the_machine_is_measured_and_its_record_compared(
+    person: Person, station: Workstation, tmp_path: Path
+) -> None:
+    """Without a GPU it measures the processor, and says so."""
+    record = tmp_path / "cpu.json"
+    status, _, err = person.run("bench", "--quick", "--output", str(record))
+    assert status == 0
+    assert "no GPU, the processor was measured" in err
+    document = json.loads(record.read_text())
+    schema = json.loads((ROOT / "constructs/gpustation/cli/schemas/bench.json").read_text())
+    jsonschema.validate(document, schema)
+    status, out, _ = person.run("bench", "compare", str(record))
+    assert (status, len(out.splitlines())) == (0, 1)
+    assert station.sh("find /tmp -maxdepth 1 -name 'tmp.*'") == ""

@@ -75,6 +75,38 @@ def run(connection: Connection, remote: Sequence[str] = (), options: Sequence[st
         return status
 
 
+def capture(
+    connection: Connection, command: str, given: bytes, seconds: float
+) -> tuple[int, bytes]:
+    """Push the key and run a command once, with this standard input; its errors are passed on.
+
+    Args:
+        connection: The connection.
+        command: Line for the shell on the machine.
+        given: Standard input of the command.
+        seconds: How long it may take.
+
+    Returns:
+        Its exit status and its output.
+
+    Raises:
+        SshError: The connection failed, or was lost.
+        subprocess.TimeoutExpired: It took longer; ssh has ended.
+    """
+    with log_file() as log:
+        connection.push()
+        words = connection.command(["-E", str(log), "-T"], [command])
+        with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            try:
+                output, _ = process.communicate(given, seconds)
+            except BaseException:
+                end(process)
+                raise
+        if process.returncode == SSH_FAILED and (reason := why(log, connection.route)):
+            raise SshError(reason)
+        return process.returncode, output
+
+
 class SshError(Exception):
     """The connection failed, or was lost; the message says why and what helps."""
 

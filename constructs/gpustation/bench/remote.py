@@ -26,30 +26,34 @@ def program() -> bytes:
     return importlib.resources.files("gpustation.bench").joinpath("machine_program.py").read_bytes()
 
 
-def command(gpus: Sequence[int], *, python: str = PYTHON) -> str:
+def command(gpus: Sequence[int], *, quick: bool = False, python: str = PYTHON) -> str:
     """The shell command that keeps the program in a file of its own, runs and removes it.
 
     A file, because it starts itself again for each measurement.
     """
     option = f" --gpus {','.join(map(str, gpus))}" if gpus else ""
+    option += " --quick" if quick else ""
     return (
         'd=$(mktemp -d) && trap \'rm -rf "$d"\' EXIT && cat > "$d/bench.py" && '
         f'{shlex.quote(python)} "$d/bench.py"{option}'
     )
 
 
-def measure(execute: Execute, instance_type: str, gpus: Sequence[int]) -> dict[str, Any]:
+def measure(
+    execute: Execute, instance_type: str, gpus: Sequence[int], *, quick: bool = False
+) -> dict[str, Any]:
     """The record of a machine.
 
     Args:
         execute: Runs a command on the machine.
         instance_type: EC2 type of the machine.
         gpus: Numbers of GPUs to train on; empty: powers of two, and all.
+        quick: Fewer and smaller measurements.
 
     Raises:
         CommandError: The program failed, or printed something else.
     """
-    status, output = execute(command(gpus), program())
+    status, output = execute(command(gpus, quick=quick), program())
     if status:
         raise CommandError(f"the benchmark ended with exit status {status}; see above")
     try:

@@ -24,7 +24,7 @@ EPILOG = epilog("gpustation allow-my-ip --for 2h")
 MAX_MINUTES = 24 * 60
 NOTHING_ELSE = (
     "nothing else removes it: `gpustation allow-my-ip --remove` does, and so does any later "
-    "`gpustation allow-my-ip` after that time"
+    "`gpustation allow-my-ip` or `gpustation status` after that time"
 )
 
 

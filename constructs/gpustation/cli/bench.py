@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gpustation.cli.ending import run, say_json
-from gpustation.cli.options import AsJson, example, exit_statuses
+from gpustation.cli.options import (
+    AsJson,
+    Name,
+    Region,
+    Stack,
+    Yes,
+    epilog,
+    example,
+    exit_statuses,
+)
+from gpustation.cli.selecting import named, selected
+from gpustation.cli.ssh import Start, running_machine
+from gpustation.console.errors import CommandError
+from gpustation.console.interrupts import say, warn
+from gpustation.console.statuses import FINDING, NO_CAPACITY, TIMED_OUT
 
 if TYPE_CHECKING:
     from gpustation.bench.record import Record
@@ -18,17 +36,99 @@ EPILOG = (
     f"{example('gpustation bench compare t4.json a10g.json --svg bench.svg')}\n\n"
     f"{exit_statuses(_STATUSES)}"
 )
+RUN_EPILOG = epilog("gpustation bench --gpus 1,2,4", FINDING, NO_CAPACITY, TIMED_OUT)
+SECONDS = 3600.0
+"""How long the measurements may take; on a GPU they take some minutes."""
 
-app = typer.Typer(
-    help="Compare records of benchmarks.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(rich_markup_mode=None)
 
 
-@app.callback()
-def group() -> None:
-    """Compare records of benchmarks."""
+def gpu_counts(text: str) -> tuple[int, ...]:
+    """Numbers of GPUs in a text such as ``1,2,4``.
+
+    Raises:
+        typer.BadParameter: It has another form.
+    """
+    if not re.fullmatch(r"[1-9]\d?(,[1-9]\d?)*", text):
+        raise typer.BadParameter(f"{text!r} is not numbers of GPUs such as 1,2,4")
+    return tuple(sorted({int(number) for number in text.split(",")}))
+
+
+@app.callback(invoke_without_command=True, epilog=RUN_EPILOG)
+def bench(
+    context: typer.Context,
+    gpus: Annotated[
+        Any,
+        typer.Option(
+            parser=gpu_counts,
+            metavar="N,N",
+            help="Numbers of GPUs to train on. Default: powers of two, and all.",
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Fewer and smaller measurements, to try it.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Record to write. Default: bench-TYPE-TIME.json here."),
+    ] = None,
+    start: Start = False,
+    name: Name = "",
+    stack: Stack = "",
+    region: Region = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the machine's GPUs, or its processor if it has none, and keep a record.
+
+    Matrix products, memory and a training step of ResNet-50, by ssh. Other work on the machine
+    disturbs the numbers.
+    """
+    if context.invoked_subcommand:
+        return
+    stack = named(name, stack)
+
+    def work() -> int:
+        from gpustation.access.connection import connect
+        from gpustation.access.shell import SshError, capture
+        from gpustation.aws.session import make_session
+        from gpustation.bench import remote
+        from gpustation.bench.record import record_of
+
+        session = make_session(region)
+        workstation = selected(session.client("cloudformation"), stack)
+        machine = running_machine(session, workstation, start, yes)
+        connection = connect(session, workstation.stack, machine, note=warn)
+        warn(f"measuring {machine.instance_id} ({machine.instance_type}), some minutes")
+        try:
+            document = remote.measure(
+                lambda line, given: capture(connection, line, given, SECONDS),
+                machine.instance_type,
+                gpus or (),
+                quick=quick,
+            )
+        except SshError as error:
+            raise CommandError(str(error)) from error
+        except subprocess.TimeoutExpired as error:
+            raise CommandError(f"the measurements took over {SECONDS:g} s", TIMED_OUT) from error
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        path = output or Path(f"bench-{machine.instance_type}-{stamp}.json")
+        _write(path, document)
+        if as_json:
+            say(json.dumps(document, indent=2))
+        else:
+            _show([record_of(document, str(path))])
+        warn(f"the record is {path}; next: gpustation bench compare {path} OTHER")
+        return 0
+
+    run("bench", work)
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}") from error
 
 
 @app.command("compare", epilog=EPILOG)
@@ -82,6 +182,10 @@ def _show(records: list[Record]) -> None:
         "images/s, TFLOP/s: a training step of ResNet-50; +-: half of the range of the runs; "
         "fp32, tf32, bf16: matrix product in TFLOP/s; GB/s: memory"
     )
+    for record in records:
+        on_gpus = any(training.gpus for training in record.training)
+        kind = "" if on_gpus else "no GPU, the processor was measured: "
+        say_note(f"{record.name}: {kind}{record.device}")
     origins = sorted({record.price_origin for record in records if record.price_origin})
     if origins:
         say_note(f"Prices: {'; '.join(origins)}, without tax and discounts; {BILL_DECIDES}.")

@@ -11,9 +11,12 @@ from gpustation.catalog.names import name_in
 from gpustation.cli.ending import run, say_json
 from gpustation.cli.options import AsJson, Name, Region, Stack, epilog
 from gpustation.cli.selecting import named
+from gpustation.console.interrupts import warn
 from gpustation.console.statuses import FINDING
 
 if TYPE_CHECKING:
+    import boto3
+
     from gpustation.workstation.status import Status
 
 EPILOG = epilog("gpustation status --watch", FINDING)
@@ -46,6 +49,7 @@ def status(
         place = session.client("ec2").meta.region_name
         while True:
             found = read_status(session, stack)
+            _remove_expired(session, found)
             if as_json:
                 say_json({"region": place, "workstations": [document(one) for one in found]})
             else:
@@ -55,6 +59,23 @@ def status(
             time.sleep(WATCH_SECONDS)
 
     run("status", work)
+
+
+def _remove_expired(session: boto3.Session, found: list[Status]) -> None:
+    """Remove rules of ``allow-my-ip`` whose time is over, as nothing else does so by itself."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from gpustation.access.own_rules import remove
+    from gpustation.aws.session import explain
+
+    for one in found:
+        for rule in one.rules:
+            if rule.expired(one.now):
+                try:
+                    remove(session.client("ec2"), rule)
+                    warn(f"removed the expired rule of allow-my-ip for {rule}")
+                except (ClientError, BotoCoreError) as error:
+                    warn(f"the expired rule of allow-my-ip for {rule} remains: {explain(error)}")
 
 
 def document(one: Status) -> dict[str, Any]:
@@ -79,6 +100,10 @@ def document(one: Status) -> dict[str, Any]:
         },
         "disks": [vars(disk) for disk in one.disks],
         "steps": [{**vars(step), "seconds": step.seconds(one.now)} for step in one.steps],
+        "ssh_rules": [
+            {"address": rule.address, "until": rule.until, "expired": rule.expired(one.now)}
+            for rule in one.rules
+        ],
         "ready": one.workstation.outputs.get("Ready"),
         "hours": _rounded(one.hours, 3),
         "cost": {
@@ -143,6 +168,7 @@ def _facts(one: Status) -> dict[str, object]:
             "running": _running(one),
             "disks": ", ".join(f"{disk.gib} GiB {disk.kind}" for disk in one.disks),
         }
+    facts["port 22"] = ", ".join(str(rule) for rule in one.rules if not rule.expired(one.now))
     for step in one.steps:
         facts[step.name] = f"{step.state}, {step.seconds(one.now):.0f} s  {step.reason}".strip()
     facts["ready"] = workstation.outputs.get("Ready")

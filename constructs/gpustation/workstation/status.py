@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from gpustation.access.own_rules import OwnRule, group_of
 from gpustation.aws.parallel import Calls
 from gpustation.aws.stack_events import operation_events
 from gpustation.catalog import prices
@@ -50,6 +51,7 @@ class Status:
         machine: The machine; ``None`` if there is none.
         disks: Its volumes.
         steps: Steps of the deploy while CloudFormation works on the stack; otherwise empty.
+        rules: Rules of ``gpustation allow-my-ip`` in its security groups.
         now: When this was read.
     """
 
@@ -57,6 +59,7 @@ class Status:
     machine: Machine | None
     disks: tuple[Disk, ...]
     steps: tuple[Step, ...]
+    rules: tuple[OwnRule, ...]
     now: datetime
 
     @property
@@ -106,6 +109,7 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
             "stacks": lambda: _stacks(cloudformation, stack),
             "machines": lambda: _machines(ec2),
             "disks": lambda: _disks(ec2),
+            "rules": lambda: _rules(ec2),
         },
         DEADLINE_SECONDS,
     ).results()
@@ -122,7 +126,9 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
             machine = describe(ec2, one.instance_id)
         own = tuple(disks[name] for name in (machine.volumes if machine else ()) if name in disks)
         steps = tuple(steps_of(operation_events(cloudformation, one.stack))) if one.busy else ()
-        found.append(Status(one, machine, own, steps, now))
+        groups = machine.groups if machine else ()
+        rules = tuple(rule for rule in results["rules"] if rule.group_id in groups)
+        found.append(Status(one, machine, own, steps, rules, now))
     return found
 
 
@@ -158,3 +164,10 @@ def _disks(ec2: EC2Client) -> dict[str, Disk]:
         for page in pages
         for row in page["Volumes"]
     }
+
+
+def _rules(ec2: EC2Client) -> list[OwnRule]:
+    pages = ec2.get_paginator("describe_security_groups").paginate(
+        Filters=[{"Name": "tag-key", "Values": [OWNER_TAG]}]
+    )
+    return [rule for page in pages for row in page["SecurityGroups"] for rule in group_of(row).own]
