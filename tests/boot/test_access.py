@@ -175,6 +175,30 @@ def command_lines() -> str:
     return "\n".join(lines)
 
 
+def test_a_persons_own_ssh_reaches_it_by_its_name(
+    person: Person, station: Workstation, tmp_path: Path
+) -> None:
+    """As an editor does: plain ssh with the person's configuration."""
+    config = tmp_path / "ssh/config"
+    config.parent.mkdir()
+    config.write_text("Host other\n  User somebody\n")
+    options = ("--file", str(config), "--yes")
+    assert person.run("ssh-config", *options)[0] == 0
+    for _ in range(2):
+        done = subprocess.run(
+            ["ssh", "-F", config, "GpuWorkstation", "hostname"],
+            env=person.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert (done.returncode, done.stdout.strip()) == (0, station.sh("hostname")), done.stderr
+    assert person.run("ssh-config", "--remove", *options)[0] == 0
+    assert config.read_text() == "Host other\n  User somebody\n"
+
+
 @pytest.mark.tier("all")
 def test_the_machine_is_measured_and_its_record_compared(
     person: Person, station: Workstation, tmp_path: Path

@@ -65,7 +65,7 @@ def test_every_verb_and_option_is_one(command: str, capsys: pytest.CaptureFixtur
     words = shlex.split(command.replace("[", "").replace("]", "").replace("...", ""))[1:]
     verb = []
     for word in words:
-        if not re.fullmatch(r"[a-z]+", word):
+        if not re.fullmatch(r"[a-z]+(-[a-z]+)*", word):
             break
         verb.append(word)
     assert main([*verb, "--help"]) == 0

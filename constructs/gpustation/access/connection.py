@@ -19,11 +19,11 @@ from gpustation.access.known_hosts import HostKeysChangedError, KnownHosts
 from gpustation.access.programs import require_session_manager, require_ssh
 from gpustation.access.report import ReportError, read_report
 from gpustation.access.route import Route, answers, may_be_open
-from gpustation.access.state import replace_file, state_folder
 from gpustation.aws.calls import DENIED, error_code
 from gpustation.aws.parallel import Calls, DeadlineError
 from gpustation.aws.session import explain
 from gpustation.console.errors import CommandError
+from gpustation.console.state_folder import replace_file, state_folder
 from gpustation.console.statuses import TIMED_OUT
 
 if TYPE_CHECKING:

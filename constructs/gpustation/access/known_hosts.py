@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpustation.access.host_keys import HostKey, parse_key
-from gpustation.access.state import replace_file
+from gpustation.console.state_folder import replace_file
 
 
 class HostKeysChangedError(Exception):

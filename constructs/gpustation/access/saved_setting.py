@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpustation.access.state import replace_file
 from gpustation.console.errors import CommandError
+from gpustation.console.state_folder import replace_file
 
 
 @dataclass(frozen=True)

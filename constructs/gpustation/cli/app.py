@@ -24,6 +24,8 @@ from gpustation.cli import (
     reboot,
     regions,
     ssh,
+    ssh_config,
+    ssh_proxy,
     start,
     status,
     stop,
@@ -55,6 +57,8 @@ app.command("price", epilog=price.EPILOG)(price.price)
 app.command("leftovers", epilog=leftovers.EPILOG)(leftovers.leftovers)
 app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
 app.command("ssh", epilog=ssh.EPILOG)(ssh.ssh)
+app.command("ssh-config", epilog=ssh_config.EPILOG)(ssh_config.ssh_config)
+app.command("ssh-proxy", hidden=True)(ssh_proxy.ssh_proxy)
 app.command("jupyter", epilog=jupyter.EPILOG)(jupyter.jupyter)
 app.command("allow-my-ip", epilog=allow_my_ip.EPILOG)(allow_my_ip.allow_my_ip)
 app.add_typer(image.app, name="image")

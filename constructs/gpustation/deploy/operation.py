@@ -161,4 +161,6 @@ def _last_line(log: Path) -> str:
 
 def _log_file(operation: str, stack: str) -> Path:
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    return state_folder("logs") / f"{stamp}-{operation}-{stack}.log"
+    folder = state_folder() / "logs"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{stamp}-{operation}-{stack}.log"
