@@ -76,7 +76,8 @@ def test_baked_root_holds_no_secret(bakery: Bakery, image: str) -> None:
     for path in files:
         name = path.relative_to(root).as_posix()
         if "opt/gpustation/env" not in name:
-            assert not any(secret in path.name for secret in SECRETS), name
+            own = not name.startswith("usr/")  # the distribution's programs have such names too
+            assert not (own and any(secret in path.name for secret in SECRETS)), name
             content = path.read_bytes()
             assert b"cfn-signal" not in content, name
             assert not PRIVATE_KEY.search(content), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,13 +57,9 @@ class Terminal:
         return f"{self.lines.pop(0)}\n"
 
 
-@pytest.fixture(scope="session", autouse=True)
-def read_once() -> Iterator[None]:
-    """Each verb has a session of its own; reading the services' models took most of its time."""
-    loader = botocore.loaders.create_loader()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.session.create_loader", lambda _path=None: loader)
-        yield
+@functools.cache
+def models() -> botocore.loaders.Loader:
+    return botocore.loaders.create_loader()
 
 
 @pytest.fixture(scope="session")
@@ -85,6 +82,8 @@ def environment(
     aws: LocalAws, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Mapping[str, str]:
     """The account's credentials, and a home of its own."""
+    # Each verb has a session of its own; reading the services' models took most of its time
+    monkeypatch.setattr("botocore.session.create_loader", lambda _path=None: models())
     for name in [name for name in os.environ if name.startswith(("AWS_", "GPUSTATION_"))]:
         monkeypatch.delenv(name)
     for name, value in {**aws.exports, "XDG_STATE_HOME": str(tmp_path / "state")}.items():
