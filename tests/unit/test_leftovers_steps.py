@@ -56,6 +56,8 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/no/such/file")
+    # The AWS CLI sets it at its import; other suites remove all such variables
+    monkeypatch.setenv("AWS_DATA_PATH", str(Path(awscli.clidriver.__file__).parent / "data"))
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
 
 

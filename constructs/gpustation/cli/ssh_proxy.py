@@ -9,9 +9,11 @@ from typing import Annotated
 import typer
 
 from gpustation.cli.ending import run
-from gpustation.cli.options import Region
+from gpustation.cli.options import Region, epilog
 from gpustation.console.interrupts import warn
 from gpustation.console.statuses import FINDING
+
+EPILOG = epilog("gpustation ssh-proxy --stack GpuWorkstation --region us-east-1", FINDING)
 
 
 def ssh_proxy(
