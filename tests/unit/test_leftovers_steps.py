@@ -20,6 +20,8 @@ from gpustation.leftovers.kind import Kind
 from gpustation.leftovers.steps import Step
 from gpustation.leftovers.table import KINDS
 
+pytestmark = pytest.mark.tier("test")  # the AWS CLI reads its models for each command
+
 Request = tuple[str, str, Any, Any]
 REGION = "us-east-1"
 MORE = (
