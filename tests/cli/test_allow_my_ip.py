@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gpustation.access.own_rules import PREFIX
-from gpustation.console.statuses import NO_ACCESS, USAGE
+from gpustation.console.statuses import FINDING, NO_ACCESS, USAGE
 from localaws import LocalAws
 from tests.cli.conftest import Verb, deploy
 from tests.support.assembly import assemble
@@ -123,6 +125,24 @@ def test_a_denied_call_names_the_permission(aws: LocalAws, verb: Verb) -> None:
     ran = verb("allow-my-ip", "--address", ADDRESS)
     assert ran.status == NO_ACCESS
     assert "ec2:AuthorizeSecurityGroupIngress" in ran.err
+
+
+def test_save_writes_the_setting_instead_and_asks_first(
+    aws: LocalAws, deployed: Stack, verb: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "cdk.json"
+    file.write_text('{"app": "python3 app.py", "context": {"disk_gib": 100}}\n')
+    words = ("allow-my-ip", "--save", "--address", ADDRESS)
+    asked = verb(*words)
+    assert asked.status == FINDING and "--yes" in asked.err
+    assert "ssh_cidr" not in file.read_text()
+    saved = verb(*words, "--yes", "--json")
+    assert saved.document["new"] == f"{ADDRESS}/32"
+    context = json.loads(file.read_text())["context"]
+    assert context == {"disk_gib": 100, "ssh_cidr": f"{ADDRESS}/32"}
+    assert ranges(aws, deployed) == []
 
 
 class TestDeploys:

@@ -15,9 +15,7 @@ from gpustation.access.own_address import checked
 from gpustation.access.own_rules import group_of
 from gpustation.access.report import Report, ReportError, parse_report
 from gpustation.access.route import Route, may_be_open
-from gpustation.access.saved_setting import change
 from gpustation.access.shell import explained
-from gpustation.console.errors import CommandError
 
 MACHINE, OTHER = "i-0123456789abcdef0", "i-0fedcba9876543210"
 
@@ -149,34 +147,6 @@ def test_no_rule_for_port_22_needs_no_probe() -> None:
     assert not may_be_open([{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 443}])
     assert may_be_open([{"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535}])
     assert may_be_open([{"IpProtocol": "-1"}])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{\n  "app": "x",\n  "context": {\n    "a": [1],\n    "ssh_cidr": "192.0.2.1/32"\n  }\n}\n',
-        '{"context": {}, "app": "x"}',
-        '{\n\t"context": {\n\t\t"a": true\n\t}\n}',
-    ],
-)
-def test_only_the_setting_changes_in_cdk_json(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "cdk.json"
-    file.write_text(text)
-    file.chmod(0o640)
-    made = change(file, "ssh_cidr", "203.0.113.7/32")
-    assert file.read_text() == text
-    made.write()
-    before, after = json.loads(text), json.loads(file.read_text())
-    assert after == {**before, "context": {**before["context"], "ssh_cidr": "203.0.113.7/32"}}
-    assert file.stat().st_mode & 0o777 == 0o640
-
-
-def test_a_file_that_is_no_cdk_json_is_refused(tmp_path: Path) -> None:
-    for text in (None, "[]", "{", '{"context": 1}'):
-        if text is not None:
-            (tmp_path / "cdk.json").write_text(text)
-        with pytest.raises(CommandError):
-            change(tmp_path / "cdk.json", "ssh_cidr", "203.0.113.7/32")
 
 
 def test_ssh_s_own_error_is_explained_and_escaped() -> None:

@@ -12,6 +12,7 @@ from gpustation.cli.ending import confirm, run, say_json
 from gpustation.cli.options import AsJson, Name, Region, Stack, Yes, epilog
 from gpustation.cli.selecting import named, selected
 from gpustation.console.interrupts import say, warn
+from gpustation.console.shown_text import visible
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -176,18 +177,22 @@ def _row(rule: OwnRule) -> dict[str, object]:
 
 def _save(address: str, yes: bool, as_json: bool) -> int:
     """Write the setting, after showing the change."""
-    from gpustation.access.saved_setting import change
+    from gpustation.settings.cdk_json import Change
 
-    made = change(Path("cdk.json"), "ssh_cidr", f"{address}/32")
-    warn(f'cdk.json: "ssh_cidr" {made.old or "not set"} -> "{address}/32"')
-    confirm("Write this?", yes)
-    made.write()
+    change = Change.read(Path.cwd())
+    old, new = change.context.get("ssh_cidr"), f"{address}/32"
+    change = change.with_values({"ssh_cidr": new})
+    if change.is_needed:
+        for line in change.diff():
+            warn(visible(line))
+        confirm(f"Write this to {change.path}?", yes)
+        change.write()
     if as_json:
-        say_json({"file": str(made.path), "old": made.old, "new": f"{address}/32"})
+        say_json({"file": str(change.path), "old": old, "new": new})
     else:
         say(
-            "cdk.json is written; the next `cdk deploy` opens port 22 to this address, and closes "
-            "it to those before. Remove a rule of `gpustation allow-my-ip` for the same address "
-            "first (--remove): AWS may refuse a rule that exists"
+            f"{change.path.name} has it; the next `cdk deploy` opens port 22 to this address, and "
+            "closes it to those before. Remove a rule of `gpustation allow-my-ip` for the same "
+            "address first (--remove): AWS may refuse a rule that exists"
         )
     return 0

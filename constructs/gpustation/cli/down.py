@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from gpustation.catalog.names import name_in
 from gpustation.cli.ending import confirm, run, say_json
-from gpustation.cli.options import AsJson, Name, Region, Stack, Yes, epilog
+from gpustation.cli.options import App, AsJson, Name, Region, Stack, Yes, epilog
 from gpustation.cli.selecting import named, selected
 from gpustation.console.interrupts import say, warn
 from gpustation.console.statuses import FINDING
@@ -24,9 +22,7 @@ EPILOG = epilog("gpustation down", FINDING)
 def down(
     name: Name = "",
     stack: Stack = "",
-    app: Annotated[
-        str, typer.Option("--app", "-a", metavar="APP", help="The app, or its cloud assembly.")
-    ] = "",
+    app: App = "",
     region: Region = "",
     yes: Yes = False,
     as_json: AsJson = False,

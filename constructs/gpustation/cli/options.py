@@ -32,32 +32,6 @@ OptionalType = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
-IMAGE_ID = r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})"
-
-
-def epilog(command: str, *statuses: int) -> str:
-    """Epilog of a help text: an example, and the exit statuses with their common meanings.
-
-    Args:
-        command: The example.
-        statuses: Exit statuses besides 0, usage error and no access.
-    """
-    known = {status: MEANINGS[status] for status in (0, USAGE, NO_ACCESS, *statuses)}
-    return f"{example(command)}\n\n{exit_statuses(known)}"
-
-
-def example(command: str) -> str:
-    """Paragraph of an epilog with an example."""
-    return f"\b\nExample:\n  {command}"
-
-
-def exit_statuses(meanings: dict[int, str]) -> str:
-    """Epilog of a help text with the exit statuses, sorted."""
-    # Click does not rewrap a paragraph that starts with \b
-    lines = ["\b", "Exit status:"]
-    lines += [f"{status:4}  {meanings[status]}" for status in sorted(meanings)]
-    return "\n".join(lines)
-
 
 def assignment(text: str) -> str:
     """Parser for the values of ``-c``.
@@ -87,6 +61,47 @@ def require_gpu_types(*names: str) -> None:
                 f"{name!r} is not an EC2 type with a GPU in the catalog; `gpustation types --all` "
                 "lists them"
             )
+
+
+Context = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--context",
+        "-c",
+        metavar="KEY=VALUE",
+        parser=assignment,
+        help="A setting, as in `cdk deploy`; may be repeated.",
+    ),
+]
+App = Annotated[
+    str, typer.Option("--app", "-a", metavar="APP", help="The app, or its cloud assembly.")
+]
+
+IMAGE_ID = r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})"
+
+
+def epilog(command: str, *statuses: int) -> str:
+    """Epilog of a help text: an example, and the exit statuses with their common meanings.
+
+    Args:
+        command: The example.
+        statuses: Exit statuses besides 0, usage error and no access.
+    """
+    known = {status: MEANINGS[status] for status in (0, USAGE, NO_ACCESS, *statuses)}
+    return f"{example(command)}\n\n{exit_statuses(known)}"
+
+
+def example(command: str) -> str:
+    """Paragraph of an epilog with an example."""
+    return f"\b\nExample:\n  {command}"
+
+
+def exit_statuses(meanings: dict[int, str]) -> str:
+    """Epilog of a help text with the exit statuses, sorted."""
+    # Click does not rewrap a paragraph that starts with \b
+    lines = ["\b", "Exit status:"]
+    lines += [f"{status:4}  {meanings[status]}" for status in sorted(meanings)]
+    return "\n".join(lines)
 
 
 def matching(pattern: str, rule: str, text: str) -> str:

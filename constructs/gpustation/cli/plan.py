@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gpustation.cli.ending import run, say_json
-from gpustation.cli.options import AsJson, Region, assignment, example, exit_statuses
+from gpustation.cli.options import App, AsJson, Context, Region, example, exit_statuses
 from gpustation.console.interrupts import say
 from gpustation.console.statuses import MEANINGS, NO_ACCESS
 from gpustation.plan.effect import Effect
@@ -28,19 +28,8 @@ def _word(text: str) -> str:
 
 
 def plan(
-    context: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--context",
-            "-c",
-            metavar="KEY=VALUE",
-            parser=assignment,
-            help="A setting, as in `cdk deploy`; may be repeated.",
-        ),
-    ] = None,
-    app: Annotated[
-        str, typer.Option("--app", "-a", metavar="APP", help="The app, or its cloud assembly.")
-    ] = "",
+    context: Context = None,
+    app: App = "",
     allow: Annotated[
         list[str] | None,
         typer.Option(

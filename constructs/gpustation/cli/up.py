@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from gpustation.cli.ending import confirm, run, say_json
-from gpustation.cli.options import AsJson, Region, Yes, assignment, epilog
+from gpustation.cli.options import App, AsJson, Context, Region, Yes, epilog
 from gpustation.console.interrupts import say, warn
 from gpustation.console.statuses import FINDING, NO_CAPACITY
 
@@ -25,19 +23,8 @@ HOURS = 8.0
 
 
 def up(
-    context: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--context",
-            "-c",
-            metavar="KEY=VALUE",
-            parser=assignment,
-            help="A setting, as in `cdk deploy`; may be repeated.",
-        ),
-    ] = None,
-    app: Annotated[
-        str, typer.Option("--app", "-a", metavar="APP", help="The app, or its cloud assembly.")
-    ] = "",
+    context: Context = None,
+    app: App = "",
     region: Region = "",
     yes: Yes = False,
     as_json: AsJson = False,
