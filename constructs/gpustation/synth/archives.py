@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import fnmatch
 import io
+import os
+import re
 import tarfile
 import zipfile
-from collections.abc import Container, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 _EXCLUDED = (
@@ -22,6 +24,7 @@ _EXCLUDED = (
     *("__pycache__", "*.py[co]", "Untitled*.ipynb", "Thumbs.db", "desktop.ini"),
 )
 """Patterns for names of files and folders that no archive contains."""
+_is_excluded = re.compile("|".join(map(fnmatch.translate, _EXCLUDED))).match
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 
 
@@ -43,7 +46,7 @@ def scripts_tar(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def package_zip(package: Path, subpackages: Container[str] | None = None) -> bytes:
+def package_zip(package: Path, subpackages: Collection[str] | None = None) -> bytes:
     """Zip for Lambda with a Python package at its root.
 
     Args:
@@ -51,28 +54,39 @@ def package_zip(package: Path, subpackages: Container[str] | None = None) -> byt
         subpackages: Names of the subpackages to include, in addition to ``__init__.py``. Default:
             all.
     """
+    included = None if subpackages is None else {"__init__.py", *subpackages}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, path in _files(package):
-            if subpackages is None or name == "__init__.py" or name.split("/")[0] in subpackages:
-                member = zipfile.ZipInfo(f"{package.name}/{name}", _FIRST_DAY)
-                member.external_attr, member.create_system = 0o644 << 16, 3  # 3: made on Unix
-                archive.writestr(member, _content(path))
+        for name, path in _files(package, included):
+            member = zipfile.ZipInfo(f"{package.name}/{name}", _FIRST_DAY)
+            member.external_attr, member.create_system = 0o644 << 16, 3  # 3: made on Unix
+            archive.writestr(member, _content(path))
     return buffer.getvalue()
 
 
-def _files(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Names in the archive and paths of the files to include, sorted by name."""
-    for path in sorted(folder.rglob("*"), key=lambda p: p.relative_to(folder).as_posix()):
-        if path.is_file() and not any(map(_is_excluded, path.relative_to(folder).parts)):
-            yield path.relative_to(folder).as_posix(), path
+def _files(folder: Path, top: Collection[str] | None = None) -> list[tuple[str, Path]]:
+    """Names in the archive and paths of the files to include, sorted by name.
+
+    Folders that are left out are not read: every synth packs three archives.
+
+    Args:
+        folder: The folder to pack.
+        top: Names of files and folders in ``folder`` itself to include. Default: all.
+    """
+    found = []
+    for parent, folders, files in os.walk(folder):
+        at_top = top is not None and parent == str(folder)
+        for names in (folders, files):
+            names[:] = [
+                name
+                for name in names
+                if not _is_excluded(name) and (not at_top or name in (top or ()))
+            ]
+        found += [path for name in files if (path := Path(parent, name)).is_file()]
+    return sorted((path.relative_to(folder).as_posix(), path) for path in found)
 
 
 def _content(path: Path) -> bytes:
     content = path.read_bytes()
     # Like git, treat a file with a NUL byte as binary
     return content if b"\0" in content else content.replace(b"\r\n", b"\n")
-
-
-def _is_excluded(name: str) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _EXCLUDED)
