@@ -52,12 +52,23 @@ forward_earlier_paths() {
   mv "$draft" "$scripts/lib"
 }
 
+# report_progress STATE PHASE: write where the set-up is into the machine's report, in which
+# gpustation status reads it. Without success it goes on.
+report_progress() {
+  printf '%s %s %s\n' "$1" "$2" "$(date +%s)" >"$state/progress"
+  if ! of_a_stack || [[ -z $(setting report) ]]; then
+    return
+  fi
+  python3 -I "$scripts/phases/08-write-report/write_report.py" "$(setting report)" 10 9>&- \
+    >>"$logs/report.log" 2>&1 || true
+}
+
 # is_done PHASE DIGEST: succeeds if the phase finished with the settings of this digest.
 is_done() {
   [[ -e "$state/done/$1" && $(<"$state/done/$1") == "$2" ]]
 }
 
-# run_phase PHASE STEP FOLDER DIGEST: run a phase, and act on its exit status.
+# run_phase PHASE STEP FOLDER DIGEST KEYS: run a phase, and act on its exit status.
 run_phase() {
   local phase=$1 step=$2 script="$scripts/phases/$3/phase.sh" digest=$4
   local status=0 begun=$SECONDS seconds=0
@@ -66,6 +77,12 @@ run_phase() {
     rm -f "$state/done/$phase" "$state/seconds/$phase"
   fi
   rm -f "$record" "$state/warnings/$phase"
+  # Those of every boot take no time that anybody would wait for.
+  if [[ $5 == every-boot ]]; then
+    printf 'running %s %s\n' "$phase" "$(date +%s)" >"$state/progress"
+  else
+    report_progress running "$phase" &
+  fi
   {
     log "phase $phase started at $(date -u +%Y-%m-%dT%H:%M:%SZ)"
     GPUSTATION_PHASE=$phase GPUSTATION_RECORD=$record bash "$script" 9>&-
@@ -127,6 +144,7 @@ fail_phase() {
   head -n -1 "$logs/$phase.log" >"$state/failed-log"
   python3 -I "$scripts/runner/write_failure.py" "$state/failure.json" \
     "$phase" "$step" "$status" "$seconds" "$record" "$state/failed-log"
+  report_progress failed "$phase"
   end_try "$status"
 }
 
@@ -222,7 +240,7 @@ main() {
     digest=${digests[index++]}
     [[ $phase != "$left_out" ]] || continue
     if [[ $keys == every-boot ]] || ! is_done "$phase" "$digest"; then
-      run_phase "$phase" "$step" "$phase_folder" "$digest"
+      run_phase "$phase" "$step" "$phase_folder" "$digest" "$keys"
     fi
     case $phase in
       driver | jupyter | jupyter-check) signal_step "$step" "$phase" ;;
@@ -236,6 +254,7 @@ main() {
     end_try 1
   fi
   rm -f "$tries_file"
+  report_progress complete "$phase"
   log "the set-up is complete${left_out:+ but for phase $left_out}"
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jsii
-from aws_cdk import Stack
+from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
@@ -14,6 +14,7 @@ from constructs import Construct
 
 from gpustation.catalog.frameworks import DRIVER_BRANCH, Framework
 from gpustation.catalog.gpu_types import require_fitting
+from gpustation.catalog.names import REPORTS
 from gpustation.image_choice import ImageChoice
 from gpustation.ready_signal import ReadySignal
 from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov, acknowledge_wildcards
@@ -107,6 +108,7 @@ class GpuInstance(Construct):
             description="What the GPU machine says about itself, e.g. its SSH host keys",
             value=NO_REPORT,
         )
+        self.report.name = f"{REPORTS}/{Stack.of(self).stack_name}/{self.report.logical_id}"
         self.settings = ssm.CfnParameter(
             self,
             "Settings",
@@ -207,16 +209,16 @@ class GpuInstance(Construct):
         """
         stack = Stack.of(self)
 
-        def arn_of(parameter: ssm.CfnParameter) -> str:
+        def arn_of(name: str) -> str:
             return stack.format_arn(
-                service="ssm", resource="parameter", resource_name=parameter.ref
+                service="ssm", resource=name, arn_format=ArnFormat.NO_RESOURCE_NAME
             )
 
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("ec2.amazonaws.com"))
         statements = {
             "SessionManager": ([*SESSION_MANAGER_ACTIONS], "*"),
-            "ReadSettings": (["ssm:GetParameter"], arn_of(self.settings)),
-            "WriteReport": (["ssm:PutParameter"], arn_of(self.report)),
+            "ReadSettings": (["ssm:GetParameter"], arn_of(f"parameter/{self.settings.ref}")),
+            "WriteReport": (["ssm:PutParameter"], arn_of(f"parameter{self.report.ref}")),
             "ReadScripts": (
                 ["s3:GetObject"],
                 f"arn:{stack.partition}:s3:::{asset.bucket_name}/{asset.object_key}",

@@ -19,6 +19,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from gpustation.access.report import read_reports
 from localaws import LocalAws
 from localaws.account.ec2.instances import VISITOR
 from tests.boot.conftest import launched_from
@@ -29,6 +30,7 @@ from tests.support.made_once import aws_cli
 from tests.support.synthesis import ROOT
 
 PLUGIN = ROOT / "localaws/session_manager"
+SCHEMAS = ROOT / "constructs/gpustation/cli/schemas"
 SECONDS = 600
 
 pytestmark = pytest.mark.tier("test")
@@ -120,14 +122,7 @@ def test_without_a_report_the_keys_are_those_of_the_console_or_of_session_manage
     person: Person, station: Workstation, cloud: LocalAws
 ) -> None:
     ssm = cloud.client("ssm")
-    (name,) = (
-        row["PhysicalResourceId"]
-        for row in cloud.client("cloudformation").describe_stack_resources(
-            StackName="GpuWorkstation"
-        )["StackResources"]
-        if "MachineReport" in row["LogicalResourceId"]
-    )
-    report = ssm.get_parameter(Name=name)["Parameter"]["Value"]
+    ((name, report),) = read_reports(ssm).items()
     try:
         ssm.put_parameter(Name=name, Value="{}", Overwrite=True)
         status, _, err = person.run("ssh", "--", "true")
@@ -199,6 +194,68 @@ def test_a_persons_own_ssh_reaches_it_by_its_name(
     assert config.read_text() == "Host other\n  User somebody\n"
 
 
+def test_the_machine_tells_its_set_up_its_logs_and_how_full_its_disk_is(
+    person: Person, station: Workstation
+) -> None:
+    station.await_jupyter()
+    document = json.loads(person.run("status", "--json")[1])
+    set_up = document["workstations"][0]["set_up"]
+    assert (set_up["state"], set_up["phase"]) == ("complete", "jupyter-check")
+    status, out, _ = person.run("log", "--machine", "--lines", "2")
+    assert status == 0
+    assert {"==> jupyter", "==> jupyter-check"} <= {*out.splitlines()}
+    status, out, _ = person.run("log", "--machine", "--phase", "jupyter", "--json")
+    told = json.loads(out)
+    jsonschema.validate(told, json.loads((SCHEMAS / "log.json").read_text()))
+    (phase,) = told["phases"]
+    assert phase["lines"] == station.sh("cat /var/log/gpustation/jupyter.log").splitlines()
+    status, _, err = person.run("log", "--machine", "--phase", "no-phase")
+    assert status == 1 and "it has those of" in err and "jupyter-check" in err
+    status, out, err = person.run("down")
+    assert status == 1 and "--yes" in err
+    used = int(station.sh("df --block-size=1 --output=used / | tail -n 1")) / 1024**3
+    shown = re.search(r"in use +([\d.]+) of [\d.]+ GiB", out)
+    assert shown and float(shown[1]) == pytest.approx(used, abs=0.2)
+
+
+@pytest.mark.tier("all")
+def test_new_host_keys_are_accepted_only_when_asked(person: Person, station: Workstation) -> None:
+    """Somebody makes new keys; the next boot reports them."""
+    assert person.run("ssh", "--", "true")[0] == 0
+    station.sh("rm /etc/ssh/ssh_host_* && ssh-keygen -A")
+    status, _, err = person.run("reboot", "--yes")
+    assert status == 0 and "set up after" in err
+    status, _, err = person.run("ssh", "--", "touch /tmp/reached")
+    assert status == 1 and "reports other host keys than before" in err
+    station.sh("! ls /tmp/reached")
+    status, out, err = person.run("ssh", "--new-host-keys", "--yes", "--", "hostname")
+    assert (status, out) == (0, station.sh("hostname"))
+    assert "pinned" in err and "reported now" in err
+    assert person.run("ssh", "--", "true")[0] == 0
+
+
+@pytest.mark.tier("all")
+def test_the_tunnel_starts_the_machine_and_outlives_its_reboot(
+    person: Person, station: Workstation, rule: None
+) -> None:
+    """The whole way: only a machine that really stops and boots loses its tunnel so."""
+    station.await_jupyter()
+    assert person.run("stop", "--yes")[0] == 0
+    assert person.run("jupyter", "--no-browser")[0] == 1
+    with person.start("jupyter", "--start", "--yes", "--no-browser") as process:
+        assert process.stdout is not None and process.stderr is not None
+        url = process.stdout.readline().strip()
+        assert loads(url)
+        assert person.run("reboot", "--yes")[0] == 0
+        line = ""
+        while "the tunnel is back" not in line:
+            line = process.stderr.readline()
+            assert line
+        assert loads(url)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 0
+
+
 @pytest.mark.tier("all")
 def test_the_machine_is_measured_and_its_record_compared(
     person: Person, station: Workstation, tmp_path: Path
@@ -209,7 +266,7 @@ def test_the_machine_is_measured_and_its_record_compared(
     assert status == 0
     assert "no GPU, the processor was measured" in err
     document = json.loads(record.read_text())
-    schema = json.loads((ROOT / "constructs/gpustation/cli/schemas/bench.json").read_text())
+    schema = json.loads((SCHEMAS / "bench.json").read_text())
     jsonschema.validate(document, schema)
     status, out, _ = person.run("bench", "compare", str(record))
     assert (status, len(out.splitlines())) == (0, 1)

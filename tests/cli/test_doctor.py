@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gpustation.aws import account_plan
+from gpustation.console import program_version
 from gpustation.console.statuses import FINDING
 from gpustation.doctor import account, examine, permissions
 from gpustation.doctor.examine import CHECKS
@@ -237,6 +238,7 @@ def test_the_free_plan(verb: Verb, plan: Plan, answer: dict[str, str], mark: str
         ("node", None, "Node.js", "failed"),
         ("aws", None, "AWS CLI", "warning"),
         ("aws", "echo broken", "AWS CLI", "unknown"),
+        ("aws", "echo aws-cli/1.16.11 Python/3.6.9", "AWS CLI", "warning"),
         ("session-manager-plugin", None, "Session Manager plug-in", "warning"),
         ("cdk", None, "CDK CLI", "failed"),
         ("cdk", "exit 1", "CDK CLI", "unknown"),
@@ -275,9 +277,7 @@ def test_the_cdk_cli_that_the_project_pins(
 def test_a_program_that_hangs_is_unknown(
     verb: Verb, programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gpustation.doctor import programs as checks
-
-    monkeypatch.setattr(checks, "VERSION_SECONDS", 0.2)
+    monkeypatch.setattr(program_version, "VERSION_SECONDS", 0.2)
     program(programs, "node", "exec sleep 60")
     assert marks(verb)["Node.js"] == "unknown"
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
 
 import pytest
 
+from gpustation.access.report import read_reports
+from gpustation.console.errors import CommandError
 from gpustation.console.statuses import FINDING, NO_ACCESS, NO_CAPACITY, TIMED_OUT, USAGE
+from gpustation.workstation.find import Workstation
+from gpustation.workstation.machine import machine_of
 from localaws import LocalAws
 from tests.cli.conftest import Verb, deploy
 from tests.support.cdk_cli import delete_stack
@@ -45,6 +54,83 @@ def test_the_documents_numbers_are_those_of_the_account(verb: Verb) -> None:
     assert cost["usd_of_this_run"] == pytest.approx(one["hours"] * (0.526 + 0.005), abs=2e-3)
     assert cost["usd_per_month_stopped"] == 64 * 0.08
     assert one["steps"] == []
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N"
+
+
+@pytest.fixture
+def silent_again(aws: LocalAws, deployed: Stack) -> Iterator[None]:
+    """Takes the report away: a machine that reports is waited for after a start."""
+    yield
+    ssm = aws.client("ssm")
+    for name in read_reports(ssm, deployed.name):
+        ssm.put_parameter(Name=name, Value="{}", Overwrite=True)
+
+
+def tell(aws: LocalAws, stack: Stack, **changes: object) -> str:
+    """Write the machine's report as the machine would; return the parameter's name."""
+    ssm = aws.client("ssm")
+    (name,) = read_reports(ssm, stack.name)
+    set_up = {
+        "state": "running",
+        "phase": "environment",
+        "since": int(time.time()) - 20,
+        "seconds": {"driver": 95},
+        "warnings": {"metadata": "no rule \x1b[31m"},
+    }
+    machine = stack.outputs()["InstanceId"]
+    report = {"schema": 1, "instance_id": machine, "host_keys": [KEY], "set_up": set_up | changes}
+    ssm.put_parameter(Name=name, Value=json.dumps(report), Overwrite=True)
+    return name
+
+
+@pytest.mark.usefixtures("silent_again")
+def test_the_set_up_is_shown_live_with_its_warnings(
+    aws: LocalAws, verb: Verb, deployed: Stack
+) -> None:
+    name = tell(aws, deployed)
+    facts = dict(verb("status").rows)
+    assert re.fullmatch(
+        r"phase environment running, for 2\d s; before it driver 95 s", facts["set-up"]
+    )
+    assert facts["warning of metadata"] == r"no rule \x1b[31m"
+    (one,) = verb("status", "--json").document["workstations"]
+    assert one["set_up"]["seconds"] == {"driver": 95}
+    tell(aws, deployed, state="complete", phase="jupyter-check", warnings={})
+    assert "set-up" not in dict(verb("status").rows)
+    aws.client("ssm").put_parameter(Name=name, Value='{"schema": 7}', Overwrite=True)
+    assert "cannot be used" in dict(verb("status").rows)["set-up"]
+
+
+def test_without_the_right_to_read_reports_status_shows_the_rest(aws: LocalAws, verb: Verb) -> None:
+    aws.control.fault("GetParametersByPath", "deny", times=9)
+    facts = dict(verb("status").rows)
+    assert "ssm:GetParametersByPath" in facts["set-up"]
+    assert facts["state"] == "running"
+
+
+def test_a_machine_is_found_before_its_stack_names_it(aws: LocalAws, deployed: Stack) -> None:
+    now = datetime.now(timezone.utc)
+    first = Workstation(deployed.name, "CREATE_IN_PROGRESS", "", {}, now)
+    machine = machine_of(aws.client("ec2"), first)
+    assert machine.instance_id == deployed.outputs()["InstanceId"]
+    with pytest.raises(CommandError, match="has no machine"):
+        machine_of(aws.client("ec2"), replace(first, stack="GpuWorkstation-other"))
+
+
+def test_the_machines_logs_need_a_running_machine(verb: Verb) -> None:
+    verb("stop", "--yes")
+    ran = verb("log", "--machine")
+    assert ran.status == FINDING
+    assert "is stopped" in ran.err
+
+
+@pytest.mark.parametrize(
+    "words", [("--phase", "driver"), ("--lines", "3"), ("--machine", "--failures")]
+)
+def test_options_that_contradict_are_a_usage_error(verb: Verb, words: list[str]) -> None:
+    assert verb("log", *words).status == USAGE
 
 
 def test_a_machine_stops_and_starts_with_another_address(verb: Verb) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from aws_cdk.assertions import Match, Template
 
+from gpustation.catalog.names import REPORTS
 from tests.support.synthesis import PUBLIC_KEY, actions_of, machine_settings, resource, synthesize
 from tests.support.template_graph import statements
 
@@ -115,10 +116,11 @@ def test_the_report_of_the_machine_is_never_overwritten_by_a_deploy() -> None:
     made = []
     for settings in VARIANTS:
         parameters = synthesize(**settings).find_resources("AWS::SSM::Parameter")
-        (report,) = (row for name, row in parameters.items() if "MachineReport" in name)
+        ((name, report),) = (row for row in parameters.items() if "MachineReport" in row[0])
+        assert report["Properties"].pop("Name") == f"{REPORTS}/GpuWorkstation/{name}"
         made.append(report["Properties"])
     assert all(properties == made[0] for properties in made)
-    assert made[0]["Value"] == "{}" and "Name" not in made[0]
+    assert made[0]["Value"] == "{}"
 
 
 def test_no_role_carries_a_managed_policy() -> None:

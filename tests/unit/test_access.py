@@ -13,9 +13,11 @@ from gpustation.access.host_keys import HostKey, keys_in_console, parse_key
 from gpustation.access.known_hosts import HostKeysChangedError, KnownHosts
 from gpustation.access.own_address import checked
 from gpustation.access.own_rules import group_of
-from gpustation.access.report import Report, ReportError, parse_report
+from gpustation.access.report import Report, ReportError, parse_report, report_of
 from gpustation.access.route import Route, may_be_open
 from gpustation.access.shell import explained
+from gpustation.catalog.names import REPORTS
+from gpustation.workstation.machine import Machine, read_machine
 
 MACHINE, OTHER = "i-0123456789abcdef0", "i-0fedcba9876543210"
 
@@ -35,6 +37,68 @@ def test_a_report_is_read_and_an_empty_one_is_none() -> None:
     assert parse_report(report()) == Report(MACHINE, (key(1),))
     assert parse_report(report(verdict="later", unknown=1)) is not None
     assert parse_report("{}") is None
+
+
+SET_UP = {"state": "running", "phase": "driver", "since": 1795816000, "seconds": {}, "warnings": {}}
+
+
+def test_the_set_up_in_a_report_is_read() -> None:
+    told = SET_UP | {"seconds": {"system": 9}, "warnings": {"metadata": "no rule"}}
+    read = parse_report(report(set_up=told))
+    assert read is not None and read.set_up is not None
+    assert (read.set_up.state, read.set_up.phase) == ("running", "driver")
+    assert read.set_up.since.year == 2026
+    assert (read.set_up.seconds, read.set_up.warnings) == ({"system": 9}, {"metadata": "no rule"})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "ready"},
+        {"state": []},
+        {"phase": "\x1b[2J"},
+        {"phase": None},
+        {"since": "now"},
+        {"since": -1},
+        {"since": 10**30},
+        {"since": True},
+        {"seconds": [1]},
+        {"seconds": {"system": "9"}},
+        {"seconds": {f"p{'a' * n}": 1 for n in range(41)}},
+        {"warnings": {"metadata": 1}},
+        {"warnings": {"a\nb": "text"}},
+    ],
+)
+def test_a_set_up_in_another_form_is_refused(change: dict[str, object]) -> None:
+    for told in (SET_UP | change, [*SET_UP], "running", 1):
+        with pytest.raises(ReportError, match="set_up"):
+            parse_report(report(set_up=told))
+
+
+def machine(generation: int = 1, stack: str = "GpuWorkstation") -> Machine:
+    row = {
+        "InstanceId": MACHINE,
+        "InstanceType": "g4dn.xlarge",
+        "State": {"Name": "running"},
+        "LaunchTime": NOW,
+        "Tags": [
+            {"Key": "aws:cloudformation:stack-name", "Value": stack},
+            {"Key": "aws:cloudformation:logical-id", "Value": f"Generation{generation}MachineX"},
+        ],
+    }
+    return read_machine(row)  # type: ignore[arg-type]
+
+
+def test_a_machine_is_believed_only_in_its_own_parameter() -> None:
+    own = f"{REPORTS}/GpuWorkstation/Generation1MachineReport177079DF"
+    assert report_of(machine(), {own: report()}) == Report(MACHINE, (key(1),))
+    for name in (
+        f"{REPORTS}/GpuWorkstation-ada/Generation1MachineReport177079DF",
+        f"{REPORTS}/GpuWorkstation/Generation2MachineReport177079DF",
+        f"{REPORTS}/other/{own}",
+    ):
+        assert report_of(machine(), {name: report()}) is None
+    assert report_of(machine(), {own: report(instance_id=OTHER)}) is None
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import click
 import pytest
+import typer.core
 import typer.main
 
 from gpustation.cli.app import app, main
@@ -22,7 +22,10 @@ IMPLIED = {"quota show": "quota"}
 """Verbs of a group that may be left out."""
 
 
-def commands(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Command]]:
+Command = typer.core.TyperCommand | typer.core.TyperGroup
+
+
+def commands(command: Command, path: str = "") -> Iterator[tuple[str, Command]]:
     yield path, command
     for name, inner in getattr(command, "commands", {}).items():
         yield from commands(inner, f"{path} {name}".strip())
@@ -45,7 +48,7 @@ def test_the_help_of_each_verb_has_one_example(
     words = shlex.split(example)[1:]
     written = IMPLIED.get(verb, verb).split()
     assert words[: len(written)] == written
-    # click checks the example's options and arguments
+    # typer checks the example's options and arguments
     ALL[verb].make_context(verb, words[len(written) :])
     assert "Exit status:" in text
 

@@ -1,3 +1,5 @@
+import ast
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,33 @@ def test_fails_when_constructs_becomes_a_package(root: Path, tmp_path: Path) -> 
 
 def test_git_ignores_the_file_that_breaks_everything(root: Path) -> None:
     assert "/constructs/__init__.py" in (root / ".gitignore").read_text().splitlines()
+
+
+def test_the_tests_import_only_what_their_requirements_install(root: Path) -> None:
+    """Packages that only the checks install are missing where nobody has run them."""
+    of_module = importlib.metadata.packages_distributions()
+    pinned = {
+        line.split("==")[0]
+        for name in ("requirements.txt", "requirements-tests.txt")
+        for line in (root / name).read_text().splitlines()
+        if "==" in line
+    }
+    foreign = set()
+    for path in (root / "tests").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in tree.body:  # what is imported when the module is
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                modules = [node.module or ""]
+            else:
+                continue
+            for top in {module.split(".")[0] for module in modules}:
+                owners = {name.lower().replace("_", "-") for name in of_module.get(top, ())}
+                if owners and not owners & pinned:
+                    foreign.add(f"{path.relative_to(root)}: {top}")
+    # It runs inside a machine, with JupyterLab's packages
+    assert foreign - {"tests/boot/run_in_jupyter.py: websocket"} == set()
 
 
 def test_modules_of_tests_have_names_of_their_own(root: Path) -> None:

@@ -52,7 +52,7 @@ def session() -> boto3.Session:
 
 
 def test_the_calls_meet(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    meeting = threading.Barrier(4)
+    meeting = threading.Barrier(5)
 
     def meets(result: Any) -> Callable[..., Any]:
         def call(*_: Any) -> Any:
@@ -64,7 +64,8 @@ def test_the_calls_meet(session: boto3.Session, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(status, "_stacks", meets([workstation()]))
     monkeypatch.setattr(status, "_machines", meets({"i-1": machine()}))
     monkeypatch.setattr(status, "_disks", meets(DISKS))
-    monkeypatch.setattr(status, "_rules", meets([]))
+    monkeypatch.setattr(status, "read_all", meets([]))
+    monkeypatch.setattr(status, "read_reports", meets({}))
     (one,) = read_status(session)
     assert one.machine == machine()
     assert one.disks == (DISKS["vol-1"],)
@@ -79,7 +80,8 @@ def test_an_error_of_one_call_is_the_result(
     monkeypatch.setattr(status, "_stacks", fails)
     monkeypatch.setattr(status, "_machines", lambda _: {})
     monkeypatch.setattr(status, "_disks", lambda _: {})
-    monkeypatch.setattr(status, "_rules", lambda _: [])
+    monkeypatch.setattr(status, "read_all", lambda _: [])
+    monkeypatch.setattr(status, "read_reports", lambda _: {})
     with pytest.raises(CommandError, match="no such stack"):
         read_status(session)
 
@@ -93,17 +95,18 @@ def test_during_the_first_deploy_the_living_machine_of_the_stack_is_it(
     monkeypatch.setattr(status, "_stacks", lambda *_: [workstation("", "CREATE_FAILED")])
     monkeypatch.setattr(status, "_machines", lambda _: machines)
     monkeypatch.setattr(status, "_disks", lambda _: DISKS)
-    monkeypatch.setattr(status, "_rules", lambda _: [])
+    monkeypatch.setattr(status, "read_all", lambda _: [])
+    monkeypatch.setattr(status, "read_reports", lambda _: {})
     (one,) = read_status(session)
     assert one.machine == machine()
 
 
 def test_the_cost_of_a_run_is_that_of_machine_and_address() -> None:
-    running = Status(workstation(), machine(), (DISKS["vol-1"],), (), (), NOW)
+    running = Status(workstation(), machine(), (DISKS["vol-1"],), (), (), None, "", NOW)
     assert running.hours == 10
     assert running.usd_of_this_run == pytest.approx(10 * (0.526 + 0.005))
     assert running.usd_per_month_stopped == pytest.approx(5.12)
-    private = Status(workstation(), machine(address=""), (), (), (), NOW)
+    private = Status(workstation(), machine(address=""), (), (), (), None, "", NOW)
     assert private.usd_of_this_run == pytest.approx(10 * 0.526)
 
 
@@ -111,4 +114,4 @@ def test_the_cost_of_a_run_is_that_of_machine_and_address() -> None:
     "shown", [machine(state="stopped"), machine(instance_type="z9.large"), None]
 )
 def test_what_is_not_known_costs_nothing_that_is_shown(shown: Machine | None) -> None:
-    assert Status(workstation(), shown, (), (), (), NOW).usd_of_this_run is None
+    assert Status(workstation(), shown, (), (), (), None, "", NOW).usd_of_this_run is None

@@ -10,6 +10,8 @@ from typing import Any
 
 from machine_bench import USERDATA, Machine
 
+from gpustation.access.report import parse_report
+
 SCRIPT = USERDATA / "phases/08-write-report/write_report.py"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N"
 
@@ -51,6 +53,55 @@ def test_host_keys_are_written_once_per_boot_and_again_after_a_change(machine: M
     (machine.root / "etc/ssh/ssh_host_ed25519_key.pub").write_text(KEY.replace("A0N", "B0N"))
     assert write(machine).returncode == 0
     assert len(written) == 2
+
+
+def test_the_set_up_is_part_of_the_report_and_yields_to_the_host_keys(machine: Machine) -> None:
+    prepare(machine)
+    state = machine.state
+    for kind, phase, text in (
+        ("seconds", "system", "9\n"),
+        ("warnings", "metadata", "no rule\nfor it\n"),
+    ):
+        (state / kind).mkdir(parents=True)
+        (state / kind / phase).write_text(text)
+    (state / "progress").write_text("running driver 1795816000\n")
+    written: list[dict[str, Any]] = machine.cloud.written
+    assert write(machine).returncode == 0
+    report = parse_report(written[-1]["Value"])
+    assert report is not None and report.set_up is not None
+    assert (report.set_up.state, report.set_up.phase) == ("running", "driver")
+    assert report.set_up.seconds == {"system": 9}
+    assert report.set_up.warnings == {"metadata": "no rule for it"}
+    for number in range(30):
+        (state / "warnings" / f"phase-{'x' * number}").write_text("long " * 200)
+    assert write(machine).returncode == 0
+    report = parse_report(written[-1]["Value"])
+    assert report is not None and report.set_up is not None
+    assert 5 < len(report.set_up.warnings) < 31
+    assert len(report.host_keys) == 1
+
+
+def test_every_phase_of_a_boot_is_told_and_its_end(machine: Machine) -> None:
+    prepare(machine)
+    machine.cloud.settings["report"] = "/gpustation/report/GpuWorkstation/X"
+    machine.boot()
+    reports = [json.loads(request["Value"])["set_up"] for request in machine.cloud.written]
+    told = [(one["state"], one["phase"]) for one in reports]
+    assert told[-1] == ("complete", "jupyter-check")
+    assert {"environment", "verify"} <= {phase for _, phase in told}
+    assert set(reports[-1]["seconds"]) >= {"system", "driver", "environment", "verify"}
+    before = len(told)
+    machine.boot()
+    assert len(machine.cloud.written) - before <= 2  # the next boot has nothing to do
+
+
+def test_a_failed_set_up_is_told_with_its_phase(machine: Machine) -> None:
+    prepare(machine)
+    machine.cloud.settings["report"] = "/gpustation/report/GpuWorkstation/X"
+    machine.boot({"apt-get": {"status": 100}})
+    last = json.loads(machine.cloud.written[-1]["Value"])["set_up"]
+    assert last["state"] == "failed"
+    assert last["phase"] == "system"
 
 
 def test_a_refusal_is_one_line(machine: Machine) -> None:

@@ -17,7 +17,7 @@ from gpustation.access.client_config import host_block
 from gpustation.access.host_keys import HostKey, keys_in_console
 from gpustation.access.known_hosts import HostKeysChangedError, KnownHosts
 from gpustation.access.programs import require_session_manager, require_ssh
-from gpustation.access.report import ReportError, read_report
+from gpustation.access.report import ReportError, read_reports, report_of
 from gpustation.access.route import Route, answers, may_be_open
 from gpustation.aws.calls import DENIED, error_code
 from gpustation.aws.parallel import Calls, DeadlineError
@@ -98,10 +98,10 @@ def connect(
     key, known = own_key.own_key(folder), KnownHosts(folder / "known_hosts")
     ec2 = session.client("ec2")
     region = ec2.meta.region_name
-    cloudformation, ssm = session.client("cloudformation"), session.client("ssm")
+    ssm = session.client("ssm")
     results: dict[str, Any] = Calls[Any](
         {
-            "keys": lambda: read_report(cloudformation, ssm, stack, machine),
+            "keys": lambda: report_of(machine, read_reports(ssm, machine.stack)),
             "open": lambda: _open(ec2, machine),
         },
         CALL_SECONDS,
@@ -246,7 +246,7 @@ def _reported(report: Any, note: Say) -> tuple[HostKey, ...]:
     if isinstance(report, ReportError):
         note(f"the machine's report cannot be used: {report}")
         return ()
-    if isinstance(report, ClientError) and error_code(report) in DENIED | {"ParameterNotFound"}:
+    if isinstance(report, ClientError) and error_code(report) in DENIED:
         note(f"the machine's report cannot be read: {explain(report)}")
         return ()
     if isinstance(report, Exception):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from gpustation.aws.calls import error_code
+from gpustation.catalog.names import OWNER_TAG
 from gpustation.catalog.ports import SSH_PORT
 from gpustation.console.errors import CommandError
 
@@ -89,6 +90,18 @@ def read_group(ec2: EC2Client, stack: str, machine: Machine) -> Group:
         f"the security groups of {machine.instance_id} ({', '.join(machine.groups)}) were not made "
         f"by the stack {stack}; open port 22 where they are made"
     )
+
+
+def read_all(ec2: EC2Client) -> list[OwnRule]:
+    """The rules of this verb in all security groups of this project.
+
+    Raises:
+        ClientError: AWS refused the call.
+    """
+    pages = ec2.get_paginator("describe_security_groups").paginate(
+        Filters=[{"Name": "tag-key", "Values": [OWNER_TAG]}]
+    )
+    return [rule for page in pages for row in page["SecurityGroups"] for rule in group_of(row).own]
 
 
 def group_of(group: SecurityGroupTypeDef) -> Group:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 
 from gpustation.console.errors import CommandError
+from gpustation.console.program_version import NoVersionError, printed_version
 
 OLDEST_AWS_CLI = (1, 16, 12)
 """The first with ``aws ssm start-session`` (Systems Manager user guide, "Install the plugin")."""
-VERSION_SECONDS = 20.0
 _DOCS = "https://docs.aws.amazon.com"
-_PLUGIN = (
+PLUGIN_PAGE = (
     f"{_DOCS}/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html"
 )
-_AWS_CLI = f"{_DOCS}/cli/latest/userguide/getting-started-install.html"
+AWS_CLI_PAGE = f"{_DOCS}/cli/latest/userguide/getting-started-install.html"
 _VERSION = re.compile(r"aws-cli/(\d+)\.(\d+)\.(\d+)")
 
 
@@ -48,38 +47,29 @@ def require_session_manager() -> str:
     if aws is None:
         raise NoSessionManagerError(
             "port 22 is closed to this computer, and Session Manager needs the AWS CLI, which is "
-            f"not installed; install it as {_AWS_CLI} says, or open port 22 with `gpustation "
+            f"not installed; install it as {AWS_CLI_PAGE} says, or open port 22 with `gpustation "
             "allow-my-ip`"
         )
     if shutil.which("session-manager-plugin") is None:
         raise NoSessionManagerError(
             "port 22 is closed to this computer, and Session Manager needs the plug-in "
-            f"session-manager-plugin of the AWS CLI; install it as {_PLUGIN} says, or open port "
-            "22 with `gpustation allow-my-ip`"
+            f"session-manager-plugin of the AWS CLI; install it as {PLUGIN_PAGE} says, or open "
+            "port 22 with `gpustation allow-my-ip`"
         )
-    version = _version(aws)
+    try:
+        version = aws_cli_version(printed_version(aws))
+    except NoVersionError:
+        version = None
     if version is not None and version < OLDEST_AWS_CLI:
         have, need = (".".join(map(str, numbers)) for numbers in (version, OLDEST_AWS_CLI))
         raise NoSessionManagerError(
             f"the AWS CLI at {aws} is {have}, and Session Manager needs {need} or newer; install "
-            f"a newer one as {_AWS_CLI} says"
+            f"a newer one as {AWS_CLI_PAGE} says"
         )
     return aws
 
 
-def _version(aws: str) -> tuple[int, ...] | None:
-    """Version of the AWS CLI; ``None`` if it does not say."""
-    try:
-        done = subprocess.run(
-            [aws, "--version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=VERSION_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    # Version 1 on Python 2 prints it on standard error
-    match = _VERSION.search(done.stdout + done.stderr)
+def aws_cli_version(text: str) -> tuple[int, ...] | None:
+    """The numbers in what ``aws --version`` prints; ``None`` if they are not there."""
+    match = _VERSION.search(text)
     return tuple(map(int, match.groups())) if match else None

@@ -6,16 +6,21 @@ import contextlib
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from gpustation.access.connection import NEW_KEYS, Connection
 from gpustation.access.route import Route
+from gpustation.console.errors import CommandError
 from gpustation.console.shown_text import visible
+from gpustation.console.statuses import TIMED_OUT
 
 SSH_FAILED = 255
 """Exit status of ssh if it failed itself; a remote command may exit with it too."""
 END_SECONDS = 5.0
+
+Execute = Callable[[str, bytes], tuple[int, bytes]]
+"""Runs a command on the machine with this standard input; returns exit status and output."""
 
 _REASONS = (
     (
@@ -105,6 +110,31 @@ def capture(
         if process.returncode == SSH_FAILED and (reason := why(log, connection.route)):
             raise SshError(reason)
         return process.returncode, output
+
+
+def executor(connection: Connection, seconds: float) -> Execute:
+    """Runs commands on the machine, one connection for each.
+
+    Args:
+        connection: The connection.
+        seconds: How long a command may take.
+
+    Returns:
+        A function that raises ``CommandError`` if the connection fails, or the time is over.
+    """
+
+    def execute(command: str, given: bytes) -> tuple[int, bytes]:
+        try:
+            return capture(connection, command, given, seconds)
+        except SshError as error:
+            raise CommandError(str(error)) from error
+        except subprocess.TimeoutExpired as error:
+            raise CommandError(
+                f"the command on {connection.machine.instance_id} took over {seconds:g} s",
+                TIMED_OUT,
+            ) from error
+
+    return execute
 
 
 class SshError(Exception):

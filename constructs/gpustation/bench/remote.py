@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.resources
 import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from gpustation.access.shell import Execute
 from gpustation.aws.calls import NOT_UNDERSTOOD
 from gpustation.bench.record import record_of
 from gpustation.console.errors import CommandError
@@ -16,9 +17,6 @@ from gpustation.offers.price import from_catalog
 
 PYTHON = "/opt/gpustation/env/bin/python3"
 """The verified environment of a workstation, which has the framework."""
-
-Execute = Callable[[str, bytes], tuple[int, bytes]]
-"""Runs a command on the machine with this standard input; returns exit status and output."""
 
 
 def program() -> bytes:

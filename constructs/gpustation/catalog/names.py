@@ -11,6 +11,10 @@ SAVED_TAG = "gpustation:saved-from"
 """Tag of an image made by ``gpustation image save``, which ``image undo`` may delete; its value is
 the id of the instance."""
 
+REPORTS = "/gpustation/report"
+"""Path of the parameters with the machines' reports, as ``<path>/<stack>/<logical id>``: with one
+call, all of a region are read."""
+
 WORKSTATION, IMAGE, DEPLOY_ROLE = "GpuWorkstation", "GpuImage", "GpuDeployRole"
 
 STACK_NAMES = (WORKSTATION, IMAGE, DEPLOY_ROLE)

@@ -100,13 +100,12 @@ def allow_my_ip(
 
         from gpustation.access.own_rules import read_group
         from gpustation.aws.session import make_session
-        from gpustation.workstation.find import require_machine
-        from gpustation.workstation.machine import describe
+        from gpustation.workstation.machine import machine_of
 
         session = make_session(region)
         ec2 = session.client("ec2")
         workstation = selected(session.client("cloudformation"), stack)
-        machine = describe(ec2, require_machine(workstation))
+        machine = machine_of(ec2, workstation)
         group = read_group(ec2, workstation.stack, machine)
         now = datetime.now(timezone.utc)
         outdated = [rule for rule in group.own if remove or rule.expired(now)]

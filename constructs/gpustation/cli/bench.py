@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,7 +89,7 @@ def bench(
 
     def work() -> int:
         from gpustation.access.connection import connect
-        from gpustation.access.shell import SshError, capture
+        from gpustation.access.shell import executor
         from gpustation.aws.session import make_session
         from gpustation.bench import remote
         from gpustation.bench.record import record_of
@@ -100,17 +99,8 @@ def bench(
         machine = running_machine(session, workstation, start, yes)
         connection = connect(session, workstation.stack, machine, note=warn)
         warn(f"measuring {machine.instance_id} ({machine.instance_type}), some minutes")
-        try:
-            document = remote.measure(
-                lambda line, given: capture(connection, line, given, SECONDS),
-                machine.instance_type,
-                gpus or (),
-                quick=quick,
-            )
-        except SshError as error:
-            raise CommandError(str(error)) from error
-        except subprocess.TimeoutExpired as error:
-            raise CommandError(f"the measurements took over {SECONDS:g} s", TIMED_OUT) from error
+        execute = executor(connection, SECONDS)
+        document = remote.measure(execute, machine.instance_type, gpus or (), quick=quick)
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         path = output or Path(f"bench-{machine.instance_type}-{stamp}.json")
         _write(path, document)

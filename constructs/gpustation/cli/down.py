@@ -12,11 +12,14 @@ from gpustation.console.interrupts import say, warn
 from gpustation.console.statuses import FINDING
 
 if TYPE_CHECKING:
+    import boto3
     from mypy_boto3_ec2 import EC2Client
 
     from gpustation.workstation.status import Status
 
 EPILOG = epilog("gpustation down", FINDING)
+DISK_SECONDS = 20.0
+"""How long the machine may take to say how full its disk is."""
 
 
 def down(
@@ -45,7 +48,8 @@ def down(
         workstation = selected(session.client("cloudformation"), stack)
         (status,) = read_status(session, workstation.stack)
         report = warn if as_json else say
-        for line in _losses(status, _images(session.client("ec2"), workstation.stack)):
+        images = _images(session.client("ec2"), workstation.stack)
+        for line in _losses(status, _in_use(session, status), images):
             report(visible(line))
         options = _options(workstation.stack, app)
         confirm(f"Delete {workstation.stack} now (cdk destroy {' '.join(options)})?", yes)
@@ -78,13 +82,40 @@ def _images(ec2: EC2Client, stack: str) -> list[dict[str, Any]]:
     return [dict(row) for row in response["Images"]]
 
 
-def _losses(status: Status, images: list[dict[str, Any]]) -> list[str]:
+def _in_use(session: boto3.Session, status: Status) -> str:
+    """How much is on the machine's disk, or why that is unknown; empty without a machine."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from gpustation.access.connection import connect
+    from gpustation.access.shell import executor
+    from gpustation.aws.session import explain
+    from gpustation.console.errors import CommandError
+    from gpustation.workstation.on_machine import read_disk_use
+
+    machine = status.machine
+    if machine is None or machine.is_gone:
+        return ""
+    if machine.state != "running":
+        return f"unknown, as the machine is {machine.state}"
+    try:
+        connection = connect(session, status.workstation.stack, machine, note=lambda _: None)
+        use = read_disk_use(executor(connection, DISK_SECONDS))
+    except CommandError as error:
+        return f"unknown: {error}"
+    except (ClientError, BotoCoreError) as error:
+        return f"unknown: {explain(error)}"
+    return f"{use.used_gib:.1f} of {use.size_gib:.1f} GiB, the system and the framework included"
+
+
+def _losses(status: Status, in_use: str, images: list[dict[str, Any]]) -> list[str]:
     """What is deleted, and what stays."""
     machine = status.machine
     lines = [f"{status.workstation.stack}: the machine and all that is on its disk are deleted"]
     if machine:
         lines.append(f"  machine  {machine.instance_id} ({machine.instance_type}, {machine.state})")
     lines += [f"  disk     {disk.volume_id} ({disk.gib} GiB {disk.kind})" for disk in status.disks]
+    if in_use:
+        lines.append(f"  in use   {in_use}")
     lines += [f"  stays    image {image['ImageId']} ({image.get('Name', '')})" for image in images]
     if not images:
         lines.append("  `gpustation image save` before this keeps the disk as an image")

@@ -45,8 +45,7 @@ def jupyter(
         from gpustation.access import tunnel
         from gpustation.access.connection import connect
         from gpustation.aws.session import make_session
-        from gpustation.workstation.find import require_machine
-        from gpustation.workstation.machine import describe
+        from gpustation.workstation.machine import machine_of
 
         session = make_session(region)
         workstation = selected(session.client("cloudformation"), stack)
@@ -55,7 +54,7 @@ def jupyter(
         shown: list[str] = []
 
         def connection() -> Connection:
-            machine = describe(session.client("ec2"), require_machine(workstation))
+            machine = machine_of(session.client("ec2"), workstation)
             if machine.state == "pending":
                 raise tunnel.TunnelError(f"{machine.instance_id} is starting")
             if machine.state != "running":

@@ -88,11 +88,10 @@ def running_machine(
     from gpustation.access.connection import await_reachable
     from gpustation.offers.price import BILL_DECIDES, from_catalog
     from gpustation.workstation import power
-    from gpustation.workstation.find import require_machine
-    from gpustation.workstation.machine import describe
+    from gpustation.workstation.machine import machine_of
 
     ec2 = session.client("ec2")
-    machine = describe(ec2, require_machine(workstation))
+    machine = machine_of(ec2, workstation)
     if machine.state == "running":
         return machine
     if not start:

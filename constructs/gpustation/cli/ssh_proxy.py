@@ -30,12 +30,12 @@ def ssh_proxy(
         from gpustation.aws.session import make_session
         from gpustation.catalog.ports import SSH_PORT
         from gpustation.console.errors import CommandError
-        from gpustation.workstation.find import find_one, require_machine
-        from gpustation.workstation.machine import describe
+        from gpustation.workstation.find import find_one
+        from gpustation.workstation.machine import machine_of
 
         session = make_session(region)
         workstation = find_one(session.client("cloudformation"), stack)
-        machine = describe(session.client("ec2"), require_machine(workstation))
+        machine = machine_of(session.client("ec2"), workstation)
         if machine.state != "running":
             raise CommandError(f"{stack} is {machine.state}; `gpustation start` starts it")
         connection = connect(session, stack, machine, note=warn)

@@ -18,7 +18,7 @@ def start(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start the stopped machine, and wait until it runs.
+    """Start the stopped machine, and wait until it runs and is set up again.
 
     It has another public address than before.
     """
@@ -30,15 +30,17 @@ def start(
         from gpustation.cli.ending import confirm
         from gpustation.offers.price import BILL_DECIDES, from_catalog
         from gpustation.workstation import power
-        from gpustation.workstation.find import require_machine
-        from gpustation.workstation.machine import describe
+        from gpustation.workstation.booting import await_set_up, reported
+        from gpustation.workstation.machine import machine_of
 
         session = make_session(region)
         ec2 = session.client("ec2", config=ONE_RETRY)
         workstation = selected(session.client("cloudformation"), stack)
-        machine_id = require_machine(workstation)
-        machine = describe(ec2, machine_id)
-        if machine.state != "running":
+        machine = machine_of(ec2, workstation)
+        machine_id, report = machine.instance_id, warn if as_json else say
+        ssm, stopped = session.client("ssm"), machine.state != "running"
+        before = reported(ssm, machine) if stopped else None
+        if stopped:
             price = from_catalog(machine.instance_type)
             costs = f"{price.usd_per_hour} USD per hour" if price.usd_per_hour else "unknown"
             confirm(
@@ -46,7 +48,8 @@ def start(
                 f"{BILL_DECIDES})?",
                 yes,
             )
-        machine = power.start(ec2, machine_id, warn if as_json else say)
+        machine = power.start(ec2, machine_id, report)
+        await_set_up(ssm, machine, before, report)
         if as_json:
             say_json(
                 {

@@ -105,6 +105,15 @@ def document(one: Status) -> dict[str, Any]:
             for rule in one.rules
         ],
         "ready": one.workstation.outputs.get("Ready"),
+        "set_up": one.set_up
+        and {
+            "state": one.set_up.state,
+            "phase": one.set_up.phase,
+            "since": one.set_up.since,
+            "seconds": dict(one.set_up.seconds),
+            "warnings": dict(one.set_up.warnings),
+        },
+        "set_up_unknown": one.no_set_up or None,
         "hours": _rounded(one.hours, 3),
         "cost": {
             "usd_per_hour": price.usd_per_hour if price else None,
@@ -171,8 +180,32 @@ def _facts(one: Status) -> dict[str, object]:
     facts["port 22"] = ", ".join(str(rule) for rule in one.rules if not rule.expired(one.now))
     for step in one.steps:
         facts[step.name] = f"{step.state}, {step.seconds(one.now):.0f} s  {step.reason}".strip()
+    facts |= _set_up(one)
     facts["ready"] = workstation.outputs.get("Ready")
     return {**facts, **_costs(one)}
+
+
+def _set_up(one: Status) -> dict[str, object]:
+    """The set-up while it runs or after it failed, and its warnings."""
+    if one.no_set_up:
+        return {"set-up": one.no_set_up}
+    if one.set_up is None:
+        return {}
+    facts: dict[str, object] = {}
+    if one.set_up.state != "complete":
+        took = ", ".join(f"{name} {seconds} s" for name, seconds in one.set_up.seconds.items())
+        facts["set-up"] = f"phase {one.set_up.phase} {one.set_up.state}, {_ago(one)}" + (
+            f"; before it {took}" if took else ""
+        )
+    for phase, text in one.set_up.warnings.items():
+        facts[f"warning of {phase}"] = text
+    return facts
+
+
+def _ago(one: Status) -> str:
+    assert one.set_up is not None
+    seconds = max((one.now - one.set_up.since).total_seconds(), 0)
+    return f"for {seconds:.0f} s" if one.set_up.state == "running" else f"{seconds:.0f} s ago"
 
 
 def _running(one: Status) -> str:

@@ -28,13 +28,14 @@ def stop(
         from gpustation.aws.session import make_session
         from gpustation.cli.ending import confirm
         from gpustation.workstation import power
-        from gpustation.workstation.find import require_machine
+        from gpustation.workstation.machine import machine_of
 
         session = make_session(region)
         workstation = selected(session.client("cloudformation"), stack)
-        machine_id = require_machine(workstation)
+        ec2 = session.client("ec2")
+        machine_id = machine_of(ec2, workstation).instance_id
         confirm(f"Stop {workstation.stack} ({machine_id})? Running programs end.", yes)
-        machine = power.stop(session.client("ec2"), machine_id, warn if as_json else say)
+        machine = power.stop(ec2, machine_id, warn if as_json else say)
         if as_json:
             say_json(
                 {"stack": workstation.stack, "instance_id": machine_id, "state": machine.state}

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from gpustation.aws.calls import DENIED, error_code
 from gpustation.aws.parallel import Calls, DeadlineError
 from gpustation.aws.session import explain
-from gpustation.doctor import account, programs
+from gpustation.doctor import account, machines, programs
 from gpustation.doctor.finding import Finding, Mark, Subject
 from gpustation.doctor.permissions import permissions
 from gpustation.doctor.quota import quota
@@ -32,6 +32,8 @@ CHECKS: Mapping[str, Check] = {
     "AWS CLI": programs.aws_cli,
     "Session Manager plug-in": programs.session_manager_plugin,
     "permissions": permissions,
+    machines.RULES: machines.rules,
+    machines.SET_UP: machines.set_ups,
     "watchers of the machine": watchers,
 }
 """The checks by name, in the order of the result."""

@@ -31,7 +31,7 @@ NEEDED = {
     "ec2-instance-connect:SendSSHPublicKey": "ssh, jupyter",
     "ssm:StartSession": "ssh, jupyter without an open port 22",
     "ssm:GetParameter": "plan, image, doctor",
-    "ssm:GetParametersByPath": "image list",
+    "ssm:GetParametersByPath": "status, ssh, jupyter, image list",
     "servicequotas:GetServiceQuota": "doctor, quota",
     "servicequotas:RequestServiceQuotaIncrease": "quota request",
     "sts:AssumeRole": "cdk deploy, through the roles of the bootstrap",

@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
+from gpustation.access.programs import (
+    AWS_CLI_PAGE,
+    OLDEST_AWS_CLI,
+    PLUGIN_PAGE,
+    aws_cli_version,
+)
+from gpustation.console.program_version import NoVersionError, printed_version
 from gpustation.doctor.finding import Finding, Mark, Subject
 
-VERSION_SECONDS = 15
-"""How long a program may take to print its version."""
 NODE = 22
 """Oldest major version of Node.js that still gets fixes (20 ended in 2026)."""
 CDK = 2
 """Major version of the CDK CLI; npm's 3.0.0 is broken."""
 _SETUP = "run `make setup`, then `. .venv/bin/activate`"
-_PLUGIN_PAGE = (
-    "docs.aws.amazon.com/systems-manager/latest/userguide/"
-    "session-manager-working-with-install-plugin.html"
-)
-_CLI_PAGE = "docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html"
 
 
 def cdk_cli(_subject: Subject) -> Finding:
@@ -57,8 +56,13 @@ def aws_cli(_subject: Subject) -> Finding:
     """The AWS CLI, which the printed commands use."""
     found = _version("aws", r"aws-cli/(\d+)\.(\d+)\.\S+")
     if isinstance(found, Finding):
-        cure = f"the commands that deploys print need it: {_CLI_PAGE}"
+        cure = f"the commands that deploys print need it: {AWS_CLI_PAGE}"
         return Finding("AWS CLI", _optional(found.mark), found.detail, cure)
+    version = aws_cli_version(found[0])
+    if version is not None and version < OLDEST_AWS_CLI:
+        oldest = ".".join(map(str, OLDEST_AWS_CLI))
+        detail = f"{found[0]}, and Session Manager needs {oldest} or later"
+        return Finding("AWS CLI", Mark.WARNING, detail, f"install a later one: {AWS_CLI_PAGE}")
     return Finding("AWS CLI", Mark.OK, found[0])
 
 
@@ -67,7 +71,7 @@ def session_manager_plugin(_subject: Subject) -> Finding:
     name = "Session Manager plug-in"
     found = _version("session-manager-plugin", r"\d+(?:\.\d+)+")
     if isinstance(found, Finding):
-        cure = f"a shell without ssh_cidr needs it: {_PLUGIN_PAGE}"
+        cure = f"a shell without ssh_cidr needs it: {PLUGIN_PAGE}"
         return Finding(name, _optional(found.mark), found.detail, cure)
     return Finding(name, Mark.OK, found[0])
 
@@ -82,20 +86,11 @@ def _version(program: str, pattern: str) -> re.Match[str] | Finding:
     if path is None:
         return Finding(program, Mark.FAILED, f"{program} is not on PATH")
     try:
-        done = subprocess.run(
-            [path, "--version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=VERSION_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Finding(program, Mark.UNKNOWN, f"{path} did not answer in {VERSION_SECONDS} s")
-    except OSError as error:
-        return Finding(program, Mark.UNKNOWN, f"{path} cannot be started: {error.strerror}")
-    text = (done.stdout + done.stderr).decode(errors="replace").strip()
+        text = printed_version(path)
+    except NoVersionError as error:
+        return Finding(program, Mark.UNKNOWN, str(error))
     found = re.search(pattern, text)
-    if found is None or done.returncode:
+    if found is None:
         shown = " ".join(text.split())[:80] or "nothing"
         return Finding(program, Mark.UNKNOWN, f"{path} --version printed {shown!r}")
     return found

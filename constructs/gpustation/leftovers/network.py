@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timezone
 
+from gpustation.access.own_rules import group_of
 from gpustation.leftovers.kind import Kind, Resource, Row
 from gpustation.leftovers.ownership import NOT_PROVEN, Ownership
 from gpustation.leftovers.search import Search
@@ -56,6 +58,34 @@ class Part(Network):
         vpcs = [self.row.get("VpcId"), *(row.get("VpcId") for row in self._attachments)]
         reasons = [f"in {vpc}, which is left" for vpc in vpcs if vpc in self._vpcs_left]
         return Ownership(reasons[0], NOT_PROVEN) if reasons else None
+
+
+class SshRule(Resource):
+    """A rule of ``gpustation allow-my-ip`` whose time is over, in a group that is not left."""
+
+    @classmethod
+    def rows(cls, search: Search, kind: Kind) -> Iterator[Row]:
+        """The expired rules of all groups."""
+        now = datetime.now(timezone.utc)
+        for group in super().rows(search, kind):
+            for rule in group_of(group).own:  # type: ignore[arg-type]
+                if rule.expired(now):
+                    yield {"GroupId": rule.group_id, "Rule": rule}
+
+    @property
+    def id(self) -> str:
+        """Its group and its address."""
+        return f"{self.row['GroupId']}:{self.row['Rule'].address}/32"
+
+    def _ownership(self) -> Ownership | None:
+        if self.row["GroupId"] in self.search.by_id("security group"):
+            return None  # it is deleted with its group
+        return Ownership(f"gpustation allow-my-ip opened port 22 to {self.row['Rule']}")
+
+    def _steps(self) -> list[Step]:
+        address = f"{self.row['Rule'].address}/32"
+        options = {"group_id": self.row["GroupId"], "protocol": "tcp", "port": "22"}
+        return [self.step(self.kind.removal, **options, cidr=address)]
 
 
 class InternetGateway(Part):

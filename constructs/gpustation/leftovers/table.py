@@ -22,6 +22,7 @@ SPECIAL = {
     "internet gateway": network.InternetGateway,
     "route table": network.RouteTable,
     "subnet": network.Part,
+    "ssh rule": network.SshRule,
     "security group": network.Part,
     "vpc": network.Vpc,
     "instance profile": identities.InstanceProfile,

@@ -84,20 +84,6 @@ def _describe(cloudformation: CloudFormationClient, stack: str) -> StackTypeDef 
     return None if description["StackStatus"] == "DELETE_COMPLETE" else description
 
 
-def require_machine(workstation: Workstation) -> str:
-    """Id of the machine.
-
-    Raises:
-        CommandError: The stack has no machine.
-    """
-    if not workstation.instance_id:
-        raise CommandError(
-            f"stack {workstation.stack} is in status {workstation.status} and has no machine; "
-            "`gpustation log` shows its last deploy"
-        )
-    return workstation.instance_id
-
-
 def _is_ours(stack: StackTypeDef) -> bool:
     """Whether name and description are those of our stack."""
     name = stack["StackName"]

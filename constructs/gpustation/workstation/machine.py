@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -16,13 +16,16 @@ from gpustation.console.statuses import TIMED_OUT
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, InstanceTypeDef
+
+    from gpustation.workstation.find import Workstation
 
 POLL_SECONDS = 3.0
 """EC2 takes half a minute to start a machine and up to several to stop one."""
 _GENERATION = re.compile(r"Generation(\d+)")
 _LOGICAL_ID, _STACK_NAME = "aws:cloudformation:logical-id", "aws:cloudformation:stack-name"
 _GONE = ("shutting-down", "terminated")
+_ALIVE = ("pending", "running", "stopping", "stopped")
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,38 @@ class Machine:
     def is_gone(self) -> bool:
         """Whether it is terminated, or about to be."""
         return self.state in _GONE
+
+
+def machine_of(ec2: EC2Client, workstation: Workstation) -> Machine:
+    """The machine of a workstation, also while its first deploy is in progress.
+
+    Raises:
+        CommandError: There is none, or EC2 does not know it any more.
+    """
+    if workstation.instance_id:
+        return describe(ec2, workstation.instance_id)
+    filters: list[FilterTypeDef] = [
+        {"Name": f"tag:{_STACK_NAME}", "Values": [workstation.stack]},
+        {"Name": "instance-state-name", "Values": [*_ALIVE]},
+    ]
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=filters)
+    rows = [row for page in pages for group in page["Reservations"] for row in group["Instances"]]
+    machine = newest(map(read_machine, rows), workstation.stack)
+    if machine is None:
+        raise CommandError(
+            f"stack {workstation.stack} is in status {workstation.status} and has no machine; "
+            "`gpustation log` shows its last deploy"
+        )
+    return machine
+
+
+def newest(machines: Iterable[Machine], stack: str) -> Machine | None:
+    """The living machine of a stack that was started last; ``None`` if it has none.
+
+    Only machines with a generation: a stack of another app may have others.
+    """
+    own = (one for one in machines if one.stack == stack and one.generation and not one.is_gone)
+    return max(own, key=lambda one: one.started, default=None)
 
 
 def describe(ec2: EC2Client, instance_id: str) -> Machine:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from gpustation.access.own_rules import OwnRule, group_of
+from botocore.exceptions import ClientError
+
+from gpustation.access.own_rules import OwnRule, read_all
+from gpustation.access.report import ReportError, SetUp, read_reports, report_of
+from gpustation.aws.calls import DENIED, error_code
 from gpustation.aws.parallel import Calls
+from gpustation.aws.session import explain
 from gpustation.aws.stack_events import operation_events
 from gpustation.catalog import prices
 from gpustation.catalog.names import OWNER_TAG
 from gpustation.deploy.steps import Step, steps_of
 from gpustation.offers.price import Price, from_catalog
 from gpustation.workstation.find import Workstation, find_all, find_one
-from gpustation.workstation.machine import Machine, describe, read_machine
+from gpustation.workstation.machine import Machine, describe, newest, read_machine
 
 if TYPE_CHECKING:
     import boto3
@@ -52,6 +56,8 @@ class Status:
         disks: Its volumes.
         steps: Steps of the deploy while CloudFormation works on the stack; otherwise empty.
         rules: Rules of ``gpustation allow-my-ip`` in its security groups.
+        set_up: Its set-up, as the machine reported it; ``None`` if it did not.
+        no_set_up: Why the machine's report cannot be read; empty if it can.
         now: When this was read.
     """
 
@@ -60,6 +66,8 @@ class Status:
     disks: tuple[Disk, ...]
     steps: tuple[Step, ...]
     rules: tuple[OwnRule, ...]
+    set_up: SetUp | None
+    no_set_up: str
     now: datetime
 
     @property
@@ -104,42 +112,56 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
         DeadlineError: A call did not return in time.
     """
     cloudformation, ec2 = session.client("cloudformation"), session.client("ec2")
+    ssm = session.client("ssm")
     results: dict[str, Any] = Calls[Any](
         {
             "stacks": lambda: _stacks(cloudformation, stack),
             "machines": lambda: _machines(ec2),
             "disks": lambda: _disks(ec2),
-            "rules": lambda: _rules(ec2),
+            "rules": lambda: read_all(ec2),
+            "reports": lambda: read_reports(ssm),
         },
         DEADLINE_SECONDS,
     ).results()
-    for result in results.values():
-        if isinstance(result, Exception):
+    for name, result in results.items():
+        if isinstance(result, Exception) and not (name == "reports" and _is_denied(result)):
             raise result
     machines: dict[str, Machine] = results["machines"]
     disks: dict[str, Disk] = results["disks"]
     now = datetime.now(timezone.utc)
     found = []
     for one in results["stacks"]:
-        machine = machines.get(one.instance_id) or _machine_of(one, machines.values())
+        machine = machines.get(one.instance_id) or newest(machines.values(), one.stack)
         if machine is None and one.instance_id:  # of an app that does not tag it
             machine = describe(ec2, one.instance_id)
         own = tuple(disks[name] for name in (machine.volumes if machine else ()) if name in disks)
         steps = tuple(steps_of(operation_events(cloudformation, one.stack))) if one.busy else ()
         groups = machine.groups if machine else ()
         rules = tuple(rule for rule in results["rules"] if rule.group_id in groups)
-        found.append(Status(one, machine, own, steps, rules, now))
+        set_up, why_not = _set_up(machine, results["reports"])
+        found.append(Status(one, machine, own, steps, rules, set_up, why_not, now))
     return found
+
+
+def _is_denied(error: Exception) -> bool:
+    return isinstance(error, ClientError) and error_code(error) in DENIED
+
+
+def _set_up(machine: Machine | None, reports: Any) -> tuple[SetUp | None, str]:
+    """The set-up that a machine reported, and why it cannot be read."""
+    if machine is None or machine.is_gone:
+        return None, ""
+    if isinstance(reports, ClientError):
+        return None, f"the machine's report cannot be read: {explain(reports)}"
+    try:
+        report = report_of(machine, reports)
+    except ReportError as error:
+        return None, f"the machine's report cannot be used: {error}"
+    return (report.set_up if report else None), ""
 
 
 def _stacks(cloudformation: CloudFormationClient, stack: str) -> list[Workstation]:
     return [find_one(cloudformation, stack)] if stack else find_all(cloudformation)
-
-
-def _machine_of(workstation: Workstation, machines: Iterable[Machine]) -> Machine | None:
-    """The newest living machine of a stack without outputs, as during its first deploy."""
-    own = [machine for machine in machines if machine.stack == workstation.stack]
-    return max((m for m in own if not m.is_gone), key=lambda one: one.started, default=None)
 
 
 def _machines(ec2: EC2Client) -> dict[str, Machine]:
@@ -164,10 +186,3 @@ def _disks(ec2: EC2Client) -> dict[str, Disk]:
         for page in pages
         for row in page["Volumes"]
     }
-
-
-def _rules(ec2: EC2Client) -> list[OwnRule]:
-    pages = ec2.get_paginator("describe_security_groups").paginate(
-        Filters=[{"Name": "tag-key", "Values": [OWNER_TAG]}]
-    )
-    return [rule for page in pages for row in page["SecurityGroups"] for rule in group_of(row).own]

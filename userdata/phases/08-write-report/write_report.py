@@ -1,9 +1,10 @@
 """Writes the machine's report into its parameter, the only thing that the machine may write on AWS.
 
-Usage: write_report.py PARAMETER
+Usage: write_report.py PARAMETER [PATIENCE]
 
-Once per boot, and again if the report has changed meanwhile: an update of the stack's tags makes
-CloudFormation put the template's value back.
+Once per boot, and again whenever the report has changed: an update of the stack's tags makes
+CloudFormation put the template's value back, and run.sh reports the phases of the set-up.
+PATIENCE is the number of seconds for retries, 30 by default.
 
 The report is one JSON object. Whoever reads it must treat it as text of others, because root on the
 machine can write anything into it:
@@ -11,11 +12,13 @@ machine can write anything into it:
   schema            1
   instance_id       id of this instance
   host_keys         public SSH host keys, "TYPE BASE64" each
+  set_up            where the set-up is, see set_up()
   verdict           last verdict of what watches over the machine; not used yet
   stop_reason       why the machine last stopped itself; not used yet
   keep_awake_until  end of a request not to stop, in seconds since 1970; not used yet
 """
 
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -24,18 +27,24 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = os.environ.get("GPUSTATION_ROOT", "")
 AGENT = Path(ROOT + "/opt/gpustation/agent.py")
 BOOTSTRAP = Path(ROOT + "/etc/gpustation/bootstrap.json")
 INSTANCE_ID = Path(ROOT + "/var/lib/cloud/data/instance-id")
+STATE = Path(ROOT + "/var/lib/gpustation")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: What was written last in this boot; gone with the next one.
 WRITTEN = Path(ROOT + "/run/gpustation/reported")
+#: Held while a report is composed and written, so that the last one written is the newest.
+LOCK = Path(ROOT + "/run/gpustation/report.lock")
 #: In the order in which they are kept if the report is too long.
 KINDS = ("ed25519", "ecdsa", "rsa")
 #: Bytes; a standard parameter holds 4,096.
 LIMIT = 3500
+#: Characters of a warning.
+WARNING = 300
 #: Seconds for retries. By now the role has worked, as the settings were read with it.
 PATIENCE = 30.0
 KEY = re.compile(r"(?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp\d{3}) [A-Za-z0-9+/]+={0,2}")
@@ -52,13 +61,44 @@ def host_keys() -> list[str]:
     return keys
 
 
+def set_up() -> dict[str, Any] | None:
+    """Return where the set-up is, by what run.sh wrote; ``None`` before its first phase.
+
+    It has the members ``state`` (``running``, ``complete`` or ``failed``), ``phase`` (that runs or
+    failed), ``since`` (of this state, in seconds since 1970), ``seconds`` by phase, and
+    ``warnings`` by phase.
+    """
+    progress = STATE / "progress"
+    if not progress.exists():
+        return None
+    state, phase, since = progress.read_text().split()
+    return {
+        "state": state,
+        "phase": phase,
+        "since": int(since),
+        "seconds": {name: int(text) for name, text in _texts("seconds") if text.isdigit()},
+        "warnings": {name: text[:WARNING] for name, text in _texts("warnings")},
+    }
+
+
+def _texts(kind: str) -> list[tuple[str, str]]:
+    """Return the files of a folder of the state by name, the oldest first, each as one line."""
+    folder = STATE / kind
+    paths = sorted(
+        folder.iterdir() if folder.exists() else (), key=lambda path: path.stat().st_mtime
+    )
+    return [(path.name, " ".join(path.read_text(errors="replace").split())) for path in paths]
+
+
 def compose(instance_id: str, keys: list[str]) -> str:
-    """Return the report; the last keys are left out if it would be too long."""
+    """Return the report; warnings, then the last keys are left out if it would be too long."""
+    progress = set_up()
     while True:
         report = {
             "schema": 1,
             "instance_id": instance_id,
             "host_keys": keys,
+            "set_up": progress,
             "verdict": None,
             "stop_reason": None,
             "keep_awake_until": None,
@@ -66,16 +106,19 @@ def compose(instance_id: str, keys: list[str]) -> str:
         text = json.dumps(report)
         if len(text) <= LIMIT or not keys:
             return text
-        keys = keys[:-1]
+        if progress and progress["warnings"]:
+            progress["warnings"].popitem()
+        else:
+            keys = keys[:-1]
 
 
-def write(parameter: str, report: str) -> None:
+def write(parameter: str, report: str, patience: float) -> None:
     """Write the parameter with a signed request of the agent, which the user data has brought."""
     spec = importlib.util.spec_from_file_location("agent", AGENT)
     assert spec and spec.loader
     agent = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(agent)
-    agent.DEADLINE = min(agent.DEADLINE, time.monotonic() + PATIENCE)
+    agent.DEADLINE = min(agent.DEADLINE, time.monotonic() + patience)
     region = json.loads(BOOTSTRAP.read_text())["region"]
     kind = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "AmazonSSM.PutParameter"}
     body = {"Name": parameter, "Value": report, "Overwrite": True}
@@ -89,14 +132,17 @@ def main() -> None:
     if not keys or not INSTANCE_ID.exists():
         print("there are no SSH host keys to report")
         return
-    report = compose(INSTANCE_ID.read_text().strip(), keys)
-    mark = BOOT_ID.read_text() + hashlib.sha256(report.encode()).hexdigest()
-    if WRITTEN.exists() and WRITTEN.read_text() == mark:
-        print("the report was written in this boot")
-        return
-    write(sys.argv[1], report)
-    WRITTEN.parent.mkdir(parents=True, exist_ok=True)
-    WRITTEN.write_text(mark)
+    patience = float(sys.argv[2]) if len(sys.argv) > 2 else PATIENCE
+    LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        report = compose(INSTANCE_ID.read_text().strip(), keys)
+        mark = BOOT_ID.read_text() + hashlib.sha256(report.encode()).hexdigest()
+        if WRITTEN.exists() and WRITTEN.read_text() == mark:
+            print("the report was written in this boot")
+            return
+        write(sys.argv[1], report, patience)
+        WRITTEN.write_text(mark)
     print(f"reported {len(keys)} SSH host keys")
 
 
