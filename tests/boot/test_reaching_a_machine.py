@@ -22,10 +22,12 @@ import pytest
 from gpustation.access.report import read_reports
 from localaws import LocalAws
 from localaws.account.ec2.instances import VISITOR
+from stacks.outputs import WorkstationCommands
 from tests.boot.conftest import launched_from
 from tests.boot.installed import installed_disk
 from tests.boot.workstation import Workstation
 from tests.support.cdk_cli import Cdk
+from tests.support.desk import Desk
 from tests.support.made_once import aws_cli
 from tests.support.synthesis import ROOT
 
@@ -258,6 +260,65 @@ def test_the_tunnel_starts_the_machine_and_outlives_its_reboot(
         assert loads(url)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0
+
+
+ON_ONE_ROOT = pytest.mark.parametrize("distribution", ["debian-13"], indirect=True, scope="session")
+"""For what differs on the person's side only."""
+
+
+@pytest.mark.tier("all")
+@ON_ONE_ROOT
+def test_a_browser_shows_jupyterlab_through_the_tunnel_also_after_a_cut(
+    person: Person, station: Workstation, rule: None, tmp_path: Path
+) -> None:
+    """Chromium: only a browser asks for all that JupyterLab's page needs, sockets included."""
+    desk = Desk(tmp_path, person.environment)
+    station.await_jupyter()
+    with person.start("jupyter", "--no-browser") as process:
+        assert process.stdout is not None and process.stderr is not None
+        url = process.stdout.readline().strip()
+        assert "jp-main-dock-panel" in desk.browse(url, "before.png")
+        station.sh("pkill -KILL -u ubuntu sshd")
+        line = ""
+        while "the tunnel is back" not in line:
+            line = process.stderr.readline()
+            assert line
+        assert "jp-main-dock-panel" in desk.browse(url, "after.png")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 0
+    assert (tmp_path / "after.png").stat().st_size > 20_000  # a blank page has some 5,000 bytes
+
+
+@pytest.mark.tier("all")
+@ON_ONE_ROOT
+def test_the_printed_commands_work_with_aws_cli_2(
+    person: Person, station: Workstation, rule: None, tmp_path: Path
+) -> None:
+    """Only AWS CLI 2 has ``ec2-instance-connect ssh``; it is no package of Python's index."""
+    desk = Desk(tmp_path, person.environment)
+    assert re.match(r"aws-cli/2\.", desk.run("aws", "--version")[1])
+    station.await_jupyter()
+    commands = WorkstationCommands(station.box, "us-east-1", inbound_rule=True)
+    # A person says yes to the unknown host key once
+    key = " ".join(station.sh("cat /etc/ssh/ssh_host_ed25519_key.pub").split()[:2])
+    (tmp_path / ".ssh").mkdir(mode=0o700)
+    (machine,) = json.loads(person.run("status", "--json")[1])["workstations"]
+    address = machine["machine"]["address"]
+    (tmp_path / ".ssh/known_hosts").write_text(f"{address} {key}\n")
+    status, out, _ = desk.run("sh", "-c", commands.ssh, given="hostname; exit 7\n")
+    assert (status, out.splitlines()[-1]) == (7, station.sh("hostname"))
+    with desk.start("sh", "-c", commands.jupyter) as process:
+        assert process.stdout is not None
+        url = ""
+        while "token=" not in url:
+            url = process.stdout.readline()
+            assert url
+        assert loads(url.strip())
+        process.kill()
+    assert desk.run("sh", "-c", commands.stop)[0] == 0
+    assert person.run("wait", "--for", "stopped")[0] == 0
+    assert desk.run("sh", "-c", commands.start)[0] == 0
+    assert person.run("wait", "--for", "running")[0] == 0
 
 
 @pytest.mark.tier("all")

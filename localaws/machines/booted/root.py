@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,10 +116,20 @@ def machine_root(name: str | None = None) -> Path:
     made_by = (packages.__file__, standalone_python.__file__)
     parts += [Path(str(file)).read_text() for file in made_by]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
-    target = cache_folder() / f"{name}-{digest}"
+    return cached(f"{name}-{digest}", lambda target: _build(wanted, sources, target))
+
+
+def cached(name: str, build: Callable[[Path], None]) -> Path:
+    """A folder of the cache, built now if it is not there; only one process builds.
+
+    Args:
+        name: Its name, which changes with what it is made of.
+        build: Makes the folder at the given path, whole or not at all.
+    """
+    target = cache_folder() / name
     with _locked(cache_folder()):
         if not target.exists():
-            _build(wanted, sources, target)
+            build(target)
     return target
 
 
