@@ -155,6 +155,13 @@ class Control:
         """Whether launches and starts obey the quota. Default: they do."""
         self._world.enforce = on
 
+    def page_instances(self, rows: int) -> None:
+        """How many instances DescribeInstances returns at once; default: 1000, as EC2 at most.
+
+        A launch takes a quarter of a second here, so a second page is shown with fewer.
+        """
+        self._world.instances_per_page = rows
+
     def set_offerings(self, instance_type: str, zones: Iterable[str] | None) -> None:
         """The zones that offer a type, by full name; None: AWS's own data again."""
         _set(self._world.offerings, instance_type, None if zones is None else sorted(zones))

@@ -28,6 +28,7 @@ class World:
         faults: Planned faults of calls: kind and how many calls are left, by operation.
         resource_faults: Planned faults of resources: reason and how many are left.
         machine_faults: Faults of stubbed commands.
+        instances_per_page: Rows of DescribeInstances without MaxResults.
         silent: Whether machines do nothing.
         scale: Real seconds of one second of a wait.
         events: History of the instances.
@@ -51,6 +52,7 @@ class World:
     faults: dict[str, list[Any]] = field(default_factory=dict)
     resource_faults: dict[str, list[Any]] = field(default_factory=dict)
     machine_faults: dict[str, Any] = field(default_factory=dict)
+    instances_per_page: int = 1000
     silent: bool = False
     scale: float = 1.0
     events: list[InstanceEvent] = field(default_factory=list)

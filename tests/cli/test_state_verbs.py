@@ -224,6 +224,22 @@ def test_throttling_is_waited_for(aws: LocalAws, verb: Verb) -> None:
     assert verb("status").status == 0
 
 
+def test_the_machine_may_be_on_a_later_page(aws: LocalAws, verb: Verb, deployed: Stack) -> None:
+    """EC2's pages have 1000; what a verb does at the end of a page does not depend on that."""
+    stack = deploy(aws, "GpuWorkstation-last", name="last")
+    last = stack.outputs()["InstanceId"]
+    aws.control.page_instances(1)
+    try:
+        (one,) = verb("status", "--json", "--name", "last").document["workstations"]
+        assert one["machine"]["instance_id"] == last
+        assert verb("quota", "g4dn.xlarge", "--json").document["in_use"] == 8
+        first = Workstation(stack.name, "CREATE_IN_PROGRESS", "", {}, datetime.now(timezone.utc))
+        assert machine_of(aws.client("ec2"), first).instance_id == last
+        assert verb("stop", "--yes", "--name", "last").status == 0
+    finally:
+        delete_stack(aws, stack.name)
+
+
 class TestSeveral:
     @pytest.fixture(autouse=True)
     def another(self, aws: LocalAws, deployed: Stack) -> Iterator[Stack]:

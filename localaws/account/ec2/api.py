@@ -105,13 +105,32 @@ def run(instances: Instances, request: Parameters) -> wire.Response:
     return response
 
 
-def describe(_instances: Instances, request: Parameters) -> wire.Response:
-    """DescribeInstances; upstream unknown filters are ignored, EC2 refuses them."""
-    for name in ec2._parse_filters(request):
+def describe(instances: Instances, request: Parameters) -> wire.Response:
+    """DescribeInstances; upstream unknown filters are ignored, EC2 refuses them, and all come.
+
+    In pages if there are more than a page's.
+    """
+    filters = ec2._parse_filters(request)
+    for name in filters:
         if name not in INSTANCE_FILTERS and not name.startswith("tag"):
             raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
-    response: wire.Response = ec2._describe_instances(request)
-    return response
+    size = int(value(request, "MaxResults") or instances.world.instances_per_page)
+    if ec2._parse_member_list(request, "InstanceId") or len(ec2._instances) <= size:
+        response: wire.Response = ec2._describe_instances(request)
+        return response
+    start = int(value(request, "NextToken") or "0")
+    matching = [
+        name for name, record in ec2._instances.items() if ec2._matches_filters(record, filters)
+    ]
+    these = matching[start : start + size]
+    if not these:
+        return wire.response("DescribeInstances", {"Reservations": []})
+    named = {f"InstanceId.{number}": [name] for number, name in enumerate(these, 1)}
+    status, headers, body = ec2._describe_instances(named)
+    if start + size < len(matching):
+        end = b"</DescribeInstancesResponse>"
+        body = body.replace(end, f"<nextToken>{start + size}</nextToken>".encode() + end)
+    return status, headers, body
 
 
 def change_state(operation: str) -> Action:

@@ -107,10 +107,20 @@ def new_session(role: str, name: str) -> dict[str, str]:
 
 
 def _private_address(block: str) -> str:
-    """A free address of the subnet; EC2 reserves the first four and the last."""
+    """A free address of the subnet; EC2 reserves the first four and the last.
+
+    Raises:
+        ApiError: There is none.
+    """
     taken = {record["PrivateIpAddress"] for record in ec2._instances.values()}
-    addresses = [str(address) for address in islice(ip_network(block).hosts(), 3, 250)]
-    return next(address for address in addresses if address not in taken)
+    for address in islice(ip_network(block).hosts(), 3, None):
+        if str(address) not in taken:
+            return str(address)
+    raise ApiError(
+        "InsufficientFreeAddressesInSubnet",
+        f"There are not enough free addresses in subnet {block} to satisfy the requested number "
+        "of instances.",
+    )
 
 
 def set_address(record: Record, machines: Any) -> None:
