@@ -20,6 +20,8 @@ from rich.console import Console
 from rich.text import Text
 
 from localaws import LocalAws
+from localaws.account.ec2.instances import VISITOR
+from localaws.machines.booted.support import why_not
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURES = ROOT / "docs" / "pictures"
@@ -63,15 +65,7 @@ def main() -> None:
     """Run the commands and write a picture of each."""
     PICTURES.mkdir(exist_ok=True)
     with LocalAws() as aws, tempfile.TemporaryDirectory() as state:
-        aws.control.set_quota("L-DB2E81BA", 8)
-        path = f"{ROOT / 'node_modules/.bin'}{os.pathsep}{Path(sys.executable).parent}"
-        environment = aws.environment | {
-            "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
-            "COLUMNS": str(COLUMNS),
-            "TERM": "xterm-256color",
-            "XDG_STATE_HOME": state,
-        }
-        subprocess.run(["cdk", "bootstrap"], cwd=ROOT, env=environment, check=True)
+        environment = prepared(aws, state)
         for name, words in VERBS.items():
             # On a dumb terminal rich draws what changes once, at its end, 80 columns wide
             terminal = {"TERM": "dumb"} if name == "up" else {}
@@ -79,12 +73,49 @@ def main() -> None:
             (PICTURES / f"{name}.svg").write_text(picture(words, shown), encoding="utf-8")
         in_terminal(["gpustation", "down"], environment)
 
+    if reason := why_not():
+        print(f"bench.svg stays as it is, as no machine can boot here: {reason}", file=sys.stderr)
+        return
+    with LocalAws(booted=True) as aws, tempfile.TemporaryDirectory() as state:
+        compare(prepared(aws, state), Path(state))
 
-def in_terminal(words: list[str], environment: dict[str, str]) -> str:
+
+def prepared(aws: LocalAws, state: str) -> dict[str, str]:
+    """Variables of a person whose account is ready for a deploy."""
+    aws.control.set_quota("L-DB2E81BA", 8)
+    path = f"{ROOT / 'node_modules/.bin'}{os.pathsep}{Path(sys.executable).parent}"
+    environment = aws.environment | {
+        "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": str(COLUMNS),
+        "TERM": "xterm-256color",
+        "XDG_STATE_HOME": state,
+    }
+    subprocess.run(["cdk", "bootstrap"], cwd=ROOT, env=environment, check=True)
+    return environment
+
+
+def compare(environment: dict[str, str], folder: Path) -> None:
+    """The picture of two frameworks on a machine without a GPU, which boots and is measured."""
+    records = []
+    for number, framework in enumerate(("mxnet", "pytorch"), 1):
+        settings = {"framework": framework, "generation": str(number), "notebooks": "false"}
+        options = [word for row in settings.items() for word in ("-c", "=".join(row))]
+        in_terminal(["gpustation", "up", *options], environment | {"TERM": "dumb"})
+        in_terminal(["gpustation", "allow-my-ip", "--address", VISITOR], environment)
+        records.append(f"{framework}.json")
+        words = ("gpustation", "bench", "--quick", "--output", str(folder / records[-1]))
+        in_terminal([*words], environment)
+    shown = in_terminal(["gpustation", "bench", "compare", *records], environment, folder)
+    drawn = picture(("bench", "compare", *records), shown)
+    (PICTURES / "bench.svg").write_text(drawn, encoding="utf-8")
+    in_terminal(["gpustation", "down"], environment)
+
+
+def in_terminal(words: list[str], environment: dict[str, str], folder: Path = ROOT) -> str:
     """What a command prints on a terminal; each of its questions is answered by yes."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        words, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+        words, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     ) as command:
         os.close(theirs)
         try:

@@ -54,4 +54,5 @@ def test_wheel_with_another_hash_is_refused_and_named(
     assert "`jupyterlab==4.6.6`: trying again would not help" in said
     assert station.signals() == [("driver", "SUCCESS"), ("environment", "FAILURE")]
     assert station.starts("environment") == 1
-    assert index.spoiled == [index.spoiled[0]]
+    # uv itself asks again where an answer is slow, but for nothing else
+    assert len({*index.spoiled}) == 1

@@ -55,6 +55,16 @@ def test_errors_about_the_caller_say_what_to_do(code: str, words: str) -> None:
     assert words in line
 
 
+def test_a_missing_bootstrap_says_what_to_do() -> None:
+    """With the words that users of the CDK report (aws-cdk#6808)."""
+    message = (
+        "Unable to fetch parameters [/cdk-bootstrap/hnb659fds/version] from parameter store for "
+        "this account."
+    )
+    error = ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "Create")
+    assert "run `cdk bootstrap` once" in explain(error)
+
+
 def test_any_other_error_is_what_aws_says_in_one_line() -> None:
     assert (
         explain(refused("ValidationError", "Stack\n  is gone")) == "ValidationError: Stack is gone"

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,17 @@ def test_the_document(files: list[str], capfd: pytest.CaptureFixture[str]) -> No
     found = json.loads(capfd.readouterr().out)
     jsonschema.validate(found, schema("bench-compare.json"))
     assert [row["scaling_efficiency"] for row in found["compared"]] == [None, 1.0, 0.95, 0.9]
+
+
+def test_machines_of_one_type_are_told_apart() -> None:
+    record = record_of(invented(), "x")
+    one = replace(record, framework="mxnet 1.9.1", training=record.training[:1])
+    plain = compare.labels([one])[0][0]
+    names = [name for name, _ in compare.labels([one, replace(one, framework="pytorch 2.14")])]
+    assert names == [f"{plain} mxnet 1.9.1", f"{plain} pytorch 2.14"]
+    later = replace(one, measured="2026-12-01")
+    assert [name for name, _ in compare.labels([one, later])][1].endswith("2026-12-01")
+    assert plain == "g4dn.12xlarge x1"
 
 
 def test_the_chart_has_bars_in_proportion() -> None:

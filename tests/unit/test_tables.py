@@ -33,6 +33,25 @@ def test_a_terminal_gets_a_table(
     assert "\x1b[3" not in shown
 
 
+@pytest.mark.parametrize(("width", "framed"), [("60", True), ("40", False)])
+def test_where_a_table_has_no_room_each_row_is_a_block(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    width: str,
+    framed: bool,
+) -> None:
+    """What was cut before: the numbers of `bench`, on the 80 columns that most terminals have."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", width)
+    rows = [("g4dn.xlarge", "[bold]pytorch", "because of this and of that")] * 2
+    say_table(("machine", "framework", "why it is so"), rows)
+    shown = capsys.readouterr().out
+    assert ("\u2503" in shown or "|" in shown) == framed
+    assert shown.count("g4dn.xlarge") == shown.count("[bold]pytorch") == 2
+    if not framed:
+        assert "machine       g4dn.xlarge\nframework     [bold]pytorch\n" in shown
+
+
 @pytest.mark.parametrize("text", ["a\tb", "a\nb", "\x1b[2J", "\u202eabc"])
 def test_text_of_others_is_escaped(capsys: pytest.CaptureFixture[str], text: str) -> None:
     say_table(("name",), [(text,)])

@@ -33,6 +33,11 @@ _REMEDIES = {
     "takes up to 24 hours, and some regions must be enabled first",
 }
 """Remedies for errors of credentials, clock and account, by error code."""
+_BOOTSTRAP = (
+    "the CDK was never set up in this account and region; run `cdk bootstrap` once, with an "
+    "administrator's permissions"
+)
+"""CloudFormation's message names the parameter of the bootstrap stack only."""
 _ACTION = re.compile(r"not authorized to perform: ([A-Za-z0-9-]+:[A-Za-z0-9*]+)")
 _MISSING = (
     "the credentials of `aws login` need the package awscrt, which is not installed; run "
@@ -54,7 +59,7 @@ def explain(error: ClientError | BotoCoreError) -> str:
         code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
         if action := _ACTION.search(message):
             message = f"the permission {action[1]} is missing: {message}"
-        remedy = _REMEDIES.get(code, "")
+        remedy = _REMEDIES.get(code, _BOOTSTRAP if "/cdk-bootstrap/" in message else "")
         return " ".join(f"{code}: {message}{f' ({remedy})' if remedy else ''}".split())
     if isinstance(error, MissingDependencyException) and "crt" in str(error):
         return _MISSING

@@ -49,12 +49,22 @@ def document(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def labels(records: Sequence[Record]) -> list[tuple[str, Number]]:
-    """A label for each training, with its images per second."""
-    return [
-        (f"{record.name}{f' x{training.gpus}' if training.gpus else ''}", training.images_per_s)
-        for record in records
-        for training in record.training
-    ]
+    """A label for each training, with its images per second.
+
+    With the framework, and then the time of the measurement, where labels would be the same.
+    """
+    trainings = [(record, training) for record in records for training in record.training]
+
+    def label(record: Record, training: Training, *more: str) -> str:
+        return " ".join((record.name, *([f"x{training.gpus}"] if training.gpus else []), *more))
+
+    forms = (
+        [label(*each) for each in trainings],
+        [label(*each, each[0].framework) for each in trainings],
+        [label(*each, each[0].framework, each[0].measured) for each in trainings],
+    )
+    names = next((form for form in forms if len({*form}) == len(form)), forms[-1])
+    return [(name, each[1].images_per_s) for name, each in zip(names, trainings, strict=True)]
 
 
 def draw_bars(records: Sequence[Record], console: Console) -> None:

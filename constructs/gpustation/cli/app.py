@@ -38,6 +38,8 @@ from gpustation.console.interrupts import leave
 app = typer.Typer(
     name="gpustation",
     help="GPU workstations for deep learning on AWS: from the first deploy to nothing left.",
+    epilog="\b\nThe first time: gpustation doctor, then up, and jupyter once it is ready.\n"
+    "At the end of a day: gpustation stop. For good: gpustation down.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -1,8 +1,9 @@
 """Output of a command: tables and facts for a terminal, tab-separated lines for a pipe.
 
-On a terminal a table has a frame and a heading. In a pipe each row is a line without a heading,
-its cells separated by tabs, so that ``cut`` and ``awk`` can read it. Notes, such as the date of a
-price, go to standard error there.
+On a terminal a table has a frame and a heading; where it is too narrow, each row is a block of
+lines instead, as cells that are cut would lose what matters. In a pipe each row is a line without a
+heading, its cells separated by tabs, so that ``cut`` and ``awk`` can read it. Notes, such as the
+date of a price, go to standard error there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from gpustation.console.shown_text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+LAST_WIDTH = 20
+"""Columns in which a longer text of the last column can still be read, wrapped."""
 
 
 def say_table(
@@ -48,7 +52,30 @@ def say_table(
         )
     for row in cells:
         table.add_row(*map(escape, row))
-    say_drawn(lambda console: console.print(table))
+
+    def draw(console: Console) -> None:
+        if _needed(columns, cells) <= console.width:
+            console.print(table)
+        else:
+            console.print(escape(_blocks(columns, cells)), soft_wrap=True)
+
+    say_drawn(draw)
+
+
+def _needed(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    """Columns of the terminal that a table needs: all of its cells but the last whole."""
+    widths = [max(map(len, each)) for each in zip(columns, *cells, strict=True)]
+    return sum(widths[:-1]) + min(widths[-1], LAST_WIDTH) + 3 * len(widths) + 1
+
+
+def _blocks(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    """Rows as blocks with a line for each cell."""
+    width = max(map(len, columns))
+    lines = (
+        "\n".join(f"{name:<{width}}  {cell}" for name, cell in zip(columns, row, strict=True))
+        for row in cells
+    )
+    return "\n\n".join(lines)
 
 
 def say_facts(facts: Mapping[str, object]) -> None:
