@@ -128,6 +128,17 @@ def test_a_long_reason_is_cut_to_what_is_shown(address: AnswerAddress, request_:
 
 
 @pytest.mark.parametrize("hang_up", [False, True])
+def test_the_log_has_the_reason_or_the_data(
+    address: AnswerAddress, request_: Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is what remains when the answer of a handler is doubted."""
+    caplog.set_level("INFO")
+    respond(request_, None, lambda _event: Response("id-1", {"Message": "enough"}))
+    respond(request_, None, refuse("too small"))
+    lines = [line for line in caplog.messages if "SUCCESS" in line or "FAILED" in line]
+    assert "enough" in lines[0] and "too small" in lines[1]
+
+
 def test_an_answer_not_taken_at_once_is_sent_again(
     address: AnswerAddress, request_: Event, monkeypatch: pytest.MonkeyPatch, hang_up: bool
 ) -> None:

@@ -33,7 +33,7 @@ def test_a_terminal_gets_a_table(
     assert "\x1b[3" not in shown
 
 
-@pytest.mark.parametrize(("width", "framed"), [("60", True), ("40", False)])
+@pytest.mark.parametrize(("width", "framed"), [("60", True), ("50", False), ("20", False)])
 def test_where_a_table_has_no_room_each_row_is_a_block(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -50,6 +50,17 @@ def test_where_a_table_has_no_room_each_row_is_a_block(
     assert shown.count("g4dn.xlarge") == shown.count("[bold]pytorch") == 2
     if not framed:
         assert "machine       g4dn.xlarge\nframework     [bold]pytorch\n" in shown
+
+
+def test_a_few_rows_are_columns_where_that_fits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    columns = [f"column {number}" for number in range(9)]
+    say_table(columns, [range(9), range(10, 19)])
+    shown = capsys.readouterr().out.splitlines()
+    assert [word for word in shown[4].split() if word.isalnum()] == ["column", "3", "3", "13"]
 
 
 @pytest.mark.parametrize("text", ["a\tb", "a\nb", "\x1b[2J", "\u202eabc"])

@@ -1,9 +1,9 @@
 """Output of a command: tables and facts for a terminal, tab-separated lines for a pipe.
 
-On a terminal a table has a frame and a heading; where it is too narrow, each row is a block of
-lines instead, as cells that are cut would lose what matters. In a pipe each row is a line without a
-heading, its cells separated by tabs, so that ``cut`` and ``awk`` can read it. Notes, such as the
-date of a price, go to standard error there.
+On a terminal a table has a frame and a heading; where it is too narrow, each row is a column
+instead, or else a block of lines, as cells that are cut would lose what matters. In a pipe each row
+is a line without a heading, its cells separated by tabs, so that ``cut`` and ``awk`` can read it.
+Notes, such as the date of a price, go to standard error there.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gpustation.console.shown_text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 LAST_WIDTH = 20
 """Columns in which a longer text of the last column can still be read, wrapped."""
@@ -56,6 +57,8 @@ def say_table(
     def draw(console: Console) -> None:
         if _needed(columns, cells) <= console.width:
             console.print(table)
+        elif _framed([max(map(len, each)) for each in (columns, *cells)]) <= console.width:
+            console.print(_transposed(columns, cells))
         else:
             console.print(escape(_blocks(columns, cells)), soft_wrap=True)
 
@@ -65,7 +68,23 @@ def say_table(
 def _needed(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
     """Columns of the terminal that a table needs: all of its cells but the last whole."""
     widths = [max(map(len, each)) for each in zip(columns, *cells, strict=True)]
-    return sum(widths[:-1]) + min(widths[-1], LAST_WIDTH) + 3 * len(widths) + 1
+    return _framed([*widths[:-1], min(widths[-1], LAST_WIDTH)])
+
+
+def _framed(widths: Sequence[int]) -> int:
+    """Columns of the terminal that a table with columns of these widths needs, with its frame."""
+    return sum(widths) + 3 * len(widths) + 1
+
+
+def _transposed(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> Table:
+    """A table whose first column has the headings, and a column for each row."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(show_header=False)
+    for each in zip(columns, *cells, strict=True):
+        table.add_row(*map(escape, each))
+    return table
 
 
 def _blocks(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
