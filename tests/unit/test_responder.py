@@ -122,12 +122,6 @@ def test_delete_succeeds_without_asking(address: AnswerAddress, request_: Event)
     assert address.answers[0]["PhysicalResourceId"] == "id-1"
 
 
-def test_a_long_reason_is_cut_to_what_is_shown(address: AnswerAddress, request_: Event) -> None:
-    respond(request_, None, refuse("x" * 5000))
-    assert len(address.answers[0]["Reason"]) == responder.MAX_REASON
-
-
-@pytest.mark.parametrize("hang_up", [False, True])
 def test_the_log_has_the_reason_or_the_data(
     address: AnswerAddress, request_: Event, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,6 +133,12 @@ def test_the_log_has_the_reason_or_the_data(
     assert "enough" in lines[0] and "too small" in lines[1]
 
 
+def test_a_long_reason_is_cut_to_what_is_shown(address: AnswerAddress, request_: Event) -> None:
+    respond(request_, None, refuse("x" * 5000))
+    assert len(address.answers[0]["Reason"]) == responder.MAX_REASON
+
+
+@pytest.mark.parametrize("hang_up", [False, True])
 def test_an_answer_not_taken_at_once_is_sent_again(
     address: AnswerAddress, request_: Event, monkeypatch: pytest.MonkeyPatch, hang_up: bool
 ) -> None:
