@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from machine_bench import USERDATA, Machine
 from gpustation.access.report import parse_report
 
 SCRIPT = USERDATA / "phases/08-write-report/write_report.py"
+BLOB = base64.b64encode(bytes([0, 0, 0, 19]) + b"ecdsa-sha2-nistp256" * 4).decode()
+ECDSA = f"ecdsa-sha2-nistp256 {BLOB}"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0NDQ0N"
 
 
@@ -31,6 +34,7 @@ def prepare(machine: Machine) -> None:
     machine.run_agent("fetch")
     for name, text in {
         "etc/ssh/ssh_host_ed25519_key.pub": f"{KEY} root@host\n",
+        "etc/ssh/ssh_host_ecdsa_key.pub": f"{ECDSA} root@host\n",
         "etc/ssh/ssh_host_rsa_key.pub": "ssh-rsa {{resolve:ssm:/x}} root@host\n",
         "var/lib/cloud/data/instance-id": "i-0123456789abcdef0\n",
     }.items():
@@ -49,7 +53,7 @@ def test_host_keys_are_written_once_per_boot_and_again_after_a_change(machine: M
     assert (request["Name"], request["Overwrite"]) == ("CFN-Report", True)
     report = json.loads(request["Value"])
     assert (report["schema"], report["instance_id"]) == (1, "i-0123456789abcdef0")
-    assert report["host_keys"] == [KEY]
+    assert report["host_keys"] == [KEY, ECDSA]
     (machine.root / "etc/ssh/ssh_host_ed25519_key.pub").write_text(KEY.replace("A0N", "B0N"))
     assert write(machine).returncode == 0
     assert len(written) == 2
@@ -78,7 +82,7 @@ def test_the_set_up_is_part_of_the_report_and_yields_to_the_host_keys(machine: M
     report = parse_report(written[-1]["Value"])
     assert report is not None and report.set_up is not None
     assert 5 < len(report.set_up.warnings) < 31
-    assert len(report.host_keys) == 1
+    assert len(report.host_keys) == 2
 
 
 def test_every_phase_of_a_boot_is_told_and_its_end(machine: Machine) -> None:
