@@ -140,19 +140,25 @@ def test_the_tunnel_comes_back_after_a_lost_connection_and_ends_with_ctrl_c(
 ) -> None:
     station.await_jupyter()
     with person.start("jupyter", "--no-browser") as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert re.fullmatch(r"http://localhost:\d+/\?token=[0-9a-f]+", url)
         assert loads(url)
         station.sh("pkill -KILL -u ubuntu sshd")
-        line = ""
-        while "the tunnel is back" not in line:
-            line = process.stderr.readline()
-            assert line
+        await_tunnel(process)
         assert loads(url)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0
     assert str(person.known_hosts.parent) not in command_lines()
+
+
+def await_tunnel(process: subprocess.Popen[str]) -> None:
+    """Read what `jupyter` says until the tunnel is back."""
+    assert process.stderr is not None
+    line = ""
+    while "the tunnel is back" not in line:
+        line = process.stderr.readline()
+        assert line
 
 
 def loads(url: str) -> bool:
@@ -249,14 +255,11 @@ def test_the_tunnel_starts_the_machine_and_outlives_its_reboot(
     assert person.run("stop", "--yes")[0] == 0
     assert person.run("jupyter", "--no-browser")[0] == 1
     with person.start("jupyter", "--start", "--yes", "--no-browser") as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert loads(url)
         assert person.run("reboot", "--yes")[0] == 0
-        line = ""
-        while "the tunnel is back" not in line:
-            line = process.stderr.readline()
-            assert line
+        await_tunnel(process)
         assert loads(url)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0
@@ -275,14 +278,11 @@ def test_a_browser_shows_jupyterlab_through_the_tunnel_also_after_a_cut(
     desk = Desk(tmp_path, person.environment)
     station.await_jupyter()
     with person.start("jupyter", "--no-browser") as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert "jp-main-dock-panel" in desk.browse(url, "before.png")
         station.sh("pkill -KILL -u ubuntu sshd")
-        line = ""
-        while "the tunnel is back" not in line:
-            line = process.stderr.readline()
-            assert line
+        await_tunnel(process)
         assert "jp-main-dock-panel" in desk.browse(url, "after.png")
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 0
