@@ -52,10 +52,17 @@ forward_earlier_paths() {
   mv "$draft" "$scripts/lib"
 }
 
-# report_progress STATE PHASE: write where the set-up is into the machine's report, in which
-# gpustation status reads it. Without success it goes on.
+# note_progress STATE PHASE: note where the set-up is, whole or not at all. On a full disk it goes on.
+note_progress() {
+  {
+    printf '%s %s %s\n' "$1" "$2" "$(date +%s)" >"$state/progress.new" &&
+      mv -f "$state/progress.new" "$state/progress"
+  } 2>/dev/null || true
+}
+
+# report_progress: write what was noted into the machine's report, in which gpustation status reads
+# it. Without success it goes on.
 report_progress() {
-  printf '%s %s %s\n' "$1" "$2" "$(date +%s)" >"$state/progress"
   if ! of_a_stack || [[ -z $(setting report) ]]; then
     return
   fi
@@ -78,11 +85,8 @@ run_phase() {
   fi
   rm -f "$record" "$state/warnings/$phase"
   # Those of every boot take no time that anybody would wait for.
-  if [[ $5 == every-boot ]]; then
-    printf 'running %s %s\n' "$phase" "$(date +%s)" >"$state/progress"
-  else
-    report_progress running "$phase" &
-  fi
+  note_progress running "$phase"
+  [[ $5 == every-boot ]] || report_progress &
   {
     log "phase $phase started at $(date -u +%Y-%m-%dT%H:%M:%SZ)"
     GPUSTATION_PHASE=$phase GPUSTATION_RECORD=$record bash "$script" 9>&-
@@ -144,7 +148,8 @@ fail_phase() {
   head -n -1 "$logs/$phase.log" >"$state/failed-log"
   python3 -I "$scripts/runner/write_failure.py" "$state/failure.json" \
     "$phase" "$step" "$status" "$seconds" "$record" "$state/failed-log"
-  report_progress failed "$phase"
+  note_progress failed "$phase"
+  report_progress
   end_try "$status"
 }
 
@@ -254,7 +259,8 @@ main() {
     end_try 1
   fi
   rm -f "$tries_file"
-  report_progress complete "$phase"
+  note_progress complete "$phase"
+  report_progress
   log "the set-up is complete${left_out:+ but for phase $left_out}"
 }
 

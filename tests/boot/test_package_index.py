@@ -54,5 +54,7 @@ def test_wheel_with_another_hash_is_refused_and_named(
     assert "`jupyterlab==4.6.6`: trying again would not help" in said
     assert station.signals() == [("driver", "SUCCESS"), ("environment", "FAILURE")]
     assert station.starts("environment") == 1
-    # uv itself asks again where an answer is slow, but for nothing else
+    # uv itself may ask again where an answer is slow; that we do not is in the log
     assert len({*index.spoiled}) == 1
+    tries = station.sh("grep -c '+ .*uv pip install' /var/log/gpustation/environment.log")
+    assert tries == "1"

@@ -97,6 +97,9 @@ def test_the_set_up_is_shown_live_with_its_warnings(
     assert facts["warning of metadata"] == r"no rule \x1b[31m"
     (one,) = verb("status", "--json").document["workstations"]
     assert one["set_up"]["seconds"] == {"driver": 95}
+    ec2 = aws.client("ec2")
+    ec2.stop_instances(InstanceIds=[one["machine"]["instance_id"]])
+    assert "had begun when the machine stopped" in dict(verb("status").rows)["set-up"]
     tell(aws, deployed, state="complete", phase="jupyter-check", warnings={})
     assert "set-up" not in dict(verb("status").rows)
     aws.client("ssm").put_parameter(Name=name, Value='{"schema": 7}', Overwrite=True)

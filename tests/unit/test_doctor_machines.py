@@ -36,7 +36,7 @@ def told(**members: Any) -> Status:
     [
         (ONE, Mark.OK, "reported no set-up"),
         (told(), Mark.OK, "complete"),
-        (told(state="running", phase="driver"), Mark.OK, "phase driver runs"),
+        (told(state="running", phase="driver"), Mark.OK, "phase driver had begun"),
         (told(state="failed", phase="driver"), Mark.FAILED, "phase driver failed"),
         (told(warnings={"metadata": "no rule"}), Mark.WARNING, "metadata: no rule"),
         (replace(ONE, no_set_up="not allowed"), Mark.UNKNOWN, "not allowed"),

@@ -68,6 +68,9 @@ def test_the_set_up_is_part_of_the_report_and_yields_to_the_host_keys(machine: M
     ):
         (state / kind).mkdir(parents=True)
         (state / kind / phase).write_text(text)
+    (state / "progress").touch()
+    assert write(machine).returncode == 0
+    assert json.loads(machine.cloud.written[-1]["Value"])["set_up"] is None
     (state / "progress").write_text("running driver 1795816000\n")
     written: list[dict[str, Any]] = machine.cloud.written
     assert write(machine).returncode == 0

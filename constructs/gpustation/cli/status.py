@@ -194,7 +194,7 @@ def _set_up(one: Status) -> dict[str, object]:
     facts: dict[str, object] = {}
     if one.set_up.state != "complete":
         took = ", ".join(f"{name} {seconds} s" for name, seconds in one.set_up.seconds.items())
-        facts["set-up"] = f"phase {one.set_up.phase} {one.set_up.state}, {_ago(one)}" + (
+        facts["set-up"] = f"phase {one.set_up.phase} {_ago(one)}" + (
             f"; before it {took}" if took else ""
         )
     for phase, text in one.set_up.warnings.items():
@@ -205,7 +205,11 @@ def _set_up(one: Status) -> dict[str, object]:
 def _ago(one: Status) -> str:
     assert one.set_up is not None
     seconds = max((one.now - one.set_up.since).total_seconds(), 0)
-    return f"for {seconds:.0f} s" if one.set_up.state == "running" else f"{seconds:.0f} s ago"
+    if one.set_up.state == "failed":
+        return f"failed, {seconds:.0f} s ago"
+    if one.machine is None or one.machine.state != "running":
+        return "had begun when the machine stopped"
+    return f"running, for {seconds:.0f} s"
 
 
 def _running(one: Status) -> str:

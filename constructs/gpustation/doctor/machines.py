@@ -31,7 +31,10 @@ def _set_up(one: Status) -> Finding:
         detail = "; ".join(f"{phase}: {text}" for phase, text in told.warnings.items())
         cure = "the machine tries again at its next boot: gpustation reboot"
         return Finding(SET_UP, Mark.WARNING, f"{stack}: {detail}", cure)
-    what = "complete" if told.state == "complete" else f"phase {told.phase} runs"
+    what = "complete"
+    if told.state == "running":
+        runs = one.machine is not None and one.machine.state == "running"
+        what = f"phase {told.phase} {'runs' if runs else 'had begun when the machine stopped'}"
     return Finding(SET_UP, Mark.OK, f"{stack}: {what}")
 
 

@@ -69,9 +69,10 @@ def set_up() -> dict[str, Any] | None:
     ``warnings`` by phase.
     """
     progress = STATE / "progress"
-    if not progress.exists():
+    noted = progress.read_text().split() if progress.exists() else []
+    if len(noted) != 3:  # after a power cut it may be empty
         return None
-    state, phase, since = progress.read_text().split()
+    state, phase, since = noted
     return {
         "state": state,
         "phase": phase,
