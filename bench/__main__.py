@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import command, environment, image, quota, synth
+from bench import command, environment, image, quota, status, synth
 from localaws.isolation import isolate
 
 if __name__ == "__main__":
@@ -11,6 +11,7 @@ if __name__ == "__main__":
         command.measure(),
         synth.measure(),
         quota.measure(),
+        status.measure(),
         environment.measure(),
         image.measure(),
     ]

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from localaws.account.world import World
     from localaws.machines.records import RecordMachines
 
-Fault = Literal["throttle", "deny", "missing", "silent", "expired", "unsettled", "hang"]
+Fault = Literal["throttle", "deny", "missing", "silent", "expired", "unsettled", "hang", "slow"]
 """How a call fails: too many requests, access denied, or the named thing does not exist. `silent`:
-a signal gets no answer. `hang`: a call gets none, for longer than any caller should wait.
+a signal gets no answer. `hang`: a call gets none, for longer than any caller should wait. `slow`:
+it succeeds after 0.3 s, as with AWS from another continent.
 `expired`: CloudFormation says that the caller's credentials have expired. `unsettled`: EC2 right
 after a change, when it does not know an image or a snapshot yet, or still has it in use."""
 Operation = Literal["create", "update", "delete"]

@@ -67,6 +67,7 @@ class GpuWorkstationStack(SettingsStack):
             cuda_toolkit=settings.cuda_toolkit,
             role_credentials_for_users=settings.role_credentials_for_users,
             python_mirror=settings.python_mirror,
+            idle_stop_minutes=settings.idle_stop_minutes,
             generation=settings.generation,
             quota=settings.quota,
             ready_timeout=Duration.minutes(settings.ready_timeout_minutes),
@@ -98,6 +99,8 @@ class GpuWorkstationStack(SettingsStack):
         )
 
     def _warn_of_cost(self, settings: Settings) -> None:
+        if settings.idle_stop_minutes:
+            return
         gpu_type = gpu_types()[settings.instance_type]
         price = gpu_type.usd_per_hour
         cost = (

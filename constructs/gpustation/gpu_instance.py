@@ -62,6 +62,8 @@ class GpuInstance(Construct):
             service, and so use the credentials of its role. Default: false.
         python_mirror: URL of a mirror for Python builds, used if the system has no Python for the
             framework. Default: none, releases.astral.sh or github.com.
+        idle_stop_minutes: Minutes in which nothing moves on the machine before it stops itself; 0
+            turns it off. Default: 60.
 
     Raises:
         ValueError: The type is not in the catalog or cannot run the framework, ``ready`` lacks a
@@ -87,6 +89,7 @@ class GpuInstance(Construct):
         cuda_toolkit: bool = False,
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
+        idle_stop_minutes: int = 60,
     ) -> None:
         super().__init__(scope, construct_id)
         gpu_type = require_fitting(instance_type, framework)
@@ -130,6 +133,7 @@ class GpuInstance(Construct):
                     "cuda_toolkit": cuda_toolkit,
                     "role_credentials_for_users": role_credentials_for_users,
                     "python_mirror": python_mirror,
+                    "idle_stop_minutes": idle_stop_minutes,
                     "report": self.report.ref,
                     "scripts": {
                         "bucket": asset.bucket_name,

@@ -48,6 +48,8 @@ class GpuWorkstation(Construct):
         role_credentials_for_users: Let every user of the machine use the credentials of its role.
             Default: false.
         python_mirror: URL of a mirror of python-build-standalone's releases. Default: none.
+        idle_stop_minutes: Minutes in which nothing moves on the machine before it stops itself; 0
+            turns it off. Default: 60.
         generation: 1 to 255; a different number creates a new machine. Default: 1.
         quota: Effect of a quota that is too small. Default: ``QuotaMode.ENFORCE``, the deploy
             fails before it creates anything that is billed.
@@ -88,6 +90,7 @@ class GpuWorkstation(Construct):
         cuda_toolkit: bool = False,
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
+        idle_stop_minutes: int = 60,
         generation: int = 1,
         quota: QuotaMode = QuotaMode.ENFORCE,
         ready_timeout: Duration | None = None,
@@ -163,6 +166,7 @@ class GpuWorkstation(Construct):
             cuda_toolkit=cuda_toolkit,
             role_credentials_for_users=role_credentials_for_users,
             python_mirror=python_mirror,
+            idle_stop_minutes=idle_stop_minutes,
         )
         self.machine.instance.node.add_dependency(self.check)
 

@@ -30,6 +30,9 @@ _JSON = "application/x-amz-json-1.1"
 HANG_SECONDS = 120
 """How long a call that hangs gets no answer; then it gets status 503."""
 
+SLOW_SECONDS = 0.3
+"""How long a slow call takes longer."""
+
 _NO_IMAGE = "The image id does not exist"
 _FAULTS = {
     ("throttle", "ec2"): ("RequestLimitExceeded", "Request limit exceeded.", 503),
@@ -258,7 +261,9 @@ def _with_faults(name: str, service: Service, world: World) -> Service:
         world.calls.append(operation)
         names, region = (operation, f"{name}:{operation}", "*"), get_region()
         kind = next((found for one in names if (found := world.take_fault(one, region))), None)
-        if kind is None:
+        if kind == "slow":
+            await asyncio.sleep(SLOW_SECONDS)
+        if kind in (None, "slow"):
             return await service(method, path, headers, body, query)
         if kind == "hang":
             await asyncio.sleep(HANG_SECONDS)

@@ -13,7 +13,6 @@ from localaws.machines.booted.machines import BootedMachines
 from localaws.machines.booted.root import machine_root
 from localaws.machines.metadata import MachineFacts
 
-NAME = "i-phases"
 RECORD = "/run/failed"
 USERDATA = Path(__file__).resolve().parents[2] / "userdata"
 SETTINGS = {
@@ -25,6 +24,7 @@ SETTINGS = {
     "for_image": "false",
     "cuda_toolkit": "false",
     "python_mirror": "",
+    "idle_stop_minutes": "0",
 }
 
 
@@ -35,21 +35,30 @@ class Machine:
         lower: The read-only root below its disk.
     """
 
-    def __init__(self, machines: BootedMachines, lower: Path) -> None:
-        self._machines = machines
+    def __init__(self, machines: BootedMachines, lower: Path, name: str) -> None:
+        self._machines, self._name = machines, name
         self.lower = lower
 
     @property
     def root(self) -> Path:
         """Its root file system."""
-        return self._machines.get(NAME).root
+        return self._machines.get(self._name).root
 
     def reach(self, port: int) -> None:
         """Let it reach a port of this computer's loopback by its own."""
-        self._machines.get(NAME).namespaces.carry_out(port, port)
+        self._machines.get(self._name).namespaces.carry_out(port, port)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not powered itself off."""
+        return self._machines.get(self._name).namespaces.runs
+
+    def lead_in(self, port: int) -> int:
+        """A port of this computer that leads to one of the machine."""
+        return self._machines.forward(self._name, port)
 
     def sh(self, script: str, status: int = 0) -> str:
-        done = self._machines.get(NAME).namespaces.run("bash", "-c", script, seconds=300)
+        done = self._machines.get(self._name).namespaces.run("bash", "-c", script, seconds=300)
         assert done.returncode == status, f"{script}: {done.stdout}{done.stderr}"
         return f"{done.stdout}{done.stderr}".strip()
 
@@ -78,12 +87,12 @@ class Machine:
 
     def reboot(self) -> None:
         before = self.sh("cat /proc/sys/kernel/random/boot_id")
-        self._machines.cut_power(NAME)
+        self._machines.cut_power(self._name)
         assert self.await_boot() != before
 
     def await_boot(self) -> str:
         deadline = time.monotonic() + 300
-        namespaces = self._machines.get(NAME).namespaces
+        namespaces = self._machines.get(self._name).namespaces
         while namespaces.run("systemctl", "is-system-running").stdout.strip() != "running":
             assert time.monotonic() < deadline
             time.sleep(0.2)
@@ -91,19 +100,30 @@ class Machine:
 
 
 @contextlib.contextmanager
-def phase_machine(distribution: str, folder: Path) -> Iterator[Machine]:
-    """A machine of a distribution, whose disk lies in a folder, until the block ends."""
+def phase_machine(
+    distribution: str, folder: Path, disk: Path | None = None, name: str = "i-phases"
+) -> Iterator[Machine]:
+    """A machine until the block ends.
+
+    Args:
+        distribution: What it boots.
+        folder: Where its disk is made.
+        disk: What another machine has written over that distribution. Default: nothing.
+        name: Of the machine; another one for each that runs beside it.
+    """
     lower = machine_root(distribution)
     machines = BootedMachines(folder, "http://127.0.0.1:9", lower)
     facts = MachineFacts(
-        *(NAME, "g4dn.xlarge", "ami-00000000", "123456789012", "us-east-1", "us-east-1a"),
+        *(name, "g4dn.xlarge", "ami-00000000", "123456789012", "us-east-1", "us-east-1a"),
         *("10.0.0.4", "", ""),
     )
+    if disk is not None:
+        machines.lend(facts.image_id, disk)
     try:
         machines.boot(facts, {}, silent=False)
-        made = Machine(machines, lower)
+        made = Machine(machines, lower, name)
         made.await_boot()
-        home = machines.get(NAME).root / "root"
+        home = machines.get(name).root / "root"
         shutil.copytree(USERDATA, home / "userdata")
         (home / "settings").write_text("".join(f"{k}={v}\n" for k, v in SETTINGS.items()))
         made.sh("mkdir -p /opt/gpustation /var/lib/gpustation/{facts,warnings,rebooted-for}")

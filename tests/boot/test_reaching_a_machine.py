@@ -226,6 +226,57 @@ def test_the_machine_tells_its_set_up_its_logs_and_how_full_its_disk_is(
     assert shown and float(shown[1]) == pytest.approx(used, abs=0.2)
 
 
+def test_the_machine_is_asked_not_to_stop(person: Person, station: Workstation) -> None:
+    status, out, _ = person.run("keep-awake", "2h", "--json")
+    assert status == 0
+    told = json.loads(out)
+    jsonschema.validate(told, json.loads((SCHEMAS / "keep-awake.json").read_text()))
+    assert (told["idle_stop"], told["instance_id"]) == (True, station.box)
+    status, out, _ = person.run("ssh", "--", "gpustation", "status")
+    assert "after 60 min in which nothing moves" in out
+    assert "taken back" in person.run("keep-awake", "off")[1]
+
+
+def test_an_idle_machine_stops_itself_and_everybody_learns_why(
+    person: Person, station: Workstation, cloud: LocalAws
+) -> None:
+    """A real instance: its machine powers itself off, and EC2 stops it, with its disk."""
+    times = json.dumps({"window": 20, "cap": 40, "tick": 2, "patience": 60})
+    station.await_jupyter()
+    station.sh(f"echo '{times}' >/etc/gpustation/idle-times.json; systemctl restart gpustation")
+    assert person.run("wait", "--for", "stopped", "--timeout", "300")[0] == 0
+    ec2 = cloud.client("ec2")
+    ((row,),) = [r["Instances"] for r in ec2.describe_instances()["Reservations"]]
+    assert (row["InstanceId"], row["State"]["Name"]) == (station.box, "stopped")
+    stopped = dict(line.split("\t", 1) for line in person.run("status")[1].splitlines())
+    why = re.search(r"UTC: (nothing moved for \d\d s)", stopped["stopped itself"])
+    assert why
+    (Path(cloud.control.machine_root(station.box)) / "etc/gpustation/idle-times.json").unlink()
+    assert person.run("start", "--yes")[0] == 0
+    assert why[1] in person.run("ssh", "--", "gpustation status")[1]
+    assert why[1] in station.sh("cat /run/motd.d/gpustation-idle")
+    assert "STOPS" not in station.sh("ls /home/ubuntu")
+
+
+@pytest.mark.tier("all")
+def test_status_tells_until_when_the_machine_is_kept_awake(
+    person: Person, station: Workstation
+) -> None:
+    """The machine samples once a minute, and reports then."""
+    told = json.loads(person.run("keep-awake", "2h", "--json")[1])
+    deadline = time.monotonic() + 2 * 60 + SECONDS / 10
+    while True:
+        (one,) = json.loads(person.run("status", "--json")[1])["workstations"]
+        if one["keep_awake_until"]:
+            break
+        assert time.monotonic() < deadline, one
+        time.sleep(1)
+    assert one["keep_awake_until"] == told["until"]
+    assert one["verdict"]["state"] == "awake"
+    assert "kept awake" in person.run("status")[1]
+    assert person.run("keep-awake", "off")[0] == 0
+
+
 @pytest.mark.tier("all")
 def test_new_host_keys_are_accepted_only_when_asked(person: Person, station: Workstation) -> None:
     """Somebody makes new keys; the next boot reports them."""

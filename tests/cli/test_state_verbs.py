@@ -68,7 +68,9 @@ def silent_again(aws: LocalAws, deployed: Stack) -> Iterator[None]:
         ssm.put_parameter(Name=name, Value="{}", Overwrite=True)
 
 
-def tell(aws: LocalAws, stack: Stack, **changes: object) -> str:
+def tell(
+    aws: LocalAws, stack: Stack, members: dict[str, object] | None = None, **changes: object
+) -> str:
     """Write the machine's report as the machine would; return the parameter's name."""
     ssm = aws.client("ssm")
     (name,) = read_reports(ssm, stack.name)
@@ -81,6 +83,7 @@ def tell(aws: LocalAws, stack: Stack, **changes: object) -> str:
     }
     machine = stack.outputs()["InstanceId"]
     report = {"schema": 1, "instance_id": machine, "host_keys": [KEY], "set_up": set_up | changes}
+    report |= members or {}
     ssm.put_parameter(Name=name, Value=json.dumps(report), Overwrite=True)
     return name
 
@@ -104,6 +107,35 @@ def test_the_set_up_is_shown_live_with_its_warnings(
     assert "set-up" not in dict(verb("status").rows)
     aws.client("ssm").put_parameter(Name=name, Value='{"schema": 7}', Overwrite=True)
     assert "cannot be used" in dict(verb("status").rows)["set-up"]
+
+
+@pytest.mark.usefixtures("silent_again")
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("awake", "awake since 2026-11-28"),
+        ("warned", "STOPS AT 21:31 UTC: nothing moved; this delays it: gpustation keep-awake 2h"),
+        ("failing", "NOTHING DECIDES"),
+    ],
+)
+def test_the_verdict_of_the_idle_stop_is_shown(
+    aws: LocalAws, verb: Verb, deployed: Stack, state: str, words: str
+) -> None:
+    moment = 1795901460
+    verdict = {"state": state, "reason": "nothing moved", "decided_at": moment, "stops_at": moment}
+    until = int(time.time()) + 600
+    stop = {"at": moment, "reason": "quiet \x1b[31m"}
+    name = tell(aws, deployed, {"verdict": verdict, "last_stop": stop, "keep_awake_until": until})
+    facts = dict(verb("status").rows)
+    assert words in facts["idle stop"]
+    assert facts["kept awake"].startswith("until 20")
+    assert facts["stopped itself"] == r"2026-11-28 21:31 UTC: quiet \x1b[31m"
+    (one,) = verb("status", "--json").document["workstations"]
+    assert one["verdict"]["state"] == state
+    assert one["last_stop"]["at"] == "2026-11-28T21:31:00+00:00"
+    tell(aws, deployed, {"keep_awake_until": 5})
+    assert not {"kept awake", "idle stop", "stopped itself"} & {*dict(verb("status").rows)}
+    aws.client("ssm").put_parameter(Name=name, Value="{}", Overwrite=True)
 
 
 def test_without_the_right_to_read_reports_status_shows_the_rest(aws: LocalAws, verb: Verb) -> None:

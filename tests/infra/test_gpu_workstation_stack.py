@@ -4,10 +4,17 @@ import json
 from typing import Any
 
 import pytest
-from aws_cdk.assertions import Match, Template
+from aws_cdk.assertions import Annotations, Match, Template
 
 from gpustation.catalog.names import REPORTS
-from tests.support.synthesis import PUBLIC_KEY, actions_of, machine_settings, resource, synthesize
+from tests.support.synthesis import (
+    PUBLIC_KEY,
+    actions_of,
+    machine_settings,
+    make_app,
+    resource,
+    synthesize,
+)
 from tests.support.template_graph import statements
 
 VARIANTS: list[dict[str, Any]] = [
@@ -57,6 +64,15 @@ def test_the_root_disk_is_encrypted_gp3_under_the_images_own_name() -> None:
 
 def test_shutdown_from_inside_stops_and_keeps_the_disk() -> None:
     assert instance()["Properties"]["InstanceInitiatedShutdownBehavior"] == "stop"
+
+
+def test_a_machine_that_nothing_stops_is_warned_of_with_its_price() -> None:
+    warning = Match.string_like_regexp("nothing stops this machine by itself: .* USD per day")
+    for minutes, warned in ((0, True), (60, False)):
+        app = make_app(idle_stop_minutes=minutes, with_stages=False)
+        stack = app.node.find_child("GpuWorkstation")
+        found = Annotations.from_stack(stack).find_warning("*", warning)  # type: ignore[arg-type]
+        assert bool(found) == warned
 
 
 def test_there_is_no_ec2_key_pair() -> None:

@@ -35,7 +35,7 @@ def report(**changes: object) -> str:
 
 def test_a_report_is_read_and_an_empty_one_is_none() -> None:
     assert parse_report(report()) == Report(MACHINE, (key(1),))
-    assert parse_report(report(verdict="later", unknown=1)) is not None
+    assert parse_report(report(verdict=None, stop_reason=None, unknown=1)) is not None
     assert parse_report("{}") is None
 
 
@@ -73,6 +73,38 @@ def test_a_set_up_in_another_form_is_refused(change: dict[str, object]) -> None:
     for told in (SET_UP | change, [*SET_UP], "running", 1):
         with pytest.raises(ReportError, match="set_up"):
             parse_report(report(set_up=told))
+
+
+VERDICT = {"state": "warned", "reason": "nothing moved", "decided_at": 5, "stops_at": 305}
+STOP = {"at": 1795816000, "reason": "nothing moved for 60 min"}
+
+
+def test_what_the_idle_stop_says_is_read() -> None:
+    read = parse_report(report(verdict=VERDICT, last_stop=STOP, keep_awake_until=1795816000))
+    assert read is not None and read.verdict is not None and read.last_stop is not None
+    assert (read.verdict.state, read.verdict.reason) == ("warned", "nothing moved")
+    assert (read.verdict.stops - read.verdict.decided).total_seconds() == 300
+    assert (read.last_stop.at.year, read.last_stop.reason) == (2026, "nothing moved for 60 min")
+    assert read.keep_awake_until == read.last_stop.at
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("verdict", "awake"),
+        ("verdict", VERDICT | {"state": "asleep"}),
+        ("verdict", VERDICT | {"reason": ["a"]}),
+        ("verdict", VERDICT | {"stops_at": None}),
+        ("verdict", VERDICT | {"decided_at": 10**30}),
+        ("last_stop", STOP | {"at": True}),
+        ("last_stop", {"at": 5}),
+        ("keep_awake_until", "tomorrow"),
+        ("keep_awake_until", -1),
+    ],
+)
+def test_what_the_idle_stop_says_in_another_form_is_refused(name: str, told: object) -> None:
+    with pytest.raises(ReportError, match=name):
+        parse_report(report(**{name: told}))
 
 
 def machine(generation: int = 1, stack: str = "GpuWorkstation") -> Machine:

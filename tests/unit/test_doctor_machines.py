@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gpustation.access.own_rules import OwnRule
-from gpustation.access.report import SetUp
+from gpustation.access.report import Report, SetUp, Verdict
 from gpustation.doctor import machines
 from gpustation.doctor.finding import Mark
 from gpustation.workstation.find import Workstation
@@ -19,8 +19,8 @@ NOW = datetime(2026, 11, 28, tzinfo=timezone.utc)
 ONE = Status(
     Workstation("GpuWorkstation", "CREATE_COMPLETE", "i-1", {}, NOW),
     *(None, (), (), ()),
-    set_up=None,
-    no_set_up="",
+    report=None,
+    no_report="",
     now=NOW,
 )
 SUBJECT: Any = type("Subject", (), {"session": None, "client": lambda _self, _name: None})()
@@ -28,7 +28,7 @@ SUBJECT: Any = type("Subject", (), {"session": None, "client": lambda _self, _na
 
 def told(**members: Any) -> Status:
     set_up = SetUp(**{"state": "complete", "phase": "jupyter-check", "since": NOW} | members)
-    return replace(ONE, set_up=set_up)
+    return replace(ONE, report=Report("i-1", (), set_up))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def told(**members: Any) -> Status:
         (told(state="running", phase="driver"), Mark.OK, "phase driver had begun"),
         (told(state="failed", phase="driver"), Mark.FAILED, "phase driver failed"),
         (told(warnings={"metadata": "no rule"}), Mark.WARNING, "metadata: no rule"),
-        (replace(ONE, no_set_up="not allowed"), Mark.UNKNOWN, "not allowed"),
+        (replace(ONE, no_report="not allowed"), Mark.UNKNOWN, "not allowed"),
     ],
 )
 def test_the_set_up_of_a_machine(
@@ -50,6 +50,16 @@ def test_the_set_up_of_a_machine(
     assert (finding.mark, finding.name) == (mark, "set-up")
     assert words in finding.detail
     assert bool(finding.cure) == (mark in (Mark.FAILED, Mark.WARNING))
+
+
+def test_an_idle_stop_that_does_not_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine: Any = type("Machine", (), {"state": "running"})()
+    report = Report("i-1", (), verdict=Verdict("failing", "", NOW, NOW))
+    runs = replace(ONE, machine=machine, report=report)
+    monkeypatch.setattr(machines, "read_status", lambda _session: [runs, ONE])
+    *_, finding = machines.set_ups(SUBJECT)
+    assert (finding.name, finding.mark) == ("idle stop", Mark.FAILED)
+    assert "systemctl status gpustation-idle" in finding.cure
 
 
 @pytest.mark.parametrize(("hours", "mark"), [(-1, Mark.WARNING), (1, Mark.OK)])

@@ -88,6 +88,34 @@ def test_the_set_up_is_part_of_the_report_and_yields_to_the_host_keys(machine: M
     assert len(report.host_keys) == 2
 
 
+def test_what_the_idle_stop_decided_is_part_of_the_report(machine: Machine) -> None:
+    prepare(machine)
+    verdict = {"state": "warned", "reason": "quiet", "decided_at": 5, "stops_at": 305}
+    told = {**verdict, "keep_awake_until": 900, "moved": {"gpu": 0}}
+    folder = machine.root / "run/gpustation/idle"
+    folder.mkdir(parents=True)
+    (folder / "verdict.json").write_text(json.dumps(told))
+    (folder / "last-stop.json").write_text('{"at": 4, "reason": "long ago"}')
+    assert write(machine).returncode == 0
+    report = json.loads(machine.cloud.written[-1]["Value"])
+    assert report["verdict"] == verdict
+    assert (report["last_stop"]["at"], report["keep_awake_until"]) == (4, 900)
+    # A stop that is under way comes before the last one
+    (machine.state / "last-stop.json").write_text('{"at": 400, "reason": "now"}')
+    (folder / "failing").write_text("9")
+    assert write(machine).returncode == 0
+    read = parse_report(machine.cloud.written[-1]["Value"])
+    assert read is not None and read.verdict is not None and read.last_stop is not None
+    assert (read.verdict.state, read.last_stop.reason) == ("failing", "now")
+    for name in ("verdict.json", "last-stop.json"):
+        (folder / name).write_text('{"state": ')
+    (machine.state / "last-stop.json").write_text("[]")
+    (folder / "failing").unlink()
+    assert write(machine).returncode == 0
+    report = json.loads(machine.cloud.written[-1]["Value"])
+    assert report["verdict"] is report["last_stop"] is report["keep_awake_until"] is None
+
+
 def test_every_phase_of_a_boot_is_told_and_its_end(machine: Machine) -> None:
     prepare(machine)
     machine.cloud.settings["report"] = "/gpustation/report/GpuWorkstation/X"

@@ -46,6 +46,17 @@ def port(text: str) -> int:
     return int(text)
 
 
+def idle_minutes(text: str) -> int:
+    """Return the minutes after which an idle machine powers itself off.
+
+    Raises:
+        argparse.ArgumentTypeError: The text is no such number.
+    """
+    if text != "0" and not (text.isascii() and text.isdigit() and 10 <= int(text) <= 1440):
+        raise argparse.ArgumentTypeError(f"{text!r} must be 0 or a whole number from 10 to 1440")
+    return int(text)
+
+
 def address(kinds: tuple[str, ...]) -> Callable[[str], str]:
     """Return a parser for an address with one of these schemes, or ``none``.
 
@@ -134,6 +145,14 @@ def options(words: list[str]) -> argparse.Namespace:
         default=8888,
         metavar="PORT",
         help="port of Jupyter on 127.0.0.1 (default: 8888)",
+    )
+    parser.add_argument(
+        "--idle-stop",
+        type=idle_minutes,
+        default=of_caller("idle_stop_minutes") or "0",
+        metavar="MINUTES",
+        help="power the machine off when nothing moved on it for 10 to 1440 minutes, or 0: never "
+        "(default: as in the last run, else 0)",
     )
     parser.add_argument(
         "--proxy",
@@ -266,6 +285,7 @@ def main() -> None:
         "no_proxy": of_caller("no_proxy", "no_proxy", "NO_PROXY"),
         "package_index": args.package_index,
         "python_mirror": args.python_mirror,
+        "idle_stop_minutes": args.idle_stop,
         "user": account.pw_name,
         "home": account.pw_dir,
         "for_image": args.for_image,

@@ -27,6 +27,7 @@ DEFAULTS: dict[str, object] = {
     "package_index": "",
     "python_mirror": "",
     "instance_type": "",
+    "idle_stop_minutes": 0,
     "report": "",
 }
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpustation.access.host_keys import HostKey, parse_key
 from gpustation.catalog.names import REPORTS
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
     from gpustation.workstation.machine import Machine
 
+_T = TypeVar("_T")
 SCHEMA = 1
 MAX_CHARACTERS = 4096
 """Size of a standard parameter (Systems Manager, quotas)."""
 MAX_KEYS = 8
 MAX_PHASES = 40
 STATES = ("running", "complete", "failed")
+VERDICTS = ("awake", "warned", "stop", "failing")
+"""What the idle stop of a machine can say: nothing stops it now, it stops soon, it stops, or
+nothing decides."""
 _PHASE = re.compile(r"[a-z][a-z-]{0,29}")
 _INSTANCE_ID = re.compile(r"i-[0-9a-f]{8,17}")
 
@@ -55,6 +59,31 @@ class SetUp:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What the idle stop of a machine decided when it last changed its mind.
+
+    Attributes:
+        state: One of ``VERDICTS``.
+        reason: Why, in words.
+        decided: When.
+        stops: When the machine stops if nothing moves on it.
+    """
+
+    state: str
+    reason: str
+    decided: datetime
+    stops: datetime
+
+
+@dataclass(frozen=True)
+class OwnStop:
+    """A stop of a machine by itself: when, and why."""
+
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
 class Report:
     """What a machine says about itself.
 
@@ -62,11 +91,17 @@ class Report:
         instance_id: The machine.
         host_keys: Its public SSH host keys, sorted.
         set_up: Its set-up; ``None`` if it does not say.
+        verdict: Of its idle stop; ``None`` if that is off or has not decided.
+        last_stop: Its last stop; ``None`` if it did not stop by itself.
+        keep_awake_until: Until when somebody asked not to stop it; ``None`` if nobody did.
     """
 
     instance_id: str
     host_keys: tuple[HostKey, ...]
     set_up: SetUp | None = None
+    verdict: Verdict | None = None
+    last_stop: OwnStop | None = None
+    keep_awake_until: datetime | None = None
 
 
 def parse_report(text: str) -> Report | None:
@@ -95,38 +130,72 @@ def parse_report(text: str) -> Report | None:
     keys = [parse_key(line) if isinstance(line, str) else None for line in lines]
     if None in keys:
         raise ReportError("one of its host_keys is not the public key of an SSH host")
-    set_up = report.get("set_up")
-    return Report(
-        machine,
-        tuple(sorted({key for key in keys if key is not None})),
-        None if set_up is None else _set_up(set_up),
-    )
+    members = {
+        name: read(report[name]) for name, read in _MEMBERS.items() if report.get(name) is not None
+    }
+    return Report(machine, tuple(sorted({key for key in keys if key is not None})), **members)
+
+
+def _checked(name: str, read: Callable[[Any], _T]) -> Callable[[Any], _T]:
+    """Make a reader of a part of a report raise ``ReportError`` for data in another form."""
+
+    def checked(data: Any) -> _T:
+        try:
+            return read(data)
+        except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError):
+            raise ReportError(f"its {name} is not in the form that machines write") from None
+
+    return checked
+
+
+def _moment(data: Any) -> datetime:
+    if type(data) is not int or data < 0:
+        raise ValueError
+    return datetime.fromtimestamp(data, timezone.utc)
+
+
+def _text(data: Any) -> str:
+    if not isinstance(data, str):
+        raise TypeError
+    return data
 
 
 def _set_up(data: Any) -> SetUp:
-    """The set-up in a report.
-
-    Raises:
-        ReportError: It is not in the form that machines write.
-    """
-    try:
-        state, phase, since = data["state"], data["phase"], data["since"]
-        seconds, warnings = data["seconds"], data["warnings"]
-        phases = [phase, *seconds, *warnings]
-        counts, texts = [since, *seconds.values()], [*warnings.values()]
-        fits = (
-            state in STATES
-            and len(phases) <= MAX_PHASES
-            and all(_PHASE.fullmatch(name) for name in phases)
-            and all(type(count) is int and count >= 0 for count in counts)
-            and all(isinstance(text, str) for text in texts)
-        )
-        begun = datetime.fromtimestamp(since, timezone.utc)
-    except (TypeError, KeyError, AttributeError, ValueError, OverflowError, OSError):
-        fits = False
+    seconds, warnings = data["seconds"], data["warnings"]
+    phases = [data["phase"], *seconds, *warnings]
+    fits = (
+        data["state"] in STATES
+        and len(phases) <= MAX_PHASES
+        and all(_PHASE.fullmatch(name) for name in phases)
+        and all(type(count) is int and count >= 0 for count in seconds.values())
+        and all(isinstance(text, str) for text in warnings.values())
+    )
     if not fits:
-        raise ReportError("its set_up is not in the form that machines write")
-    return SetUp(state, phase, begun, seconds, warnings)
+        raise ValueError
+    return SetUp(data["state"], data["phase"], _moment(data["since"]), seconds, warnings)
+
+
+def _verdict(data: Any) -> Verdict:
+    if data["state"] not in VERDICTS:
+        raise ValueError
+    decided, stops = _moment(data["decided_at"]), _moment(data["stops_at"])
+    return Verdict(data["state"], _text(data["reason"]), decided, stops)
+
+
+def _own_stop(data: Any) -> OwnStop:
+    return OwnStop(_moment(data["at"]), _text(data["reason"]))
+
+
+_MEMBERS: Mapping[str, Callable[[Any], Any]] = {
+    name: _checked(name, read)
+    for name, read in {
+        "set_up": _set_up,
+        "verdict": _verdict,
+        "last_stop": _own_stop,
+        "keep_awake_until": _moment,
+    }.items()
+}
+"""Parts that a machine need not have, e.g. because it is of an earlier release."""
 
 
 def read_reports(ssm: SSMClient, stack: str = "") -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gpustation.cli.ending import confirm, run, say_json
-from gpustation.cli.options import AsJson, Name, Region, Stack, Yes, epilog
+from gpustation.cli.options import AsJson, Name, Region, Stack, Yes, duration, epilog
 from gpustation.cli.selecting import named, selected
 from gpustation.console.interrupts import say, warn
 from gpustation.console.shown_text import visible
@@ -22,24 +21,10 @@ if TYPE_CHECKING:
     from gpustation.access.own_rules import Group, OwnRule
 
 EPILOG = epilog("gpustation allow-my-ip --for 2h")
-MAX_MINUTES = 24 * 60
 NOTHING_ELSE = (
     "nothing else removes it: `gpustation allow-my-ip --remove` does, and so does any later "
     "`gpustation allow-my-ip` or `gpustation status` after that time"
 )
-
-
-def duration(text: str) -> int:
-    """Minutes in a text such as ``8h`` or ``90m``.
-
-    Raises:
-        typer.BadParameter: It has another form, or is longer than a day.
-    """
-    match = re.fullmatch(r"(\d{1,4})([hm])", text)
-    minutes = int(match[1]) * (60 if match[2] == "h" else 1) if match else 0
-    if not 1 <= minutes <= MAX_MINUTES:
-        raise typer.BadParameter(f"{text!r} is not a time such as 8h or 90m, at most 24h")
-    return minutes
 
 
 def public_address(text: str) -> str:

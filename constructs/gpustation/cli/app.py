@@ -16,6 +16,7 @@ from gpustation.cli import (
     down,
     image,
     jupyter,
+    keep_awake,
     leftovers,
     log,
     plan,
@@ -52,6 +53,7 @@ app.command("wait", epilog=wait.EPILOG)(wait.wait)
 app.command("stop", epilog=stop.EPILOG)(stop.stop)
 app.command("start", epilog=start.EPILOG)(start.start)
 app.command("reboot", epilog=reboot.EPILOG)(reboot.reboot)
+app.command("keep-awake", epilog=keep_awake.EPILOG)(keep_awake.keep_awake)
 app.command("down", epilog=down.EPILOG)(down.down)
 app.command("regions", epilog=regions.EPILOG)(regions.regions)
 app.command("types", epilog=types.EPILOG)(types.types)

@@ -9,6 +9,9 @@ import typer
 
 from gpustation.console.statuses import MEANINGS, NO_ACCESS, USAGE
 
+MAX_MINUTES = 24 * 60
+"""Longest time of a request that ends by itself."""
+
 Region = Annotated[
     str,
     typer.Option(
@@ -45,6 +48,19 @@ def assignment(text: str) -> str:
             f"{text!r} is not KEY=VALUE, and the CDK CLI would ignore it; e.g. -c disk_gib=100"
         )
     return text
+
+
+def duration(text: str) -> int:
+    """Minutes in a text such as ``8h`` or ``90m``.
+
+    Raises:
+        typer.BadParameter: It has another form, or is longer than a day.
+    """
+    match = re.fullmatch(r"(\d{1,4})([hm])", text)
+    minutes = int(match[1]) * (60 if match[2] == "h" else 1) if match else 0
+    if not 1 <= minutes <= MAX_MINUTES:
+        raise typer.BadParameter(f"{text!r} is not a time such as 8h or 90m, at most 24h")
+    return minutes
 
 
 def require_gpu_types(*names: str) -> None:

@@ -17,6 +17,7 @@ from gpustation.console.statuses import FINDING
 if TYPE_CHECKING:
     import boto3
 
+    from gpustation.access.report import Verdict
     from gpustation.workstation.status import Status
 
 EPILOG = epilog("gpustation status --watch", FINDING)
@@ -80,7 +81,7 @@ def _remove_expired(session: boto3.Session, found: list[Status]) -> None:
 
 def document(one: Status) -> dict[str, Any]:
     """A workstation as JSON data; what is unknown is ``null``."""
-    machine, price = one.machine, one.price
+    machine, price, report = one.machine, one.price, one.report
     return {
         "stack": one.workstation.stack,
         "name": name_in(one.workstation.stack),
@@ -113,7 +114,10 @@ def document(one: Status) -> dict[str, Any]:
             "seconds": dict(one.set_up.seconds),
             "warnings": dict(one.set_up.warnings),
         },
-        "set_up_unknown": one.no_set_up or None,
+        "report_unknown": one.no_report or None,
+        "verdict": vars(report.verdict) if report and report.verdict else None,
+        "last_stop": vars(report.last_stop) if report and report.last_stop else None,
+        "keep_awake_until": report.keep_awake_until if report else None,
         "hours": _rounded(one.hours, 3),
         "cost": {
             "usd_per_hour": price.usd_per_hour if price else None,
@@ -181,14 +185,15 @@ def _facts(one: Status) -> dict[str, object]:
     for step in one.steps:
         facts[step.name] = f"{step.state}, {step.seconds(one.now):.0f} s  {step.reason}".strip()
     facts |= _set_up(one)
+    facts |= _idle_stop(one)
     facts["ready"] = workstation.outputs.get("Ready")
     return {**facts, **_costs(one)}
 
 
 def _set_up(one: Status) -> dict[str, object]:
     """The set-up while it runs or after it failed, and its warnings."""
-    if one.no_set_up:
-        return {"set-up": one.no_set_up}
+    if one.no_report:
+        return {"set-up": one.no_report}
     if one.set_up is None:
         return {}
     facts: dict[str, object] = {}
@@ -200,6 +205,39 @@ def _set_up(one: Status) -> dict[str, object]:
     for phase, text in one.set_up.warnings.items():
         facts[f"warning of {phase}"] = text
     return facts
+
+
+def _idle_stop(one: Status) -> dict[str, object]:
+    """What the machine's idle stop last reported; it reports only when it changes its mind."""
+    report = one.report
+    if report is None:
+        return {}
+    facts: dict[str, object] = {}
+    runs = one.machine is not None and one.machine.state == "running"
+    if runs and report.verdict:
+        facts["idle stop"] = _verdict(report.verdict)
+    until = report.keep_awake_until
+    if runs and until and until > one.now:
+        facts["kept awake"] = f"until {until:%Y-%m-%d %H:%M} UTC"
+    if report.last_stop:
+        at, why = report.last_stop.at, report.last_stop.reason
+        facts["stopped itself"] = f"{at:%Y-%m-%d %H:%M} UTC: {why}"
+    return facts
+
+
+def _verdict(verdict: Verdict) -> str:
+    if verdict.state == "failing":
+        return (
+            "NOTHING DECIDES whether the machine is idle; look at it with: "
+            "gpustation ssh -- systemctl status gpustation-idle"
+        )
+    if verdict.state == "awake":
+        since = f"{verdict.decided:%Y-%m-%d %H:%M} UTC"
+        return f"awake since {since}; now: gpustation ssh -- gpustation status"
+    return (
+        f"STOPS AT {verdict.stops:%H:%M} UTC: {verdict.reason}; this delays it: "
+        "gpustation keep-awake 2h"
+    )
 
 
 def _ago(one: Status) -> str:

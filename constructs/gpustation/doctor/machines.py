@@ -8,19 +8,37 @@ from gpustation.access.own_rules import read_all
 from gpustation.doctor.finding import Finding, Mark, Subject
 from gpustation.workstation.status import Status, read_status
 
-SET_UP, RULES = "set-up", "rules of allow-my-ip"
+SET_UP, IDLE_STOP, RULES = "set-up", "idle stop", "rules of allow-my-ip"
 
 
 def set_ups(subject: Subject) -> list[Finding]:
-    """A line for each workstation of the region, by its machine's last report."""
+    """A line for each workstation of the region, by its machine's last report.
+
+    A second one if its idle stop does not work.
+    """
     found = read_status(subject.session)
-    return [_set_up(one) for one in found] or [Finding(SET_UP, Mark.OK, "there is no workstation")]
+    failing = [finding for one in found if (finding := _idle_stop(one))]
+    return [*map(_set_up, found), *failing] or [Finding(SET_UP, Mark.OK, "there is no workstation")]
+
+
+def _idle_stop(one: Status) -> Finding | None:
+    """A finding if nothing decides whether a running machine is idle."""
+    verdict = one.report.verdict if one.report else None
+    runs = one.machine is not None and one.machine.state == "running"
+    if not runs or verdict is None or verdict.state != "failing":
+        return None
+    stack = one.workstation.stack
+    cure = f"gpustation ssh --stack {stack} -- systemctl status gpustation-idle"
+    detail = (
+        f"{stack}: nothing decides whether the machine is idle; it stops after some hours of it"
+    )
+    return Finding(IDLE_STOP, Mark.FAILED, detail, cure)
 
 
 def _set_up(one: Status) -> Finding:
     stack, told = one.workstation.stack, one.set_up
-    if one.no_set_up:
-        return Finding(SET_UP, Mark.UNKNOWN, f"{stack}: {one.no_set_up}")
+    if one.no_report:
+        return Finding(SET_UP, Mark.UNKNOWN, f"{stack}: {one.no_report}")
     if told is None:
         state = one.machine.state if one.machine else "without a machine"
         return Finding(SET_UP, Mark.OK, f"{stack}: {state}, it has reported no set-up")

@@ -45,7 +45,17 @@ _disk = _number(
     f"Ubuntu, driver, CUDA libraries and framework need {values.MIN_DISK_GIB} GiB; use 64",
 )
 _generation = _number(1, 255, "", "each generation has its own subnet 10.0.<generation>.0/24")
+_idle_stop = _number(
+    values.MIN_IDLE_MINUTES,
+    values.MAX_IDLE_MINUTES,
+    "minutes",
+    "0 turns it off",
+)
 _timeout = _number(5, 720, "minutes", "a wait condition waits 12 hours at most; 30 is usual")
+
+
+def _idle_minutes(value: object) -> int:
+    return 0 if values.text(value) == "0" else _idle_stop(value)
 
 
 def _framework(value: object) -> Framework:
@@ -238,6 +248,16 @@ class Settings:
             When.NEXT_BOOT,
             "https://mirror.example.com/python",
             default="none",
+        ),
+    )
+    idle_stop_minutes: int = _setting(
+        60,
+        _idle_minutes,
+        Row(
+            "minutes in which nothing moves on the machine before it stops itself, 10 to 1440; 0: "
+            "it does not stop itself ([idle-stop.md](idle-stop.md))",
+            When.NEXT_BOOT,
+            120,
         ),
     )
     image_instance_type: str = _setting(

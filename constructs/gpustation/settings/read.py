@@ -22,7 +22,6 @@ from gpustation.settings.public_key import read_public_key
 LATER_SETTINGS = (
     "spot",
     "max_price_usd",
-    "idle_stop_minutes",
     "stop_at",
     "monthly_budget_usd",
     "workstations",

@@ -24,6 +24,8 @@ MAX_DEPLOY_NAMES = 40
 """Most names for the deploy role: each adds two ARNs of 100 characters to its inline policies,
 which are limited to 10,240 (IAM quotas)."""
 
+MIN_IDLE_MINUTES = 10
+MAX_IDLE_MINUTES = 1440
 MIN_DISK_GIB = 30
 """Ubuntu (2), MXNet with CUDA (4.2 installed, 2.3 downloaded), driver (1), and free space."""
 
@@ -39,7 +41,7 @@ MAX_PARAMETER_LEVELS = 15
 MAX_NETWORKS = 60
 """Default quota of inbound rules per security group (Amazon VPC quotas)."""
 
-MAX_MIRROR = 450
+MAX_MIRROR = 350
 """Longest URL of a mirror; it keeps the settings below the 4,096 characters of an SSM parameter."""
 
 UNSET = ("", "none")

@@ -1,4 +1,4 @@
-"""What only the machine itself knows: the logs of its set-up, and how full its disk is.
+"""What only the machine itself knows or does: logs, free space, requests not to stop.
 
 All of it is text of others: its form is checked, and it is escaped where it is shown.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from gpustation.access.shell import Execute
 from gpustation.aws.calls import NOT_UNDERSTOOD
@@ -26,6 +27,8 @@ chosen = {name: text for name, text in texts.items() if phase in ("", name)}
 cut = {name: text[-most:].splitlines()[-lines:] for name, text in chosen.items()}
 print(json.dumps({"phases": [*texts], "logs": cut}))
 """
+_NOT_FOUND = 127
+"""Exit status of a shell that does not find a command (POSIX)."""
 _BYTES_PER_GIB = 1024**3
 
 
@@ -40,6 +43,48 @@ class DiskUse:
 
     used_gib: float
     size_gib: float
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to the machine not to stop itself.
+
+    Attributes:
+        idle_stop: Whether the machine stops itself at all.
+        until: Until when it does not; ``None`` if the request was taken back, or is not needed.
+    """
+
+    idle_stop: bool
+    until: datetime | None
+
+
+def ask_to_stay_awake(execute: Execute, minutes: int) -> Request:
+    """Ask the machine not to stop itself.
+
+    Args:
+        execute: Runs a command on the machine.
+        minutes: From now on; 0 takes one's own request back.
+
+    Raises:
+        CommandError: The machine has no idle stop, or its answer is not understood.
+    """
+    words = f"{minutes}m" if minutes else "off"
+    status, output = execute(f"/usr/local/bin/gpustation keep-awake {words} --json", b"")
+    if status == _NOT_FOUND:
+        raise CommandError(
+            "the machine was set up by a release without idle stop; deploy, then reboot it"
+        )
+    try:
+        if status:
+            raise ValueError(f"exit status {status}")
+        answer = json.loads(output)
+        until = answer["until"]
+        if type(answer["idle_stop"]) is not bool or type(until) not in (int, type(None)):
+            raise ValueError("it is not in the form that machines print")
+        moment = None if until is None else datetime.fromtimestamp(until, timezone.utc)
+    except (*NOT_UNDERSTOOD, OverflowError, OSError) as error:
+        raise CommandError(f"the machine did not note the request: {error}") from error
+    return Request(answer["idle_stop"], moment)
 
 
 def read_logs(execute: Execute, lines: int, phase: str = "") -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from gpustation.access.own_rules import OwnRule, read_all
-from gpustation.access.report import ReportError, SetUp, read_reports, report_of
+from gpustation.access.report import Report, ReportError, SetUp, read_reports, report_of
 from gpustation.aws.calls import DENIED, error_code
 from gpustation.aws.parallel import Calls
 from gpustation.aws.session import explain
@@ -56,8 +56,8 @@ class Status:
         disks: Its volumes.
         steps: Steps of the deploy while CloudFormation works on the stack; otherwise empty.
         rules: Rules of ``gpustation allow-my-ip`` in its security groups.
-        set_up: Its set-up, as the machine reported it; ``None`` if it did not.
-        no_set_up: Why the machine's report cannot be read; empty if it can.
+        report: What the machine says about itself; ``None`` if it does not.
+        no_report: Why the machine's report cannot be read; empty if it can.
         now: When this was read.
     """
 
@@ -66,9 +66,14 @@ class Status:
     disks: tuple[Disk, ...]
     steps: tuple[Step, ...]
     rules: tuple[OwnRule, ...]
-    set_up: SetUp | None
-    no_set_up: str
+    report: Report | None
+    no_report: str
     now: datetime
+
+    @property
+    def set_up(self) -> SetUp | None:
+        """Its set-up, as the machine reported it; ``None`` if it did not."""
+        return self.report.set_up if self.report else None
 
     @property
     def price(self) -> Price | None:
@@ -138,8 +143,8 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
         steps = tuple(steps_of(operation_events(cloudformation, one.stack))) if one.busy else ()
         groups = machine.groups if machine else ()
         rules = tuple(rule for rule in results["rules"] if rule.group_id in groups)
-        set_up, why_not = _set_up(machine, results["reports"])
-        found.append(Status(one, machine, own, steps, rules, set_up, why_not, now))
+        report, why_not = _report(machine, results["reports"])
+        found.append(Status(one, machine, own, steps, rules, report, why_not, now))
     return found
 
 
@@ -147,17 +152,16 @@ def _is_denied(error: Exception) -> bool:
     return isinstance(error, ClientError) and error_code(error) in DENIED
 
 
-def _set_up(machine: Machine | None, reports: Any) -> tuple[SetUp | None, str]:
-    """The set-up that a machine reported, and why it cannot be read."""
+def _report(machine: Machine | None, reports: Any) -> tuple[Report | None, str]:
+    """A machine's report, and why it cannot be read."""
     if machine is None or machine.is_gone:
         return None, ""
     if isinstance(reports, ClientError):
         return None, f"the machine's report cannot be read: {explain(reports)}"
     try:
-        report = report_of(machine, reports)
+        return report_of(machine, reports), ""
     except ReportError as error:
         return None, f"the machine's report cannot be used: {error}"
-    return (report.set_up if report else None), ""
 
 
 def _stacks(cloudformation: CloudFormationClient, stack: str) -> list[Workstation]:

@@ -62,6 +62,7 @@ def new_record(launch: Launch, subnet: Mapping[str, Any], image: Image) -> Recor
     record["_public"] = subnet["MapPublicIpOnLaunch"] if launch.public is None else launch.public
     record["_lifecycle"] = "spot" if launch.spot else ""
     record["_tokens"], record["_protected"] = launch.tokens, False
+    record["_at_shutdown"] = "stop"
     return record
 
 

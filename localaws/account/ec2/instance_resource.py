@@ -100,6 +100,7 @@ def _launch(properties: Properties) -> Launch:
 def _set_in_place(instances: Instances, record: Record, old: Properties, new: Properties) -> None:
     """Apply the properties that a running instance accepts."""
     record["_protected"] = is_true(new.get("DisableApiTermination"))
+    record["_at_shutdown"] = new.get("InstanceInitiatedShutdownBehavior", "stop")
     instances.set_tokens(record, (new.get("MetadataOptions") or {}).get("HttpTokens", "optional"))
     record["Monitoring"] = {"State": "enabled" if is_true(new.get("Monitoring")) else "disabled"}
     record["SourceDestCheck"] = is_true(new.get("SourceDestCheck", True))

@@ -47,6 +47,7 @@ class Instances:
         self.own = OwnImages(machines)
         if isinstance(machines, BootedMachines):
             machines.admits = self.admits_ssh
+            machines.powered_off = self.follow_shutdown
 
     def launch(self, request: Launch) -> Record:
         """Launch an instance.
@@ -80,6 +81,14 @@ class Instances:
         record["State"] = {"Code": 80, "Name": "stopped"}
         record["PublicIpAddress"] = record["PublicDnsName"] = ""
         self._event(record, "stopped")
+
+    def follow_shutdown(self, instance_id: str) -> None:
+        """Stop or terminate an instance whose machine has powered itself off, as it was launched."""
+        record = self.get(instance_id)
+        if record["_at_shutdown"] == "terminate":
+            self.terminate(record)
+        else:
+            self.stop(record)
 
     def start(self, record: Record) -> None:
         """Start an instance, with a new public address.

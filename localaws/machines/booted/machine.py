@@ -19,7 +19,7 @@ class BootedMachine:
 
     Attributes:
         namespaces: Its disk, and the namespaces that it runs in.
-        wanted: Whether it should run: if it ends by itself meanwhile, it is booted again.
+        wanted: Whether it should run.
     """
 
     namespaces: Namespaces

@@ -56,6 +56,8 @@ class BootedMachines:
         self._machines: dict[str, BootedMachine] = {}
         self.admits: Callable[[str], bool] = lambda _: False
         """Whether a machine's security groups open its port 22, asked at each connection."""
+        self.powered_off: Callable[[str], None] = lambda _: None
+        """Called with the name of a machine that has powered itself off."""
         self.environment: dict[str, str]
         self.gpu: bool
         self.module: bool
@@ -247,11 +249,15 @@ class BootedMachines:
         threading.Thread(target=self._watch, args=(machine,), daemon=True).start()
 
     def _watch(self, machine: BootedMachine) -> None:
-        """Boot a machine again that restarts by itself; a machine that powers off remains off."""
+        """Boot a machine again that restarts by itself; tell of one that powers itself off."""
         status = machine.namespaces.wait()
         with machine.lock:
-            if status == -signal.SIGHUP and machine.wanted and not machine.namespaces.runs:
+            if not machine.wanted or machine.namespaces.runs:
+                return
+            if status == -signal.SIGHUP:
                 self._power_on(machine)
+            elif status == -signal.SIGINT:
+                self.powered_off(machine.facts.instance_id)
 
     def _power_off(self, machine: BootedMachine) -> None:
         machine.namespaces.kill()

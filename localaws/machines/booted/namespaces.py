@@ -100,7 +100,7 @@ class Namespaces:
                 self._cgroup = None
 
     def wait(self) -> int | None:
-        """Wait until process 1 ends; -SIGHUP means that the machine restarts."""
+        """Wait until process 1 ends: by SIGHUP to restart, by SIGINT to power off."""
         unshare = self._unshare
         return None if unshare is None else unshare.wait()
 

@@ -35,6 +35,7 @@ case $* in
   *name,driver_version*) echo 'dummy GPU, {DRIVER}' ;;
   *name,compute_cap*) echo 'dummy GPU, 7.5' ;;
   *driver_version*) echo '{DRIVER}' ;;
+  *utilization.gpu*) cat /run/localaws-gpu-use 2>/dev/null || echo 0 ;;
   *) echo 'dummy nvidia-smi of localaws: no GPU here' ;;
 esac
 """

@@ -13,9 +13,10 @@ machine can write anything into it:
   instance_id       id of this instance
   host_keys         public SSH host keys, "TYPE BASE64" each
   set_up            where the set-up is, see set_up()
-  verdict           last verdict of what watches over the machine; not used yet
-  stop_reason       why the machine last stopped itself; not used yet
-  keep_awake_until  end of a request not to stop, in seconds since 1970; not used yet
+  verdict           last verdict of the idle stop, see verdict()
+  last_stop         time and reason of the last stop, if the machine stopped itself: ``at`` in
+                    seconds since 1970, ``reason``
+  keep_awake_until  end of a request not to stop, in seconds since 1970
 """
 
 import fcntl
@@ -37,6 +38,11 @@ STATE = Path(ROOT + "/var/lib/gpustation")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: What was written last in this boot; gone with the next one.
 WRITTEN = Path(ROOT + "/run/gpustation/reported")
+#: What the idle stop wrote, see userdata/idle/tell.py and guard.sh.
+VERDICT = Path(ROOT + "/run/gpustation/idle/verdict.json")
+FAILING = Path(ROOT + "/run/gpustation/idle/failing")
+#: Of a stop that is under way, else of the one before this boot.
+LAST_STOPS = (STATE / "last-stop.json", VERDICT.parent / "last-stop.json")
 #: Held while a report is composed and written, so that the last one written is the newest.
 LOCK = Path(ROOT + "/run/gpustation/report.lock")
 #: In the order in which they are kept if the report is too long.
@@ -91,6 +97,47 @@ def _texts(kind: str) -> list[tuple[str, str]]:
     return [(path.name, " ".join(path.read_text(errors="replace").split())) for path in paths]
 
 
+def verdict() -> dict[str, Any] | None:
+    """Return the last verdict of the idle stop; ``None`` if it is off or has not decided.
+
+    It has the members ``state`` (``awake``, ``warned``, ``stop``, or ``failing``: there are no
+    verdicts), ``reason``, ``decided_at`` and ``stops_at`` in seconds since 1970.
+    """
+    decided = _read_json(VERDICT)
+    try:
+        found = {
+            "state": str(decided["state"]),
+            "reason": str(decided["reason"])[:WARNING],
+            "decided_at": int(decided["decided_at"]),
+            "stops_at": int(decided["stops_at"]),
+        }
+    except (KeyError, TypeError, ValueError):
+        found = None
+    if FAILING.exists():
+        empty = {"reason": "", "decided_at": 0, "stops_at": 0}
+        return {**(found or empty), "state": "failing"}
+    return found
+
+
+def last_stop() -> dict[str, Any] | None:
+    """Return time and reason of the last stop; ``None`` if the machine did not stop itself."""
+    for path in LAST_STOPS:
+        stop = _read_json(path)
+        try:
+            return {"at": int(stop["at"]), "reason": str(stop["reason"])[:WARNING]}
+        except (KeyError, TypeError, ValueError):
+            continue
+    return None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return an object; empty if the file is absent or damaged."""
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def compose(instance_id: str, keys: list[str]) -> str:
     """Return the report; warnings, then the last keys are left out if it would be too long."""
     progress = set_up()
@@ -100,9 +147,9 @@ def compose(instance_id: str, keys: list[str]) -> str:
             "instance_id": instance_id,
             "host_keys": keys,
             "set_up": progress,
-            "verdict": None,
-            "stop_reason": None,
-            "keep_awake_until": None,
+            "verdict": verdict(),
+            "last_stop": last_stop(),
+            "keep_awake_until": _read_json(VERDICT).get("keep_awake_until"),
         }
         text = json.dumps(report)
         if len(text) <= LIMIT or not keys:

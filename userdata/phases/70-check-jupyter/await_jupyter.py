@@ -1,112 +1,20 @@
 """Waits until Jupyter accepts its token, and checks that it refuses requests without it.
 
-The token is sent only to processes of the unit, because any user of the machine can listen on a
-port.
-
 Usage: await_jupyter.py UNIT PORT TOKEN_FILE
 """
 
-import http.client
 import os
-import pwd
-import subprocess
 import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "jupyter"))
+from asking import ask
 
 #: /api/contents needs authorization; /api does not.
 PAGE = "/api/contents?content=0"
 #: Seconds to wait; the first start on a new disk imports hundreds of modules.
 PATIENCE = float(os.environ.get("GPUSTATION_JUPYTER_SECONDS", "120"))
-#: A socket's state in /proc/net/tcp (include/net/tcp_states.h).
-LISTEN = "0A"
-
-
-def listening(port: int) -> set[str]:
-    """Return the inodes of the sockets that listen on the port, on any address."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        try:
-            rows = Path(table).read_text().splitlines()[1:]
-        except OSError:  # no IPv6
-            continue
-        for row in map(str.split, rows):
-            if row[3] == LISTEN and int(row[1].rpartition(":")[2], 16) == port:
-                inodes.add(row[9])
-    return inodes
-
-
-def holders(inodes: set[str]) -> list[int]:
-    """Return the ids of the processes that have one of these sockets open."""
-    wanted = {f"socket:[{inode}]" for inode in inodes}
-    processes = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(str(entry.readlink()) in wanted for entry in (process / "fd").iterdir()):
-                processes.append(int(process.name))
-        except OSError:  # it has ended, or closed a file meanwhile
-            continue
-    return sorted(processes)
-
-
-def control_group(unit: str) -> str:
-    """Return the unit's control group; empty while it does not run."""
-    command = ["systemctl", "show", "--property=ControlGroup", "--value", unit]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=30, check=True
-    ).stdout.strip()
-
-
-def is_of(process: int, group: str) -> bool:
-    """Return whether a process runs in a control group or below it."""
-    try:
-        rows = Path(f"/proc/{process}/cgroup").read_text().splitlines()
-    except OSError:
-        return False
-    paths = [row.split(":", 2)[2] for row in rows]
-    return bool(group) and any(path == group or path.startswith(f"{group}/") for path in paths)
-
-
-def describe(process: int) -> str:
-    """Return a process's name, id and user, in printable ASCII."""
-    try:
-        name = Path(f"/proc/{process}/comm").read_bytes().decode("ascii", "replace").strip()
-        uid = Path(f"/proc/{process}").stat().st_uid
-    except OSError:
-        return f"process {process}"
-    try:
-        user = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        user = str(uid)
-    plain = "".join(letter if " " <= letter <= "~" else "?" for letter in name)
-    return f"{plain} (process {process} of user {user})"
-
-
-def foreign_holders(unit: str, port: int) -> tuple[set[str], list[int]]:
-    """Return the sockets on the port, and the processes with them that are not of the unit."""
-    group, inodes = control_group(unit), listening(port)
-    return inodes, [process for process in holders(inodes) if not is_of(process, group)]
-
-
-def request(unit: str, port: int, token: str) -> tuple[int, str]:
-    """Return the HTTP status, 0 without a response, and other processes that hold the port."""
-    before, others = foreign_holders(unit, port)
-    if others or not before:
-        return 0, ", ".join(map(describe, others))
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.connect()
-        # If the listening sockets are the same as before, this connection is to one of them
-        after, others = foreign_holders(unit, port)
-        if others or after != before:
-            return 0, ", ".join(map(describe, others))
-        headers = {"Authorization": f"token {token}"} if token else {}
-        connection.request("GET", PAGE, headers=headers)
-        return connection.getresponse().status, ""
-    except (OSError, http.client.HTTPException):
-        return 0, ""
-    finally:
-        connection.close()
 
 
 def main() -> None:
@@ -118,8 +26,8 @@ def main() -> None:
     unit, port, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     token = file.read_text().strip()
     end = time.monotonic() + PATIENCE
-    while (response := request(unit, port, token))[0] != 200:
-        status, others = response
+    while (response := ask(unit, port, PAGE, token))[0] != 200:
+        status, _, others = response
         if time.monotonic() > end:
             if others:
                 sys.exit(
@@ -132,7 +40,7 @@ def main() -> None:
                 f"{PATIENCE:g} s; see journalctl -u {unit}"
             )
         time.sleep(0.5)
-    status, others = request(unit, port, "")
+    status, _, _ = ask(unit, port, PAGE, "")
     if status != 403:
         sys.exit(f"http://127.0.0.1:{port}{PAGE} answered {status} without a token, not 403")
     print("Jupyter answers to its token and to nothing else")

@@ -1,0 +1,114 @@
+"""The command gpustation on the machine itself: its idle stop, for everybody who is logged in."""
+
+import json
+import re
+import sys
+import time
+from typing import Any
+
+import marks
+import tell
+
+USAGE = """\
+usage: gpustation status
+       gpustation keep-awake DURATION    such as 45m, 2h; 24h at most
+       gpustation keep-awake off
+This is the command on the machine; the one on your own computer has more (pip install gpustation).
+"""
+#: A verdict that is older than this number of seconds is told as old.
+FRESH = 180
+
+
+def main(words: list[str]) -> int:
+    """Run the command line, and return the exit status."""
+    match words:
+        case ["status"]:
+            return status()
+        case ["keep-awake", text, *rest] if rest in ([], ["--json"]):
+            seconds = 0 if text == "off" else duration(text)
+            if seconds is None:
+                print(
+                    f"gpustation: {text} must be minutes or hours, such as 45m or 2h, 24h at most",
+                    file=sys.stderr,
+                )
+                return 2
+            return keep_awake(seconds, as_json=bool(rest))
+        case ["--help"] | ["-h"] | ["help"]:
+            print(USAGE, end="")
+            return 0
+        case _:
+            print(USAGE, end="", file=sys.stderr)
+            return 2
+
+
+def duration(text: str) -> int | None:
+    """Return the seconds of a duration; ``None`` if it is none, or longer than a day."""
+    parsed = re.fullmatch(r"([0-9]{1,4})([mh])", text)
+    if not parsed:
+        return None
+    seconds = int(parsed[1]) * {"m": 60, "h": 3600}[parsed[2]]
+    return seconds if 0 < seconds <= marks.LONGEST else None
+
+
+def keep_awake(seconds: int, *, as_json: bool) -> int:
+    """Keep the machine awake for so long from now; 0 takes one's own request back."""
+    until = int(time.time()) + seconds if seconds and _is_on() else 0
+    try:
+        if _is_on():
+            marks.ask(until)
+    except OSError as error:
+        print(f"gpustation: the request was not noted: {error}", file=sys.stderr)
+        return 1
+    if as_json:
+        print(json.dumps({"idle_stop": _is_on(), "until": until or None}))
+    elif not _is_on():
+        print("gpustation: idle stop is off, so this machine does not stop by itself")
+    elif until:
+        print(f"gpustation: idleness does not stop this machine before {tell.moment(until)}")
+    else:
+        print("gpustation: your request is taken back")
+    return 0
+
+
+def status() -> int:
+    """Print the last verdict."""
+    if not _is_on():
+        print("idle stop  off: this machine does not stop by itself when nobody uses it")
+        return 0
+    verdict = _verdict()
+    if not verdict:
+        print("idle stop  on, without a verdict yet: systemctl status gpustation-idle")
+        return 1
+    age = int(time.time()) - verdict["decided_at"]
+    rows = [
+        ("idle stop", f"after {verdict['window_seconds'] / 60:.0f} min in which nothing moves"),
+        ("state", verdict["state"] + f", decided {age} s ago"),
+        ("because", verdict["reason"]),
+        ("stops", f"{tell.moment(verdict['stops_at'])} if nothing moves from now on"),
+    ]
+    if verdict["present"]:
+        rows.append(("there", ", ".join(verdict["present"])))
+    if verdict["keep_awake_until"]:
+        until = tell.moment(verdict["keep_awake_until"])
+        rows.append(("kept awake", f"until {until}, by {verdict['keep_awake_by']}"))
+    if stop := tell.last_stop():
+        rows.append(("last stop", f"{tell.moment(stop['at'])}: {stop['reason']}"))
+    rows += [("warning", each) for each in verdict["warnings"]]
+    if age > FRESH:
+        rows.append(
+            ("warning", f"no verdict for {age // 60} min: systemctl status gpustation-idle")
+        )
+    for name, text in rows:
+        print(f"{name:<10}  {text}")
+    return 1 if age > FRESH else 0
+
+
+def _is_on() -> bool:
+    return tell.FOLDER.is_dir()
+
+
+def _verdict() -> dict[str, Any]:
+    try:
+        return dict(json.loads(tell.VERDICT.read_text()))
+    except (OSError, ValueError, TypeError):
+        return {}
