@@ -79,6 +79,7 @@ class Control:
         world: The account's state.
         machines: The account's machines.
         open_session: Returns the credentials of a new session of a role, as environment variables.
+        crowd: Adds instances of other people to the account.
     """
 
     def __init__(
@@ -86,10 +87,12 @@ class Control:
         world: World,
         machines: RecordMachines | BootedMachines,
         open_session: Callable[[str], dict[str, str]],
+        crowd: Callable[[str, int], None],
     ) -> None:
         self._world = world
         self._machines = machines
         self._open_session = open_session
+        self._crowd = crowd
 
     def await_ready(self, seconds: float) -> None:
         """Wait until the child answers.
@@ -157,11 +160,15 @@ class Control:
         self._world.enforce = on
 
     def page_instances(self, rows: int) -> None:
-        """How many instances DescribeInstances returns at once; default: 1000, as EC2 at most.
-
-        A launch takes a quarter of a second here, so a second page is shown with fewer.
-        """
+        """How many instances DescribeInstances returns at once; default: 1000, as EC2 at most."""
         self._world.instances_per_page = rows
+
+    def crowd(self, instance_type: str, count: int) -> None:
+        """Run so many instances of a type of other people, instead of those of a call before.
+
+        They are records without machines, and exist whatever the quota is.
+        """
+        self._crowd(instance_type, count)
 
     def set_offerings(self, instance_type: str, zones: Iterable[str] | None) -> None:
         """The zones that offer a type, by full name; None: AWS's own data again."""

@@ -66,6 +66,10 @@ module runs on one worker, for it shares templates, archives or accounts among i
 MODULE_FIXTURE = 'scope="module"'
 ROOT_OF_MACHINES = re.compile(r"\[debian-\d+")
 """In the id of a test that tests/boot/conftest.py gives a root."""
+INSTALLED = re.compile(r"launched_from\(|installed: dict")
+"""In a module whose machines start from the disk that tests/boot/installed.py makes once."""
+LATER = 1.5
+"""After the suite e2e, before those that come then."""
 MAX_WORKERS = 8
 STAT = Path("/proc/stat")
 BUSY = (0, 1, 2, 5, 6)
@@ -168,7 +172,35 @@ def pytest_collection_modifyitems(
             config.hook.pytest_deselected(items=dropped)
     yield
     suites = [*SUITES, *{suite_of(item.nodeid) for item in items}]
-    items.sort(key=lambda item: suites.index(suite_of(item.nodeid)))
+    waits = _waits_for_others(items)
+    items.sort(key=lambda item: suites.index(suite_of(item.nodeid)) + waits.get(item.nodeid, 0))
+
+
+def _waits_for_others(items: list[pytest.Item]) -> dict[str, float]:
+    """How many suites later a test comes that starts from a disk which another one makes.
+
+    The first unit of each root makes it, which takes two minutes; the others would wait for that
+    on all workers.
+    """
+    made: dict[str, str] = {}
+    later = {}
+    for item in items:
+        path = item.nodeid.partition("::")[0]
+        if suite_of(item.nodeid) != "boot" or not _starts_from_a_disk(path):
+            continue
+        root = ROOT_OF_MACHINES.search(item.nodeid)
+        unit = _unit(item.nodeid)
+        if made.setdefault(root[0] if root else "", unit) == unit:
+            later[item.nodeid] = -0.5
+        else:
+            later[item.nodeid] = LATER
+    return later
+
+
+@functools.cache
+def _starts_from_a_disk(path: str) -> bool:
+    """Whether a module's tests use the disk of an installed machine."""
+    return bool(INSTALLED.search((FOLDER.parent / path).read_text()))
 
 
 class Account:

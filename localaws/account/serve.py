@@ -57,7 +57,7 @@ def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentia
     config.bind = [f"fd://{listener.detach()}"]
     config.loglevel = "WARNING"
     config.keep_alive_timeout = 75
-    control = Control(world, machines, function_sessions.open_session)
+    control = Control(world, machines, function_sessions.open_session, instances.crowd)
     served = _application(control, world)
     gate: Any = Gate(served, credentials, port, custom_resources.response_known)
     asyncio.run(hypercorn_serve(gate, config))

@@ -23,7 +23,8 @@ pytestmark = pytest.mark.tier("test")
 SIDE_BY_SIDE = 5
 WINDOW, CAP = TIMES["window"], TIMES["cap"]
 RUN = "systemd-run -q --collect --nice=19"
-BURN = "sh -c 'while :; do :; done'"
+#: A fifth of a core.
+BURN = "sh -c 'while sleep 0.2; do head -c 20000000 /dev/zero | cksum; done'"
 INSTALL = "apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -qqy install"
 #: What Ubuntu's images have, and the test roots do not: sshd then tells logind of a login.
 LOGIND = f"{INSTALL} libpam-systemd"
@@ -125,7 +126,7 @@ SCENES = {
         None,
         "of a CPU core",
         before=f"{RUN} {BURN}",
-        times=(("window", 20), ("cap", 40), ("tick", 2)),
+        times=(("window", 24), ("cap", 48), ("tick", 3)),
     ),
     "work-of-cron": Scene(
         None,

@@ -275,6 +275,26 @@ def test_the_machine_may_be_on_a_later_page(aws: LocalAws, verb: Verb, deployed:
         delete_stack(aws, stack.name)
 
 
+@pytest.mark.tier("all")
+def test_among_1200_instances_of_others(aws: LocalAws, verb: Verb, deployed: Stack) -> None:
+    """More than a page of EC2, and ours on the second one: ten seconds for so many records."""
+    aws.control.crowd("t3.micro", 1190)
+    aws.control.crowd("g4dn.xlarge", 10)
+    try:
+        pages = aws.client("ec2").get_paginator("describe_instances").paginate()
+        first = next(iter(pages))
+        assert sum(len(one["Instances"]) for one in first["Reservations"]) == 1000
+        (one,) = verb("status", "--json").document["workstations"]
+        assert one["machine"]["instance_id"] == deployed.outputs()["InstanceId"]
+        assert verb("quota", "g4dn.xlarge", "--json").document["in_use"] == 44
+        assert verb("stop", "--yes").status == 0
+        assert verb("start", "--yes").status == NO_CAPACITY, "they use the quota"
+    finally:
+        for kind in ("t3.micro", "g4dn.xlarge"):
+            aws.control.crowd(kind, 0)
+    assert verb("start", "--yes").status == 0
+
+
 class TestSeveral:
     @pytest.fixture(autouse=True)
     def another(self, aws: LocalAws, deployed: Stack) -> Iterator[Stack]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +50,18 @@ def test_a_module_that_shares_something_stays_on_one_worker() -> None:
     assert tiers._unit(f"{shares}::test_a") == shares
     assert tiers._unit(f"{alone}::test_a") == f"{alone}::test_a"
     assert tiers._unit("tests/unit/test_tiers.py::test_a") == "tests/unit/test_tiers.py"
+
+
+def test_machines_that_start_from_an_installed_disk_wait_for_it_on_one_worker() -> None:
+    names = ["boot/test_outages.py", "boot/test_first_boot.py", "boot/test_signals.py"]
+    nodes = [f"tests/{name}::test_{letter}[debian-13]" for name in names for letter in "ab"]
+    items: Any = [types.SimpleNamespace(nodeid=node) for node in nodes]
+    waits = tiers._waits_for_others(items)
+    installed = {node for node in nodes if "first_boot" not in node}
+    assert {*waits} == installed, "others need no such disk"
+    first = [node for node, later in waits.items() if later < 0]
+    assert first == [node for node in nodes if tiers._unit(node) == tiers._unit(nodes[0])]
+    assert {waits[node] for node in installed - {*first}} == {tiers.LATER}
 
 
 @pytest.mark.tier("test")

@@ -21,7 +21,7 @@ import pytest
 from machine_bench import USERDATA
 
 IDLE = USERDATA / "idle"
-MODULES = ("asking", "system", "decide", "collect", "marks", "tell", "watch", "person")
+MODULES = ("asking", "system", "decide", "collect", "marks", "tell", "policy", "watch", "person")
 UNITS = """\
 Id=gpustation-jupyter.service
 ActiveState=inactive
@@ -447,9 +447,9 @@ def test_a_damaged_memory_begins_again(box: Box, watch: Any) -> None:
 
 def test_only_roots_file_changes_the_times(box: Box, idle: Any) -> None:
     times = box.put("etc/gpustation/idle-times.json", '{"window": 60, "tick": 6}')
-    changed = idle.watch.read_policy({"idle_stop_minutes": 60})
+    changed = idle.policy.read_policy({"idle_stop_minutes": 60})
     times.chmod(0o666)
-    ignored = idle.watch.read_policy({"idle_stop_minutes": 60})
+    ignored = idle.policy.read_policy({"idle_stop_minutes": 60})
     assert (changed.window, changed.tick, ignored.window) == (60, 6, 3600)
 
 

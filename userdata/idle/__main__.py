@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
             watch()
         case ["times"]:
-            from watch import times
+            from policy import times
 
             print(*times())
         case ["is-kept-awake"]:

@@ -9,7 +9,7 @@
 set -uo pipefail
 fresh=$1 limit=$2 lead=$3
 root=${GPUSTATION_ROOT:-}
-folder="$root/run/gpustation/idle"
+noted="$root/run/gpustation/idle"
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 message="$root/run/motd.d/gpustation-guard"
 
@@ -38,34 +38,34 @@ report() {
   fi
 }
 
-mkdir -p "$folder"
+mkdir -p "$noted"
 read -r uptime _ <"$root/proc/uptime"
 now=${uptime%.*}
-if ((now - $(number "$folder/decided") <= fresh)); then
-  if [[ -e "$folder/failing" ]]; then
-    rm -f "$folder/failing" "$folder/failing-announced" "$message"
+if ((now - $(number "$noted/decided") <= fresh)); then
+  if [[ -e "$noted/failing" ]]; then
+    rm -f "$noted/failing" "$noted/failing-announced" "$message"
     echo 'the idle stop works again'
     report
   fi
   exit 0
 fi
-if [[ ! -e "$folder/failing" ]]; then
-  printf '%s\n' "$now" >"$folder/failing"
+if [[ ! -e "$noted/failing" ]]; then
+  printf '%s\n' "$now" >"$noted/failing"
   tell "nothing decides whether this machine is idle (systemctl status gpustation-idle); it stops in \
 $((limit / 3600)) h unless that works again, or somebody runs: gpustation keep-awake 24h"
 fi
-since=$(number "$folder/failing")
+since=$(number "$noted/failing")
 if ((now - since < limit)) || python3 -I "$scripts/idle" is-kept-awake; then
-  rm -f "$folder/failing-announced"
+  rm -f "$noted/failing-announced"
   exit 0
 fi
 reason="nothing decided for $(((now - since) / 60)) min whether it was idle"
-if [[ ! -e "$folder/failing-announced" ]]; then
-  printf '%s\n' "$now" >"$folder/failing-announced"
+if [[ ! -e "$noted/failing-announced" ]]; then
+  printf '%s\n' "$now" >"$noted/failing-announced"
   tell "this machine stops in $((lead / 60)) min: $reason; this delays it: gpustation keep-awake 2h"
   exit 0
 fi
-if ((now - $(number "$folder/failing-announced") >= lead)); then
+if ((now - $(number "$noted/failing-announced") >= lead)); then
   stop="$root/var/lib/gpustation/last-stop.json"
   printf '{"at": %s, "reason": "%s"}\n' "$(date +%s)" "$reason" >"$stop.new" &&
     mv "$stop.new" "$stop"

@@ -6,54 +6,19 @@ message at login, and in the machine's report, which ``gpustation status`` shows
 
 import dataclasses
 import json
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import marks
 import tell
 from collect import Sampler
-from decide import Policy, Sample, Verdict, decide, needed
-from system import ROOT
+from decide import Sample, Verdict, decide, needed
+from policy import SETTINGS, read_policy
 
-SETTINGS = Path(ROOT + "/var/lib/gpustation/settings.json")
-#: Shorter times, for tests alone: an object with members of Policy.
-TIMES = Path(ROOT + "/etc/gpustation/idle-times.json")
 #: Samples and counters of this boot.
 MEMORY = tell.FOLDER / "memory.json"
 #: Samples of the GPUs for each tick.
 GPU_SAMPLES = 5
-
-
-def read_policy(settings: dict[str, Any]) -> Policy:
-    """Return the policy of the settings, or that of a root-owned file for tests."""
-    policy = Policy(window=60.0 * int(settings["idle_stop_minutes"]))
-    if TIMES.exists():
-        state = TIMES.stat()
-        if state.st_uid != 0 or state.st_mode & 0o022:
-            text = f"warning: {TIMES} is ignored, because others than root can write it"
-            print(text, file=sys.stderr)
-        else:
-            policy = dataclasses.replace(policy, **json.loads(TIMES.read_text()))
-    return policy
-
-
-def times() -> tuple[int | float, ...]:
-    """Return the times in the units, in seconds.
-
-    These are: from the end of a sample to the next, until a sample has failed, until a verdict is
-    old, until the guard stops the machine, and from its warning to the stop.
-    """
-    policy = read_policy(json.loads(SETTINGS.read_text()))
-    tick = policy.tick
-    return (
-        round(tick / 5, 1),
-        round(5 * tick),
-        round(3 * tick),
-        round(2 * policy.patience),
-        round(policy.lead),
-    )
 
 
 def read_memory() -> dict[str, Any]:

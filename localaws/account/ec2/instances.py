@@ -45,6 +45,7 @@ class Instances:
         self.world = world
         self.machines = self._machines = machines
         self.own = OwnImages(machines)
+        self._crowds: dict[str, list[str]] = {}
         if isinstance(machines, BootedMachines):
             machines.admits = self.admits_ssh
             machines.powered_off = self.follow_shutdown
@@ -83,7 +84,7 @@ class Instances:
         self._event(record, "stopped")
 
     def follow_shutdown(self, instance_id: str) -> None:
-        """Stop or terminate an instance whose machine has powered itself off, as it was launched."""
+        """Stop or terminate an instance whose machine has powered itself off."""
         record = self.get(instance_id)
         if record["_at_shutdown"] == "terminate":
             self.terminate(record)
@@ -125,6 +126,22 @@ class Instances:
         self._machines.remove(record["InstanceId"])
         volumes.release(record)
         self._event(record, "terminated")
+
+    def crowd(self, instance_type: str, count: int) -> None:
+        """Run so many instances of a type without machines, listed before all others."""
+        for name in self._crowds.pop(instance_type, []):
+            ec2._instances.pop(name, None)
+        others = [*ec2._instances.items()]
+        made = ec2._launch_instances_internal(
+            "ami-00000000", instance_type, ec2._DEFAULT_SUBNET_ID, count
+        )
+        self._crowds[instance_type] = [record["InstanceId"] for record in made]
+        for record in made:
+            record |= {"_lifecycle": "", "_protected": False, "_public": False}
+            record |= {"_tokens": "optional", "_at_shutdown": "stop"}
+        for name, record in others:
+            ec2._instances.pop(name)
+            ec2._instances[name] = record
 
     def get(self, instance_id: str) -> Record:
         """The record of an instance."""
