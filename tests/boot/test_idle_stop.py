@@ -22,7 +22,7 @@ pytestmark = pytest.mark.tier("test")
 
 SIDE_BY_SIDE = 5
 WINDOW, CAP = TIMES["window"], TIMES["cap"]
-RUN = "systemd-run -q --collect --nice=19"
+RUN = "systemd-run -q --collect"
 #: A fifth of a core.
 BURN = "sh -c 'while sleep 0.2; do head -c 20000000 /dev/zero | cksum; done'"
 INSTALL = "apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -qqy install"
@@ -120,7 +120,7 @@ SCENES = {
         None,
         "of a CPU core",
         before=f"{INSTALL} tmux libpam-systemd\n{LOGIN}\nsudo -u ubuntu {SSH} "
-        '"tmux new -d \\"nice python3 -c \\\\\\"while True: pass\\\\\\"\\""',
+        '"tmux new -d \\"python3 -c \\\\\\"while True: pass\\\\\\"\\""',
     ),
     "work-under-systemd-run": Scene(
         None,
@@ -132,7 +132,7 @@ SCENES = {
         None,
         "of a CPU core",
         before=f"{INSTALL} cron\n"
-        f'echo "* * * * * ubuntu nice timeout 50 {BURN}" >/etc/cron.d/work\n'
+        f'echo "* * * * * ubuntu timeout 50 {BURN}" >/etc/cron.d/work\n'
         "for i in $(seq 700); do pgrep -u ubuntu timeout && exit; sleep 0.1; done; exit 1",
     ),
     "work-in-a-container": Scene(
@@ -140,7 +140,7 @@ SCENES = {
         "of a CPU core",
         # As a container engine without systemd makes it
         before="mkdir /sys/fs/cgroup/engine\n"
-        f"(echo 0 >/sys/fs/cgroup/engine/cgroup.procs; exec nice setsid {BURN} "
+        f"(echo 0 >/sys/fs/cgroup/engine/cgroup.procs; exec setsid {BURN} "
         "</dev/null >/dev/null 2>&1) &",
     ),
     "data-loader-without-gpu": Scene(
