@@ -13,7 +13,7 @@ import pytest
 import typer.core
 import typer.main
 
-from gpustation.cli.app import app, main
+from gpustation.cli.app import main, make_app
 
 GROUPS = ("", "image", "bench", "quota")
 """Commands that only hold others."""
@@ -31,7 +31,7 @@ def commands(command: Command, path: str = "") -> Iterator[tuple[str, Command]]:
         yield from commands(inner, f"{path} {name}".strip())
 
 
-ALL = dict(commands(typer.main.get_command(app)))
+ALL = dict(commands(typer.main.get_command(make_app())))
 
 
 def test_groups_are_those_that_hold_others() -> None:

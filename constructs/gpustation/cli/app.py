@@ -6,68 +6,51 @@ Subcommands import boto3 only when they run, so that ``--help`` is fast.
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import typer
 
-from gpustation.cli import (
-    allow_my_ip,
-    bench,
-    doctor,
-    down,
-    image,
-    jupyter,
-    keep_awake,
-    leftovers,
-    log,
-    plan,
-    price,
-    quota,
-    reboot,
-    regions,
-    ssh,
-    ssh_config,
-    ssh_proxy,
-    start,
-    status,
-    stop,
-    types,
-    up,
-    wait,
-)
 from gpustation.console.interrupts import leave
 
-app = typer.Typer(
-    name="gpustation",
-    help="GPU workstations for deep learning on AWS: from the first deploy to nothing left.",
-    epilog="\b\nThe first time: gpustation doctor, then up, and jupyter once it is ready.\n"
-    "At the end of a day: gpustation stop. For good: gpustation down.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+VERBS = (
+    *("plan", "up", "status", "log", "wait", "stop", "start", "reboot", "keep-awake", "down"),
+    *("regions", "types", "price", "leftovers", "doctor"),
+    *("ssh", "ssh-config", "ssh-proxy", "jupyter", "allow-my-ip"),
 )
-app.command("plan", epilog=plan.EPILOG)(plan.plan)
-app.command("up", epilog=up.EPILOG)(up.up)
-app.command("status", epilog=status.EPILOG)(status.status)
-app.command("log", epilog=log.EPILOG)(log.log)
-app.command("wait", epilog=wait.EPILOG)(wait.wait)
-app.command("stop", epilog=stop.EPILOG)(stop.stop)
-app.command("start", epilog=start.EPILOG)(start.start)
-app.command("reboot", epilog=reboot.EPILOG)(reboot.reboot)
-app.command("keep-awake", epilog=keep_awake.EPILOG)(keep_awake.keep_awake)
-app.command("down", epilog=down.EPILOG)(down.down)
-app.command("regions", epilog=regions.EPILOG)(regions.regions)
-app.command("types", epilog=types.EPILOG)(types.types)
-app.command("price", epilog=price.EPILOG)(price.price)
-app.command("leftovers", epilog=leftovers.EPILOG)(leftovers.leftovers)
-app.command("doctor", epilog=doctor.EPILOG)(doctor.doctor)
-app.command("ssh", epilog=ssh.EPILOG)(ssh.ssh)
-app.command("ssh-config", epilog=ssh_config.EPILOG)(ssh_config.ssh_config)
-app.command("ssh-proxy", hidden=True, epilog=ssh_proxy.EPILOG)(ssh_proxy.ssh_proxy)
-app.command("jupyter", epilog=jupyter.EPILOG)(jupyter.jupyter)
-app.command("allow-my-ip", epilog=allow_my_ip.EPILOG)(allow_my_ip.allow_my_ip)
-app.add_typer(image.app, name="image")
-app.add_typer(quota.app, name="quota")
-app.add_typer(bench.app, name="bench")
+"""In the order of the help text; each is a function in a module of its name."""
+GROUPS = ("image", "quota", "bench")
+"""Verbs with subcommands; each module has a ``typer.Typer``."""
+HIDDEN = ("ssh-proxy",)
+
+
+def make_app(verb: str = "") -> typer.Typer:
+    """The command line.
+
+    Args:
+        verb: The only verb, whose help is shown in half of the time, as typer reads the signatures
+            of all it knows. Default, and for an unknown verb: all of them.
+    """
+    app = typer.Typer(
+        name="gpustation",
+        help="GPU workstations for deep learning on AWS: from the first deploy to nothing left.",
+        epilog="\b\nThe first time: gpustation doctor, then up, and jupyter once it is ready.\n"
+        "At the end of a day: gpustation stop. For good: gpustation down.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    # Without it typer would make a command of a single verb
+    app.callback()(lambda: None)
+    every = (*VERBS, *GROUPS)
+    for name in (verb,) if verb in every else every:
+        plain = name.replace("-", "_")
+        module = import_module(f"gpustation.cli.{plain}")
+        if name in GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            register = app.command(name, hidden=name in HIDDEN, epilog=module.EPILOG)
+            register(getattr(module, plain))
+    return app
 
 
 def main(args: list[str] | None = None) -> int:
@@ -79,8 +62,9 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
+    given = sys.argv[1:] if args is None else args
     try:
-        app(args=sys.argv[1:] if args is None else args, prog_name="gpustation")
+        make_app(given[0] if given else "")(args=given, prog_name="gpustation")
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 1
     return 0
