@@ -249,7 +249,7 @@ def test_an_idle_machine_stops_itself_and_everybody_learns_why(
     ((row,),) = [r["Instances"] for r in ec2.describe_instances()["Reservations"]]
     assert (row["InstanceId"], row["State"]["Name"]) == (station.box, "stopped")
     stopped = dict(line.split("\t", 1) for line in person.run("status")[1].splitlines())
-    why = re.search(r"UTC: (nothing moved for \d\d s)", stopped["stopped itself"])
+    why = re.search(r"UTC: (nothing moved for \d+ (?:s|min))", stopped["stopped itself"])
     assert why
     (Path(cloud.control.machine_root(station.box)) / "etc/gpustation/idle-times.json").unlink()
     assert person.run("start", "--yes")[0] == 0
