@@ -17,8 +17,6 @@ from tests.boot.bakery import Bakery
 from tests.boot.workstation import Workstation
 from tests.support.cdk_cli import STACK, Account, Cdk, delete_stack
 
-pytestmark = pytest.mark.tier("test")
-
 LOGS = "/aws/imagebuilder/GpuImage/gpuimage-mxnet/"
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\r?\n[A-Za-z0-9+/]{40}")
 SECRETS = ("ssh_host_", "authorized_keys", "jupyter-token", "_history", "bootstrap.json")

@@ -17,7 +17,6 @@ DISTRIBUTION = "debian-12"
 """``make test`` boots it here, and the other one elsewhere."""
 
 
-@pytest.mark.tier("test")
 def test_kernel_without_a_module_is_replaced_by_one_reboot(cloud: LocalAws, cdk: Cdk) -> None:
     cloud.control.machine_module(False)
     deploy = Deploy(cloud, cdk, notebooks=False)

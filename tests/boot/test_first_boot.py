@@ -105,6 +105,7 @@ def test_packages_of_kernel_and_driver_are_held(station: Workstation) -> None:
     assert any(name.startswith("linux-modules-nvidia-580-server-open-") for name in held)
 
 
+@pytest.mark.tier("all")
 def test_second_run_by_hand_changes_nothing(station: Workstation) -> None:
     before = [station.starts(phase) for phase in PHASES[1:]]
     said = station.sh("bash /opt/gpustation/scripts/run.sh")
@@ -122,6 +123,7 @@ def test_reboot_changes_nothing_and_jupyter_is_back(station: Workstation) -> Non
     assert station.sh(_UNTIL_UP) == "up"
 
 
+@pytest.mark.tier("all")
 def test_stop_and_start_keep_the_disk(station: Workstation) -> None:
     station.sh("echo work >/home/ubuntu/work.txt; sync")
     ec2 = station.aws.client("ec2")
@@ -168,8 +170,8 @@ def test_a_login_says_what_there_is_and_what_it_costs(station: Workstation) -> N
     [
         f"{SSH} 'python3 train.py'",
         f"{SSH} \"bash -lc 'python3 train.py'\"",
-        f"{SSH} 'nohup python3 train.py 2>/dev/null'",
-        "sudo -iu ubuntu python3 train.py",
+        pytest.param(f"{SSH} 'nohup python3 train.py 2>/dev/null'", marks=pytest.mark.tier("all")),
+        pytest.param("sudo -iu ubuntu python3 train.py", marks=pytest.mark.tier("all")),
         # The session outlives the login that started it
         f"{SSH} \"tmux new-session -d 'python3 train.py >tmux.new; mv tmux.new tmux.txt'\"; "
         f"{SSH} \"timeout 300 bash -c 'until cat tmux.txt; do sleep 0.1; done' 2>/dev/null\"",
@@ -182,6 +184,7 @@ def test_the_framework_computes_in_each_shell(station: Workstation, command: str
 
 
 @pytest.mark.parametrize("shell", ["zsh", pytest.param("fish", marks=pytest.mark.tier("all"))])
+@pytest.mark.tier("all")
 def test_another_login_shell_computes_too(station: Workstation, shell: str) -> None:
     station.put("/home/ubuntu/train.py", COMPUTES)
     station.sh(f"usermod --shell /usr/bin/{shell} ubuntu; bash /opt/gpustation/scripts/run.sh")
@@ -199,6 +202,7 @@ def test_the_starter_runs_in_jupyter(station: Workstation) -> None:
     assert re.search(r"learned \[ *[12]\.\d+ +-3\.\d+\] 4\.\d+", line)
 
 
+@pytest.mark.tier("all")
 def test_a_plot_is_shown_in_the_cell_that_imports_pyplot(station: Workstation) -> None:
     (outputs,) = cells_of(station, "import matplotlib.pyplot as plt\nplt.plot([1, 2])")
     assert any("image/png" in output.get("data", {}) for output in outputs)

@@ -137,6 +137,7 @@ def test_one_command_makes_the_workstation(station: Standalone, said: str) -> No
     assert station.sh("systemd-analyze verify gpustation.service 2>&1") == ""
 
 
+@pytest.mark.tier("all")
 def test_run_again_it_installs_nothing_and_survives_a_power_cut(
     station: Standalone, said: str
 ) -> None:

@@ -129,6 +129,7 @@ def test_a_user_and_a_notebook_without_sudo_stay_what_they_are(station: Workstat
     assert owned.split() == ["/var/lib/gpustation/jupyter-token"]
 
 
+@pytest.mark.tier("all")
 def test_who_takes_jupyters_port_gets_no_token_and_is_named(station: Workstation) -> None:
     station.sh("systemctl stop gpustation-jupyter; rm -f /var/lib/gpustation/done/jupyter-check")
     station.put("/home/mallory/squatter.py", SQUATTER, "mallory")
@@ -175,6 +176,7 @@ def test_the_metadata_service_is_for_root_and_instance_connect(station: Workstat
         assert unit in before
 
 
+@pytest.mark.tier("all")
 def test_the_setting_opens_it_for_everybody_at_the_next_boot(station: Workstation) -> None:
     asked = "curl -s -m 5 -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/"
     settings = "/var/lib/gpustation/settings.json"

@@ -7,8 +7,6 @@ import pytest
 from localaws.machines.booted import packages
 from tests.boot.phase_machine import Machine
 
-pytestmark = pytest.mark.tier("test")
-
 REBOOT = 79
 # As unattended upgrades do it: every program has the old file loaded.
 UPGRADE_LIBC = """

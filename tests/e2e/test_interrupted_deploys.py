@@ -137,6 +137,7 @@ def test_without_rollback_the_next_deploy_makes_what_is_missing(
     assert account.instance()["State"]["Name"] == "running"
 
 
+@pytest.mark.tier("all")
 def test_a_deletion_that_fails_is_repeated_when_the_reason_is_gone(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:

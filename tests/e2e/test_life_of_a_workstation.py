@@ -76,6 +76,7 @@ def test_no_output_tag_or_log_holds_the_token(aws: LocalAws, cdk: Cdk, account: 
         assert token not in log.read_text()
 
 
+@pytest.mark.tier("all")
 def test_destroy_works_whatever_the_settings_have_become(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:

@@ -18,6 +18,7 @@ from tests.support.cdk_cli import Account, Cdk, delete_stack, gpustation
 ANNA = "GpuWorkstation-anna"
 
 
+@pytest.mark.tier("all")
 def test_one_persons_deploy_and_destroy_leave_the_others_machine(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:

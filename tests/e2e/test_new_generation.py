@@ -26,6 +26,7 @@ def test_takes_the_place_of_the_old_one_once_it_is_ready(
     assert launched < terminated
 
 
+@pytest.mark.tier("all")
 def test_fails_and_leaves_the_old_machine_as_it_was(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:

@@ -119,6 +119,7 @@ def test_says_what_a_deploy_would_do(
     assert_nothing_left(account.aws, stacks=[STACK])
 
 
+@pytest.mark.tier("all")
 def test_what_is_allowed_ends_with_0(machine: Machine) -> None:
     question, _ = machine
     stops = {"availability_zone": "us-east-1a", "instance_type": "g5.xlarge"}
@@ -187,6 +188,7 @@ def make_diff(aws: LocalAws, arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.tier("all")
 def test_make_diff_shows_and_fails_only_without_an_answer(machine: Machine) -> None:
     _, account = machine
     shown = make_diff(account.aws, "-c availability_zone=us-east-1a -c instance_type=g5.xlarge")

@@ -1,5 +1,7 @@
 """Deploys that fail, as the CDK CLI shows them; all others: faults/test_refused_creations.py."""
 
+import pytest
+
 from localaws import LocalAws
 from tests.e2e.conftest import G_QUOTA
 from tests.support.cdk_cli import Account, Cdk, Run
@@ -34,6 +36,7 @@ def test_fails_when_the_quota_is_too_small(aws: LocalAws, cdk: Cdk, account: Acc
     assert launches(aws) == before
 
 
+@pytest.mark.tier("all")
 def test_fails_when_the_machine_reports_a_failure(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:
@@ -51,6 +54,7 @@ def test_fails_when_the_machine_reports_a_failure(
     )
 
 
+@pytest.mark.tier("all")
 def test_fails_when_aws_refuses_what_a_handler_asks(
     aws: LocalAws, cdk: Cdk, account: Account
 ) -> None:

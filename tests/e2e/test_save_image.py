@@ -171,6 +171,7 @@ def test_image_that_takes_too_long_is_taken_away(aws: LocalAws, machine: str) ->
     assert images(aws) == snapshots(aws) == []
 
 
+@pytest.mark.tier("all")
 def test_image_of_somebody_else_is_left_alone(aws: LocalAws, machine: str) -> None:
     ec2 = aws.client("ec2")
     image = ec2.create_image(InstanceId=machine, Name="by hand")["ImageId"]

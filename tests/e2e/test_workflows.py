@@ -97,6 +97,7 @@ def test_the_role_may_do_nothing_by_itself(aws: LocalAws, credentials: dict[str,
         client.describe_stacks()
 
 
+@pytest.mark.tier("all")
 def test_from_the_first_deploy_to_destroy(aws: LocalAws, runner: Runner, account: Account) -> None:
     pushed = runner.run("deploy", event="push")
     assert (pushed.status, pushed.step) == (Effect.NEW.status, "Plan")

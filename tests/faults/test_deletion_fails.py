@@ -19,10 +19,8 @@ from tests.support.cdk_cli import assert_nothing_left
 from tests.support.probe_stack import Stack
 
 IN_MAKE_TEST = {
-    "the first that is deleted": "Generation1GpuReady21F1EAD5",
     "the machine": "Generation1MachineInstance6A2E7483",
     "what the machine needs": "Generation1SubnetBFD40E3C",
-    "the last that is deleted": "NetworkVpcFAC8F4A5",
 }
 """For the others the same graph of references says what is left."""
 REASON = "it has a dependent object"

@@ -42,7 +42,14 @@ def fail_at_name(aws: LocalAws) -> None:
     aws.control.resource_fault("update", NAME, REASON, times=1)
 
 
-@pytest.mark.parametrize("fail", [fail_at_build, fail_at_image, fail_at_name])
+@pytest.mark.parametrize(
+    "fail",
+    [
+        fail_at_image,
+        pytest.param(fail_at_build, marks=pytest.mark.tier("all")),
+        pytest.param(fail_at_name, marks=pytest.mark.tier("all")),
+    ],
+)
 def test_old_image_stays_and_the_next_deploy_succeeds(
     aws: LocalAws, stack: MakeStack, fail: Any
 ) -> None:

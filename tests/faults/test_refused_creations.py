@@ -48,6 +48,7 @@ def test_others_use_the_quota_up(aws: LocalAws, stack: MakeStack) -> None:
     assert "(limit 7, in use 4)" in made.reason(QUOTA_CHECK)
 
 
+@pytest.mark.tier("all")
 def test_reserved_capacity_uses_the_quota_up(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.reserve_capacity("cr-1", "g5.xlarge", "us-east-1a", match="targeted")
     aws.control.set_quota(G_QUOTA, 7)
@@ -98,6 +99,7 @@ def test_warn_only_says_so(aws: LocalAws, stack: MakeStack) -> None:
     assert made.outputs()["Quota"].startswith("TOO SMALL, warning only")
 
 
+@pytest.mark.tier("all")
 def test_no_zone_offers_the_type(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.set_offerings("g6.xlarge", [])
     reason = refusal(aws, stack, instance_type="g6.xlarge")
@@ -111,6 +113,7 @@ def test_the_zone_does_not_offer_the_type(aws: LocalAws, stack: MakeStack) -> No
     assert "offered in us-east-1b, us-east-1d only" in reason
 
 
+@pytest.mark.tier("all")
 def test_the_image_needs_a_larger_disk_by_a_single_gib(aws: LocalAws, stack: MakeStack) -> None:
     reason = refusal(aws, stack, image="dlami", disk_gib=74)
     assert "disk_gib=74" in reason
@@ -123,6 +126,7 @@ def test_nothing_was_baked(aws: LocalAws, stack: MakeStack) -> None:
     assert "/gpustation/image/mxnet does not exist in us-east-1" in reason
 
 
+@pytest.mark.tier("all")
 def test_the_environment_cannot_be_built(aws: LocalAws, stack: MakeStack) -> None:
     """Driver: test_variants.py. Verification, as the CDK CLI shows it: tests/e2e."""
     fault = {"exit": 9, "stderr": "uv: this line tells why", "when": "pip install"}

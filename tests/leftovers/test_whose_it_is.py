@@ -194,6 +194,7 @@ def test_machine_and_disk_are_two_rows_whose_commands_follow_one_another(
     assert look().rows == ()
 
 
+@pytest.mark.tier("all")
 def test_disk_that_a_person_attached_is_not_offered(
     aws: LocalAws, look: Look, paste: Paste
 ) -> None:
@@ -209,6 +210,7 @@ def test_disk_that_a_person_attached_is_not_offered(
     ec2.delete_volume(VolumeId=data)
 
 
+@pytest.mark.tier("all")
 def test_disk_in_the_machine_of_another_is_told_and_not_taken(
     aws: LocalAws, look: Look, paste: Paste
 ) -> None:
@@ -231,6 +233,7 @@ def test_disk_in_the_machine_of_another_is_told_and_not_taken(
     assert look().rows == ()
 
 
+@pytest.mark.tier("all")
 def test_address_of_a_left_machine_is_counted_once(aws: LocalAws, look: Look, paste: Paste) -> None:
     ec2 = aws.client("ec2")
     machine = launch(aws, TagSpecifications=specified("instance"))["InstanceId"]
@@ -243,6 +246,7 @@ def test_address_of_a_left_machine_is_counted_once(aws: LocalAws, look: Look, pa
     assert look().rows == ()
 
 
+@pytest.mark.tier("all")
 def test_whatever_lies_in_a_left_network_goes_before_it(
     aws: LocalAws, look: Look, paste: Paste
 ) -> None:
@@ -262,6 +266,7 @@ def test_whatever_lies_in_a_left_network_goes_before_it(
     assert look().rows == ()
 
 
+@pytest.mark.tier("all")
 def test_gateway_and_routes_that_another_network_uses_are_not_offered(
     aws: LocalAws, look: Look, paste: Paste
 ) -> None:
@@ -292,6 +297,7 @@ def test_gateway_and_routes_that_another_network_uses_are_not_offered(
     assert look().rows == ()
 
 
+@pytest.mark.tier("all")
 def test_network_with_a_machine_of_another_in_it_is_not_offered(aws: LocalAws, look: Look) -> None:
     ec2 = aws.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16", TagSpecifications=specified("vpc"))["Vpc"]
@@ -315,6 +321,7 @@ def test_network_with_a_machine_of_another_in_it_is_not_offered(aws: LocalAws, l
     ec2.delete_vpc(**names)
 
 
+@pytest.mark.tier("all")
 def test_role_policy_and_provider_that_others_use_are_not_offered(
     aws: LocalAws, look: Look
 ) -> None:

@@ -9,16 +9,10 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from gpustation.aws.price_list import PRICE_LIST, Price, from_price_list, of_all_regions
 from gpustation.catalog.quotas import Verdict
 from gpustation.offers.costs import Costs
-from gpustation.offers.price import (
-    PRICE_LIST,
-    Price,
-    address_from_catalog,
-    disk_from_catalog,
-    from_price_list,
-    of_all_regions,
-)
+from gpustation.offers.price import address_from_catalog, disk_from_catalog
 from gpustation.offers.regions import DISABLED, NOT_OFFERED, SUITS, TOO_SMALL, UNKNOWN, Row
 from gpustation.offers.types import select
 
