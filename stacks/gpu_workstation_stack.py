@@ -68,6 +68,8 @@ class GpuWorkstationStack(SettingsStack):
             role_credentials_for_users=settings.role_credentials_for_users,
             python_mirror=settings.python_mirror,
             idle_stop_minutes=settings.idle_stop_minutes,
+            monthly_budget_usd=settings.monthly_budget_usd,
+            budget_email=settings.budget_email,
             generation=settings.generation,
             quota=settings.quota,
             ready_timeout=Duration.minutes(settings.ready_timeout_minutes),
@@ -91,6 +93,11 @@ class GpuWorkstationStack(SettingsStack):
                 "AvailabilityZone": (workstation.choice.availability_zone, "Where it runs"),
                 "ImageId": (workstation.choice.image_id, "The image it was started from"),
                 "Quota": (workstation.check.message, "What the quota check found"),
+                **(
+                    {"SpendLimit": (workstation.limit.message, "Costs of this month at the deploy")}
+                    if workstation.limit
+                    else {}
+                ),
                 "Ready": (
                     workstation.ready["gpu"].data,
                     "What the machine reported when it was set up",
@@ -99,7 +106,7 @@ class GpuWorkstationStack(SettingsStack):
         )
 
     def _warn_of_cost(self, settings: Settings) -> None:
-        if settings.idle_stop_minutes:
+        if settings.idle_stop_minutes or settings.monthly_budget_usd:
             return
         gpu_type = gpu_types()[settings.instance_type]
         price = gpu_type.usd_per_hour

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aws_cdk import Duration, Size, Token
 from aws_cdk import aws_ec2 as ec2
@@ -19,6 +20,9 @@ from gpustation.ready_signal import ReadySignal
 from gpustation.settings.values import covers_the_world
 from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov
 from gpustation.workstation_network import WorkstationNetwork
+
+if TYPE_CHECKING:
+    from gpustation.spend_limit import SpendLimit
 
 
 class GpuWorkstation(Construct):
@@ -50,6 +54,9 @@ class GpuWorkstation(Construct):
         python_mirror: URL of a mirror of python-build-standalone's releases. Default: none.
         idle_stop_minutes: Minutes in which nothing moves on the machine before it stops itself; 0
             turns it off. Default: 60.
+        monthly_budget_usd: What the machines may cost in a calendar month, in USD at list price,
+            before they are stopped (``SpendLimit``); 0: no limit. Default: 0.
+        budget_email: Address that is told of the limit. Default: none.
         generation: 1 to 255; a different number creates a new machine. Default: 1.
         quota: Effect of a quota that is too small. Default: ``QuotaMode.ENFORCE``, the deploy
             fails before it creates anything that is billed.
@@ -64,6 +71,7 @@ class GpuWorkstation(Construct):
 
     Attributes:
         check: The quota check.
+        limit: The spend limit; ``None`` without one.
         choice: Image, root device and zone.
         ready: The signal of each of ``READY_STEPS``.
         machine: The instance.
@@ -91,6 +99,8 @@ class GpuWorkstation(Construct):
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
         idle_stop_minutes: int = 60,
+        monthly_budget_usd: int = 0,
+        budget_email: str = "",
         generation: int = 1,
         quota: QuotaMode = QuotaMode.ENFORCE,
         ready_timeout: Duration | None = None,
@@ -111,6 +121,10 @@ class GpuWorkstation(Construct):
             framework=framework,
             generation=generation,
             mode=quota,
+        )
+        size = disk or Size.gibibytes(64)
+        self.limit = _make_limit(
+            self, monthly_budget_usd, budget_email, instance_type, size, generation
         )
         network = None if vpc else WorkstationNetwork(self, "Network", ssh_cidrs=cidrs)
         self.security_group = security_group or (
@@ -133,6 +147,9 @@ class GpuWorkstation(Construct):
         )
         # Report a quota that is too small before other errors
         self.choice.node.add_dependency(self.check)
+        if self.limit:
+            self.limit.check.node.add_dependency(self.check)
+            self.choice.node.add_dependency(self.limit.check)
         if security_group is None:
             # A deploy that the choice refuses must not change the rules
             self.security_group.node.add_dependency(self.choice)
@@ -169,6 +186,32 @@ class GpuWorkstation(Construct):
             idle_stop_minutes=idle_stop_minutes,
         )
         self.machine.instance.node.add_dependency(self.check)
+        if self.limit:
+            self.limit.count(of_machine, self.machine.instance_id, self.machine.instance)
+
+
+def _make_limit(
+    scope: Construct,
+    usd_per_month: int,
+    email: str,
+    instance_type: str,
+    disk: Size,
+    generation: int,
+) -> SpendLimit | None:
+    if not usd_per_month:
+        return None
+    # Its services are a second of every synth that does not need them
+    from gpustation.spend_limit import SpendLimit
+
+    return SpendLimit(
+        scope,
+        "SpendLimit",
+        usd_per_month=usd_per_month,
+        instance_type=instance_type,
+        disk_gib=int(disk.to_gibibytes()),
+        generation=generation,
+        email=email,
+    )
 
 
 def own_scripts() -> Path:

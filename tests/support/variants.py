@@ -17,6 +17,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "disk_gib": 200,
     },
     "baked-second-generation": {"image": "baked", "generation": 2, "quota": "request"},
+    "limited": {"monthly_budget_usd": 20, "budget_email": "me@example.com"},
     "own-image": {
         "image": "ami-0123456789abcdef0",
         "availability_zone": "eu-west-1a",

@@ -12,8 +12,8 @@ from gpustation.cli.options import AsJson, OptionalType, Region, epilog, require
 if TYPE_CHECKING:
     import boto3
 
+    from gpustation.aws.price_list import Price
     from gpustation.offers.costs import Costs
-    from gpustation.offers.price import Price
 
 EPILOG = epilog("gpustation price g5.xlarge --hours 4")
 

@@ -65,11 +65,12 @@ def respond(
     context: Any,
     decide: Callable[[Event], Response],
     fallback: Fallback | None = None,
+    on_delete: Callable[[Event], None] | None = None,
 ) -> None:
     """Runs ``decide`` for Create and Update, and sends exactly one response to CloudFormation.
 
-    Delete always succeeds: these custom resources own nothing in AWS that would have to be
-    deleted, and a failure would block the deletion of the stack.
+    Delete always succeeds: these custom resources own nothing in AWS that would be left, and a
+    failure would block the deletion of the stack.
 
     Args:
         event: The request.
@@ -77,6 +78,8 @@ def respond(
         decide: Returns the response, or raises ``RefusedError``.
         fallback: Returns the response after an unexpected error or at the timeout. Default: the
             request fails with a message of one line.
+        on_delete: What a Delete does before its response; an error is only logged. Default:
+            nothing.
     """
     outbox = _Outbox(event)
 
@@ -90,8 +93,11 @@ def respond(
     slow = f"AWS did not respond within the function's timeout, see {where}; deploy again"
     watchdog = _start_watchdog(context, lambda: give_up(slow))
     try:
-        is_delete = event["RequestType"] == "Delete"
-        response = Response(outbox.physical_id) if is_delete else decide(event)
+        if event["RequestType"] == "Delete":
+            _try_to_delete(event, on_delete)
+            response = Response(outbox.physical_id)
+        else:
+            response = decide(event)
     except RefusedError as refusal:
         outbox.send("FAILED", Response(outbox.physical_id), str(refusal))
     # All exceptions: without a response the stack would hang
@@ -104,6 +110,15 @@ def respond(
     finally:
         if watchdog is not None:
             watchdog.cancel()
+
+
+def _try_to_delete(event: Event, on_delete: Callable[[Event], None] | None) -> None:
+    if on_delete is None:
+        return
+    try:
+        on_delete(event)
+    except Exception:  # any, because a failure would block the deletion of the stack
+        log.exception("unexpected error of a deletion, which goes on")
 
 
 def _start_watchdog(context: Any, give_up: Callable[[], None]) -> threading.Timer | None:

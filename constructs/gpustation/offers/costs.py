@@ -9,18 +9,15 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gpustation.aws.parallel import Calls, DeadlineError
-from gpustation.aws.session import explain
-from gpustation.catalog.prices import HOURS_PER_MONTH
-from gpustation.offers.price import (
+from gpustation.aws.price_list import (
     API_REGION,
-    BRIEF,
     Price,
-    address_from_catalog,
-    disk_from_catalog,
     disk_from_price_list,
-    from_catalog,
     from_price_list,
 )
+from gpustation.aws.session import explain
+from gpustation.catalog.prices import HOURS_PER_MONTH
+from gpustation.offers.price import BRIEF, address_from_catalog, disk_from_catalog, from_catalog
 
 if TYPE_CHECKING:
     import boto3

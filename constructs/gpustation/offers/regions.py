@@ -16,6 +16,7 @@ from botocore.config import Config
 
 from gpustation.aws.calls import call_aws
 from gpustation.aws.parallel import Calls, DeadlineError
+from gpustation.aws.price_list import Price, of_all_regions
 from gpustation.aws.quotas import compare, read_instances, read_quota, read_reservations
 from gpustation.aws.zones import zones_by_type
 from gpustation.catalog.gpu_types import GpuType, require_type
@@ -24,7 +25,6 @@ from gpustation.console.errors import CommandError
 from gpustation.console.statuses import TIMED_OUT
 from gpustation.offers.costs import price_client
 from gpustation.offers.own_machine import DEFAULT_TYPE, own_machine
-from gpustation.offers.price import Price, of_all_regions
 from gpustation.offers.reasons import reason
 
 if TYPE_CHECKING:

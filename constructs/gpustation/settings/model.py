@@ -51,11 +51,16 @@ _idle_stop = _number(
     "minutes",
     "0 turns it off",
 )
+_budget_usd = _number(1, values.MAX_BUDGET_USD, "USD", "none: no limit")
 _timeout = _number(5, 720, "minutes", "a wait condition waits 12 hours at most; 30 is usual")
 
 
 def _idle_minutes(value: object) -> int:
     return 0 if values.text(value) == "0" else _idle_stop(value)
+
+
+def _budget(value: object) -> int:
+    return 0 if values.text(value) in (*values.UNSET, "0") else _budget_usd(value)
 
 
 def _framework(value: object) -> Framework:
@@ -258,6 +263,31 @@ class Settings:
             "it does not stop itself ([idle-stop.md](idle-stop.md))",
             When.NEXT_BOOT,
             120,
+        ),
+    )
+    monthly_budget_usd: int = _setting(
+        0,
+        _budget,
+        Row(
+            "what the machine may cost in a calendar month, in USD at list price, 1 to 100000: "
+            "then it is stopped, until the next month or a higher limit. Counted are machine, "
+            "address and disk; not traffic, images, tax and discounts "
+            "([spend-limit.md](spend-limit.md))",
+            When.IN_PLACE,
+            20,
+            default="none",
+            written=lambda usd: str(usd) if usd else "none",
+        ),
+    )
+    budget_email: str = _setting(
+        "",
+        _optional(values.email),
+        Row(
+            "address that AWS tells when 50, 80 and 100 % of `monthly_budget_usd` are spent, once "
+            "its owner has confirmed the first mail",
+            When.IN_PLACE,
+            "me@example.com",
+            default="none",
         ),
     )
     image_instance_type: str = _setting(

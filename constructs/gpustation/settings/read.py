@@ -23,7 +23,6 @@ LATER_SETTINGS = (
     "spot",
     "max_price_usd",
     "stop_at",
-    "monthly_budget_usd",
     "workstations",
 )
 """Planned settings that are not implemented yet; they are errors, never silently ignored."""
@@ -158,6 +157,11 @@ def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
             f"{_shown('ssh_cidr', ','.join(settings.ssh_cidr))}: opens port 22 to half of the "
             "internet or more; pass your own address with /32, or confirm with "
             "allow_world_ssh=true"
+        )
+    if settings.budget_email and not settings.monthly_budget_usd:
+        conflicts["budget_email", "monthly_budget_usd"] = (
+            f"budget_email={settings.budget_email}: there is no limit to tell of; pass "
+            "monthly_budget_usd too, or leave budget_email out"
         )
     return conflicts
 

@@ -26,6 +26,9 @@ which are limited to 10,240 (IAM quotas)."""
 
 MIN_IDLE_MINUTES = 10
 MAX_IDLE_MINUTES = 1440
+MAX_BUDGET_USD = 100_000
+MAX_EMAIL = 100
+"""Longest address; SNS accepts 320."""
 MIN_DISK_GIB = 30
 """Ubuntu (2), MXNet with CUDA (4.2 installed, 2.3 downloaded), driver (1), and free space."""
 
@@ -52,6 +55,7 @@ _PARAMETER = re.compile(r"(/[A-Za-z0-9_.-]+)+")
 _MIRROR = re.compile(
     r"https?://(?=[A-Za-z0-9])[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~:%+-]+)*/?"
 )
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}")
 _PUBLIC_PARAMETERS = "/aws/service/"
 # After the region: us-east-1a, us-west-2-lax-1a (Local Zone), us-east-1-wl1-bos-wlz-1 (Wavelength)
 _ZONE_IN_REGION = re.compile(r"[a-z]|-[a-z]+-\d{1,3}[a-z]|-wl\d{1,3}-[a-z]+-wlz-?\d{1,3}")
@@ -155,6 +159,17 @@ def mirror(value: object) -> str:
             "and query"
         )
     return given.rstrip("/")
+
+
+def email(value: object) -> str:
+    """An e-mail address, which AWS asks to confirm before it gets anything else."""
+    given = text(value)
+    if not _EMAIL.fullmatch(given) or len(given) > MAX_EMAIL:
+        raise ValueError(
+            "must be an e-mail address such as me@example.com, of A-Z a-z 0-9 . _ % + - and one "
+            f"@, at most {MAX_EMAIL} characters"
+        )
+    return given
 
 
 def _parameter_name(given: str) -> str:

@@ -54,10 +54,17 @@ class CustomResourceFunction(Construct):
         construct_id: ID unique within the stack.
         module: Module in ``handlers/`` whose ``on_event`` is the entry point.
         description: Description in the Lambda console.
+        environment: Environment variables of the function. Default: none.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, module: str, description: str
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        module: str,
+        description: str,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._statements: dict[str, iam.PolicyStatement] = {}
@@ -87,6 +94,11 @@ class CustomResourceFunction(Construct):
             logging_config=lambda_.CfnFunction.LoggingConfigProperty(log_group=log_group.ref),
             timeout=int(FUNCTION_TIMEOUT.to_seconds()),
             memory_size=MEMORY_MIB,
+            environment=(
+                lambda_.CfnFunction.EnvironmentProperty(variables=environment)
+                if environment
+                else None
+            ),
         )
         acknowledge_checkov(
             function,
@@ -104,14 +116,26 @@ class CustomResourceFunction(Construct):
 
     @classmethod
     def of(
-        cls, scope: Construct, construct_id: str, *, module: str, description: str
+        cls,
+        scope: Construct,
+        construct_id: str,
+        *,
+        module: str,
+        description: str,
+        environment: Mapping[str, str] | None = None,
     ) -> CustomResourceFunction:
         """The function with this id in the scope's stack, created at the first call."""
         stack = Stack.of(scope)
         existing = stack.node.try_find_child(construct_id)
         if isinstance(existing, cls):
             return existing
-        return cls(stack, construct_id, module=module, description=description)
+        return cls(
+            stack,
+            construct_id,
+            module=module,
+            description=description,
+            environment=environment,
+        )
 
     def allow(
         self,

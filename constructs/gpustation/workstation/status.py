@@ -12,12 +12,13 @@ from gpustation.access.own_rules import OwnRule, read_all
 from gpustation.access.report import Report, ReportError, SetUp, read_reports, report_of
 from gpustation.aws.calls import DENIED, error_code
 from gpustation.aws.parallel import Calls
+from gpustation.aws.price_list import Price
 from gpustation.aws.session import explain
 from gpustation.aws.stack_events import operation_events
 from gpustation.catalog import prices
 from gpustation.catalog.names import OWNER_TAG
 from gpustation.deploy.steps import Step, steps_of
-from gpustation.offers.price import Price, from_catalog
+from gpustation.offers.price import from_catalog
 from gpustation.workstation.find import Workstation, find_all, find_one
 from gpustation.workstation.machine import Machine, describe, newest, read_machine
 
