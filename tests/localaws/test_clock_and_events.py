@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import json
 import urllib.error
@@ -18,7 +19,8 @@ from test_gate import WHO, signed
 from test_instances import described
 
 from localaws import LocalAws
-from tests.support.probe_stack import Stack, instance, network, role
+from localaws.machines.booted.support import why_not
+from tests.support.probe_stack import G_QUOTA, Stack, instance, network, role
 
 WRITES_LOG = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
 WITNESS = """
@@ -27,7 +29,6 @@ import boto3
 
 def handler(event, context):
     print("EVENT " + json.dumps(event))
-    detail = event.get("detail", {})
     if event.get("fail"):
         raise RuntimeError("asked to fail")
     if event.get("put"):
@@ -215,6 +216,23 @@ def test_events_are_lost_delivered_twice_and_late(probe: Stack) -> None:
     assert states(probe, box)[6:] == []
     control.advance(200)
     assert states(probe, box)[6:] == ["shutting-down", "terminated"]
+
+
+@pytest.mark.skipif(why_not() is not None, reason=f"machines cannot boot here: {why_not()}")
+def test_machine_that_powers_itself_off_sends_events_and_says_so() -> None:
+    script = base64.b64encode(b"#!/bin/bash\nsystemctl poweroff\n").decode()
+    with LocalAws(booted=True) as aws:
+        aws.control.set_quota(G_QUOTA, 64)
+        stack = Stack(aws, "off")
+        stack.create({**network(), **watcher(), "Box": instance(UserData=script)})
+        box = stack.physical_id("Box")
+        aws.client("ec2").get_waiter("instance_stopped").wait(
+            InstanceIds=[box], WaiterConfig={"Delay": 1, "MaxAttempts": 120}
+        )
+        assert states(stack, box) == LIFE
+        assert described(aws, box)["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+        # EC2's text of the transition is not established; ours is empty
+        assert described(aws, box).get("StateTransitionReason", "") == ""
 
 
 def test_rule_that_the_function_does_not_admit_invokes_nothing(probe: Stack) -> None:
