@@ -29,10 +29,14 @@ a signal gets no answer. `hang`: a call gets none, for longer than any caller sh
 it succeeds after 0.3 s, as with AWS from another continent.
 `expired`: CloudFormation says that the caller's credentials have expired. `unsettled`: EC2 right
 after a change, when it does not know an image or a snapshot yet, or still has it in use."""
+EventFault = Literal["lose", "twice", "late"]
+"""How the delivery of an event to the target of a rule fails: never, two times, or held back."""
 Operation = Literal["create", "update", "delete"]
 """What CloudFormation does to a resource."""
 CALL_SECONDS = 30
 """How long a call may take, beside the seconds that it waits for something."""
+MOST_SECONDS = 3600.0
+"""How long a call may take at all: `advance` may be given years."""
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """A proxy of the environment would get the secret."""
 
@@ -50,6 +54,45 @@ class InstanceEvent:
     event: Literal["launched", "stopped", "started", "terminated"]
     time: float
     instance_type: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ScheduleRun:
+    """One attempt of a schedule to invoke its target.
+
+    Attributes:
+        time: When it was made, in seconds since 1970.
+        schedule: The schedule's ARN.
+        outcome: `delivered`: the target took it. `failed`: it is tried again. `dropped`: it is
+            not, as its retry policy says or because the schedule is gone.
+        scheduled: When the schedule was due, in seconds since 1970.
+        attempt: Its number, from 1.
+        reason: Why it failed; empty if it did not.
+    """
+
+    time: float
+    schedule: str
+    outcome: Literal["delivered", "failed", "dropped"]
+    scheduled: float
+    attempt: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Mail:
+    """What a topic sent to an address by e-mail.
+
+    Attributes:
+        time: In seconds since 1970.
+        topic: The topic's ARN.
+        subject: Empty if it was published without one.
+    """
+
+    time: float
+    topic: str
+    address: str
+    subject: str
+    message: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +123,8 @@ class Control:
         machines: The account's machines.
         open_session: Returns the credentials of a new session of a role, as environment variables.
         crowd: Adds instances of other people to the account.
+        release: Delivers the events that are held back.
+        confirm: Confirms the e-mail subscriptions of an address.
     """
 
     def __init__(
@@ -88,7 +133,11 @@ class Control:
         machines: RecordMachines | BootedMachines,
         open_session: Callable[[str], dict[str, str]],
         crowd: Callable[[str, int], None],
+        release: Callable[[], None],
+        confirm: Callable[[str], None],
     ) -> None:
+        self._release = release
+        self._confirm = confirm
         self._world = world
         self._machines = machines
         self._open_session = open_session
@@ -103,7 +152,7 @@ class Control:
         """
 
     def reset(self) -> None:
-        """Set everything as in a new account; resources and the history stay."""
+        """Set everything as in a new account; resources, histories and the clock stay."""
         self._world.reset()
         if isinstance(self._machines, BootedMachines):
             self._machines.reset()
@@ -276,6 +325,57 @@ class Control:
         """Events of an instance, or of all instances, oldest first."""
         return [e for e in self._world.events if instance_id in (None, e.instance_id)]
 
+    def clock(self) -> float:
+        """The account's time in seconds since 1970: real time, plus what `advance` added."""
+        return self._world.clock()
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock forward and run what becomes due, in the order of the times.
+
+        The clock stands at its own time for each: schedules, the next attempts of what failed and
+        late events with a delay. It returns when everything that it started has ended, functions
+        and what those caused included. With 0 it only waits for what is at work.
+
+        Args:
+            seconds: How far; 0 or more.
+        """
+        self._world.time.advance(seconds)
+
+    def event_fault(
+        self, kind: EventFault | None, times: int | None = None, delay: float | None = None
+    ) -> None:
+        """Make the delivery of events to the targets of rules fail.
+
+        Args:
+            kind: How it fails; None: it works again. `late`: held until `deliver_events`.
+            times: How many deliveries fail before it works again. Default: all of them.
+            delay: Late events come by themselves after so many seconds of the clock. Default:
+                never.
+        """
+        _set(self._world.event_faults, "delivery", None if kind is None else [kind, times])
+        self._world.event_delay = delay
+
+    def deliver_events(self) -> None:
+        """Deliver the late events in their order, and wait until what they started has ended."""
+        self._release()
+        self._world.time.settle()
+
+    def schedule_runs(self) -> list[ScheduleRun]:
+        """Every attempt of every schedule, oldest first."""
+        return self._world.schedule_runs
+
+    def mails(self) -> list[Mail]:
+        """What topics sent to confirmed e-mail addresses, oldest first."""
+        return self._world.mails
+
+    def confirm(self, address: str) -> None:
+        """Confirm the pending e-mail subscriptions of an address, as its owner does.
+
+        Raises:
+            ValueError: There is none.
+        """
+        self._confirm(address)
+
     def signals(self) -> list[Signal]:
         """Every signal that a wait condition's handle has taken, oldest first."""
         return self._world.signals
@@ -406,6 +506,7 @@ class RemoteControl:
             given = inspect.signature(method).bind(self, *args, **kwargs)
             given.apply_defaults()
             seconds = CALL_SECONDS + float(given.arguments.get("seconds", 0))
+            seconds = min(seconds, MOST_SECONDS)
             return _typed(result, self._send(command, [args, kwargs], seconds))
 
         return call

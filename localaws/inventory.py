@@ -30,6 +30,7 @@ def inventory(client: Clients) -> list[InventoryItem]:
     """Everything that exists, except what AWS owns and what `cdk bootstrap` created."""
     rows = [*_stacks(client), *_machines(client), *_network(client)]
     rows += [*_identities(client), *_data(client), *_image_builder(client)]
+    rows += [*_events(client)]
     return [row for row in rows if not row.id.startswith(BOOTSTRAP_PREFIXES)]
 
 
@@ -107,6 +108,26 @@ def _data(client: Clients) -> Iterator[InventoryItem]:
         yield InventoryItem("bucket", bucket["Name"])
     for repository in client("ecr").describe_repositories()["repositories"]:
         yield InventoryItem("repository", repository["repositoryName"])
+
+
+def _events(client: Clients) -> Iterator[InventoryItem]:
+    scheduler = client("scheduler")
+    for page in scheduler.get_paginator("list_schedules").paginate():
+        for row in page["Schedules"]:
+            yield InventoryItem("schedule", f"{row['GroupName']}/{row['Name']}", row["State"])
+    for page in scheduler.get_paginator("list_schedule_groups").paginate():
+        for row in page["ScheduleGroups"]:
+            if row["Name"] != "default":  # every account has it
+                yield InventoryItem("schedule group", row["Name"])
+    for rule in client("events").list_rules()["Rules"]:
+        yield InventoryItem("rule", rule["Name"], rule["State"])
+    for name in client("dynamodb").list_tables()["TableNames"]:
+        yield InventoryItem("table", name)
+    sns = client("sns")
+    for topic in sns.list_topics()["Topics"]:
+        yield InventoryItem("topic", topic["TopicArn"])
+    for row in sns.list_subscriptions()["Subscriptions"]:
+        yield InventoryItem("subscription", f"{row['TopicArn']} {row['Endpoint']}")
 
 
 def _image_builder(client: Clients) -> Iterator[InventoryItem]:

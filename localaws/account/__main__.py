@@ -19,7 +19,7 @@ from types import FrameType
 from localaws.credentials import Credentials
 from localaws.machines.processes import kill_session
 
-SERVICES = "cloudformation,ec2,ecr,iam,kms,lambda,logs,s3,ssm,sts"
+SERVICES = "cloudformation,dynamodb,ec2,ecr,events,iam,kms,lambda,logs,s3,scheduler,sns,ssm,sts"
 
 
 def main() -> None:

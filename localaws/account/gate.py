@@ -40,6 +40,7 @@ class Gate:
         credentials: The secrets.
         port: Where the server listens; hosts are the loopback's names with this port.
         response_known: Whether a custom resource's function was given this token to answer with.
+        clock: The account's time in seconds since 1970.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class Gate:
         credentials: Credentials,
         port: int,
         response_known: Callable[[str], bool],
+        clock: Callable[[], float],
     ) -> None:
+        self._clock = clock
         self._application = application
         self._credentials = credentials
         self._plain = {f"{name}:{port}" for name in LOOPBACK}
@@ -60,7 +63,7 @@ class Gate:
         if scope["type"] == "lifespan":
             await self._application(scope, receive, send)
         elif scope["type"] == "http":
-            await self._serve(scope, receive, _dated(_without_cors(send)))
+            await self._serve(scope, receive, _dated(_without_cors(send), self._clock))
         else:
             await receive()
             await send({"type": "websocket.close"})
@@ -153,15 +156,21 @@ def _without_cors(send: Send) -> Send:
     return silent
 
 
-def _dated(send: Send) -> Send:
-    """Add the date, which AWS sends with every response and the server upstream with none."""
+def _dated(send: Send, clock: Callable[[], float]) -> Send:
+    """Add the date by the account's clock, which AWS sends with every response.
+
+    Upstream it is the computer's.
+    """
 
     async def dated(message: Scope) -> None:
         if message["type"] == "http.response.start":
-            known = [*message.get("headers", [])]
-            if not any(bytes(name).lower() == b"date" for name, _ in known):
-                known.append((b"date", formatdate(usegmt=True).encode()))
-            message = {**message, "headers": known}
+            others = [
+                (name, value)
+                for name, value in message.get("headers", [])
+                if bytes(name).lower() != b"date"
+            ]
+            date = (b"date", formatdate(clock(), usegmt=True).encode())
+            message = {**message, "headers": [*others, date]}
         await send(message)
 
     return dated

@@ -18,8 +18,15 @@ from localaws.account.cloudformation import custom_resources
 from localaws.account.cloudformation import engine as cloudformation
 from localaws.account.ec2 import api as ec2_api
 from localaws.account.ec2.instances import Instances
+from localaws.account.events import mails
+from localaws.account.events.invocations import Invocations
+from localaws.account.events.rules import Deliveries
 from localaws.account.gate import CONTROL_PATH, Gate
-from localaws.account.iam import function_sessions, simulation
+from localaws.account.iam import function_sessions, instance_tags, signatures, simulation
+from localaws.account.scheduler import resource_types as schedule_types
+from localaws.account.scheduler import service as scheduler
+from localaws.account.scheduler.runs import Runs
+from localaws.account.scheduler.targets import Targets
 from localaws.account.world import World
 from localaws.control import Control
 from localaws.control import answer as answer_control
@@ -52,15 +59,38 @@ def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentia
     function_logs.install()
     function_sessions.install()
     simulation.install()
+    signatures.install(world.time.datetime)
+    instance_tags.install()
+    deliveries = _install_events(world, f"http://127.0.0.1:{port}")
     services.install_refusals(world)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.loglevel = "WARNING"
     config.keep_alive_timeout = 75
-    control = Control(world, machines, function_sessions.open_session, instances.crowd)
+    control = Control(
+        world,
+        machines,
+        function_sessions.open_session,
+        instances.crowd,
+        deliveries.release,
+        mails.confirm,
+    )
     served = _application(control, world)
-    gate: Any = Gate(served, credentials, port, custom_resources.response_known)
+    gate: Any = Gate(served, credentials, port, custom_resources.response_known, world.clock)
     asyncio.run(hypercorn_serve(gate, config))
+
+
+def _install_events(world: World, endpoint: str) -> Deliveries:
+    """Extend EventBridge and its Scheduler, Lambda's asynchronous invocations and SNS."""
+    invocations = Invocations(world.time)
+    invocations.install()
+    deliveries = Deliveries(world, invocations)
+    deliveries.install()
+    runs = Runs(world, Targets(endpoint))
+    scheduler.install(world, runs)
+    schedule_types.install(runs)
+    mails.install(world)
+    return deliveries
 
 
 def _application(control: Control, world: World) -> Application:

@@ -140,7 +140,18 @@ def install(world: World) -> None:
 
 def install_refusals(world: World) -> None:
     """Add planned faults for calls of all other services, with ministack's messages."""
-    for name in ("iam", "imagebuilder", "lambda", "logs", "s3", "sts"):
+    for name in (
+        "dynamodb",
+        "events",
+        "iam",
+        "imagebuilder",
+        "lambda",
+        "logs",
+        "s3",
+        "scheduler",
+        "sns",
+        "sts",
+    ):
         app.SERVICE_HANDLERS[name] = _with_refusals(name, app.SERVICE_HANDLERS[name], world)
 
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from localaws.account.clock import Clock
 from localaws.account.ec2.images import Image
 from localaws.account.quotas import QUOTAS, QuotaRequest
-from localaws.control import Fault, InstanceEvent, Operation, Signal
+from localaws.control import (
+    EventFault,
+    Fault,
+    InstanceEvent,
+    Mail,
+    Operation,
+    ScheduleRun,
+    Signal,
+)
 
 
 @dataclass
@@ -34,6 +42,11 @@ class World:
         events: History of the instances.
         calls: Operations that were called.
         signals: Signals that handles have taken.
+        event_faults: Planned faults of an event's delivery to a target: kind and how many are left.
+        event_delay: After how many seconds late events come by themselves; None: never.
+        schedule_runs: History of the schedules.
+        mails: What was sent by e-mail.
+        time: The clock.
     """
 
     applied: dict[str, float] = field(
@@ -58,10 +71,28 @@ class World:
     events: list[InstanceEvent] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     signals: list[Signal] = field(default_factory=list)
+    event_faults: dict[str, list[Any]] = field(default_factory=dict)
+    event_delay: float | None = None
+    schedule_runs: list[ScheduleRun] = field(default_factory=list)
+    mails: list[Mail] = field(default_factory=list)
+    time: Clock = field(default_factory=Clock)
 
     def reset(self) -> None:
-        """Set everything as in a new account, but keep the history of instances and calls."""
-        self.__dict__.update(World(events=self.events, calls=self.calls).__dict__)
+        """Set everything as in a new account, but keep the histories and the clock."""
+        kept = {
+            name: getattr(self, name)
+            for name in ("events", "calls", "schedule_runs", "mails", "time")
+        }
+        self.__dict__.update(World(**kept).__dict__)
+
+    def clock(self) -> float:
+        """The account's time in seconds since 1970: real time, or what tests made of it."""
+        return self.time.now()
+
+    def take_event_fault(self) -> EventFault | None:
+        """The fault of this delivery of an event, counted down."""
+        kind: EventFault | None = _take(self.event_faults, "delivery")
+        return kind
 
     def add_image(self, **image: Any) -> None:
         """Add an image of another account."""
@@ -79,7 +110,7 @@ class World:
 
     def record(self, instance_id: str, event: Any, instance_type: str) -> None:
         """Add to the instances' history."""
-        self.events.append(InstanceEvent(instance_id, event, time.time(), instance_type))
+        self.events.append(InstanceEvent(instance_id, event, self.clock(), instance_type))
 
 
 def _take(table: dict[str, list[Any]], key: str) -> Any:

@@ -37,3 +37,11 @@ def stack(aws: LocalAws) -> Iterator[Stack]:
 def code_bucket(server: LocalAws) -> str:
     server.client("s3").create_bucket(Bucket="probe-code")
     return "probe-code"
+
+
+@pytest.fixture(scope="session")
+def moved() -> Iterator[LocalAws]:
+    """An account of its own, whose clock tests move."""
+    with LocalAws() as aws:
+        aws.control.set_quota(G_QUOTA, 640)
+        yield aws

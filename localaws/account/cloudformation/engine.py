@@ -15,6 +15,7 @@ from localaws.account.cloudformation import (
     resource_faults,
     schemas,
     stack_resources,
+    table_resource,
 )
 from localaws.account.cloudformation.handler_errors import failure
 from localaws.account.cloudformation.stack_events import WAIT, Events
@@ -37,6 +38,7 @@ def install(world: World, instances: Instances) -> None:
     subnet_resource.install()
     oidc_provider.install()
     security_groups.install()
+    table_resource.install()
     image_resource.install(instances)
     _install_parameters()
     _install_replacement()

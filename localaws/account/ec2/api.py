@@ -44,9 +44,9 @@ _IP = re.compile(r"<(ipAddress|keyName)></\1>")
 def install(instances: Instances) -> None:
     """Replace ministack's actions and its description of an instance.
 
-    Upstream an instance has no lifecycle and no metadata options, but an empty element for an
-    address or key that it lacks; filters have no wildcards, most are ignored, and a parameter
-    with an empty value (NoDevice) is lost.
+    Upstream an instance has no lifecycle, no metadata options and no reason of its state, but an
+    empty element for an address or key that it lacks; filters have no wildcards, most are ignored,
+    and a parameter with an empty value (NoDevice) is lost.
     """
     for name, action in ACTIONS.items():
         ec2._ACTION_MAP[name] = _bound(action, instances)
@@ -58,7 +58,7 @@ def install(instances: Instances) -> None:
         tokens = f"<httpTokens>{record['_tokens']}</httpTokens>"
         options = f"<metadataOptions><state>applied</state>{tokens}</metadataOptions>"
         text = _IP.sub("", plain_xml(record)).rpartition("</item>")[0]
-        return f"{text}{spot}{options}</item>"
+        return f"{text}{spot}{options}{_state_reason(record)}</item>"
 
     def matches_filters(record: dict[str, Any], filters: dict[str, list[str]]) -> bool:
         known = {name: filters[name] for name in filters if name in INSTANCE_FILTERS}
@@ -71,6 +71,16 @@ def install(instances: Instances) -> None:
     ec2._snapshot_matches_filters = image_calls.snapshot_matches
     ec2._instance_xml = instance_xml
     ec2._matches_filters = matches_filters
+
+
+def _state_reason(record: dict[str, Any]) -> str:
+    """Why an instance has its state; upstream nothing says so."""
+    transition = f"<reason>{record.get('_transition', '')}</reason>"
+    if not record.get("_reason"):
+        return transition
+    code, text = record["_reason"]
+    state = f"<code>{code}</code><message>{code}: {text}</message>"
+    return f"{transition}<stateReason>{state}</stateReason>"
 
 
 def run(instances: Instances, request: Parameters) -> wire.Response:

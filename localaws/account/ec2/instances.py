@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -21,6 +22,7 @@ from localaws.account.ec2.instance_record import (
 )
 from localaws.account.ec2.own_images import OwnImages
 from localaws.account.errors import ApiError
+from localaws.account.events.state_changes import StateChanges
 from localaws.account.world import World
 from localaws.machines.booted.machines import BootedMachines
 from localaws.machines.host import Fetch, Host
@@ -30,6 +32,11 @@ from localaws.machines.records import RecordMachines
 RUNNING = ("pending", "running")
 VISITOR = "203.0.113.7"
 """Address by which security groups know this computer, the only one that reaches machines."""
+BY_USER, FROM_INSIDE = (
+    ("Client.UserInitiatedShutdown", "User initiated shutdown"),
+    ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown"),
+)
+"""Why an instance was stopped or terminated: EC2's code and text."""
 CONTACT = "http://aws.amazon.com/contact-us/ec2-request"
 
 
@@ -46,6 +53,7 @@ class Instances:
         self.machines = self._machines = machines
         self.own = OwnImages(machines)
         self._crowds: dict[str, list[str]] = {}
+        self._changes = StateChanges(world.clock)
         if isinstance(machines, BootedMachines):
             machines.admits = self.admits_ssh
             machines.powered_off = self.follow_shutdown
@@ -70,26 +78,28 @@ class Instances:
         if request.tags:
             ec2._tags[record["InstanceId"]] = [dict(tag) for tag in request.tags]
         set_address(record, self._machines)
-        self._event(record, "launched")
-        self._boot(record)
+        self._run(record, "launched")
         return record
 
-    def stop(self, record: Record) -> None:
+    def stop(self, record: Record, reason: tuple[str, str] = BY_USER) -> None:
         """Stop an instance: it keeps its disk and loses its public address."""
         if record["State"]["Name"] not in RUNNING:
             return
+        self._note_reason(record, reason)
+        self._changes.send(record["InstanceId"], "stopping")
         self._machines.halt(record["InstanceId"])
         record["State"] = {"Code": 80, "Name": "stopped"}
         record["PublicIpAddress"] = record["PublicDnsName"] = ""
         self._event(record, "stopped")
+        self._changes.send(record["InstanceId"], "stopped")
 
     def follow_shutdown(self, instance_id: str) -> None:
         """Stop or terminate an instance whose machine has powered itself off."""
         record = self.get(instance_id)
         if record["_at_shutdown"] == "terminate":
-            self.terminate(record)
+            self.terminate(record, FROM_INSIDE)
         else:
-            self.stop(record)
+            self.stop(record, FROM_INSIDE)
 
     def start(self, record: Record) -> None:
         """Start an instance, with a new public address.
@@ -103,15 +113,14 @@ class Instances:
         self._require_room(record["InstanceType"], zone, bool(record["_lifecycle"]))
         record["State"] = {"Code": 16, "Name": "running"}
         set_address(record, self._machines)
-        self._event(record, "started")
-        self._boot(record)
+        self._run(record, "started")
 
     def reboot(self, record: Record) -> None:
         """Restart an instance; state, addresses and disk are kept."""
         if record["State"]["Name"] in RUNNING:
             self._machines.reboot(record["InstanceId"])
 
-    def terminate(self, record: Record) -> None:
+    def terminate(self, record: Record, reason: tuple[str, str] = BY_USER) -> None:
         """Terminate an instance and delete the volumes with DeleteOnTermination."""
         if record["State"]["Name"] == "terminated":
             return
@@ -121,11 +130,14 @@ class Instances:
                 f"The instance '{record['InstanceId']}' may not be terminated. Modify its "
                 "'disableApiTermination' instance attribute and try again.",
             )
+        self._note_reason(record, reason)
+        self._changes.send(record["InstanceId"], "shutting-down")
         ec2._terminate_instances({"InstanceId.1": [record["InstanceId"]]})
         record["PublicIpAddress"] = record["PublicDnsName"] = ""
         self._machines.remove(record["InstanceId"])
         volumes.release(record)
         self._event(record, "terminated")
+        self._changes.send(record["InstanceId"], "terminated")
 
     def crowd(self, instance_type: str, count: int) -> None:
         """Run so many instances of a type without machines, listed before all others."""
@@ -259,6 +271,25 @@ class Instances:
             "allows for the instance bucket that the specified instance type belongs to. Please "
             f"visit {CONTACT} to request an adjustment to this limit.",
         )
+
+    def _run(self, record: Record, event: str) -> None:
+        """Boot the machine of a launched or started instance."""
+        launched = time.gmtime(self.world.clock())
+        record["LaunchTime"] = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", launched)
+        record["_transition"], record["_reason"] = "", None
+        self._event(record, event)
+        self._changes.send(record["InstanceId"], "pending")
+        self._boot(record)
+        self._changes.send(record["InstanceId"], "running")
+
+    def _note_reason(self, record: Record, reason: tuple[str, str]) -> None:
+        """Note why an instance is stopped or terminated.
+
+        The text of the transition after a shutdown from inside is not established; it is empty.
+        """
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S GMT", time.gmtime(self.world.clock()))
+        record["_transition"] = f"User initiated ({stamp})" if reason == BY_USER else ""
+        record["_reason"] = reason
 
     def _boot(self, record: Record) -> None:
         facts = MachineFacts(

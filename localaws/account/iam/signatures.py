@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from ministack.core import sigv4
 from ministack.core.iam_evaluator import (
     AuthError,
     CredentialResolutionError,
@@ -17,9 +20,8 @@ from ministack.core.sigv4 import (
     header_signature_failure,
     parse_header_signature,
     parse_query_signature,
-    presigned_request_is_expired,
-    request_time_failure,
 )
+from ministack.services import s3
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 Query = Mapping[str, list[str]]
@@ -27,6 +29,27 @@ MISSING = AuthError("MissingAuthenticationToken", "Missing Authentication Token"
 UNKNOWN = AuthError(
     "UnrecognizedClientException", "The security token included in the request is invalid."
 )
+
+
+def install(clock: Callable[[], dt.datetime]) -> None:
+    """Accept the time of a signature by the account's clock, too.
+
+    Upstream only real time counts. The SDK for JavaScript signs by the Date header of responses,
+    boto3 by the computer's clock.
+    """
+    plain_failure = sigv4.request_time_failure
+    plain_expired = sigv4.presigned_request_is_expired
+
+    def failure(signature: HeaderSignature) -> Any:
+        return plain_failure(signature) and plain_failure(signature, now=clock())
+
+    def expired(amz_date: str, seconds: str | int) -> bool:
+        real = plain_expired(amz_date, seconds)
+        return bool(real and plain_expired(amz_date, seconds, now=clock()))
+
+    sigv4.request_time_failure = failure
+    for module in (sigv4, s3):
+        module.presigned_request_is_expired = expired
 
 
 @dataclass(frozen=True)
@@ -81,7 +104,7 @@ def _header(headers: Mapping[str, str]) -> HeaderSignature | AuthError:
     if not headers["authorization"].startswith(f"{ALGORITHM} "):
         return AuthError("IncompleteSignature", f"the algorithm must be {ALGORITHM}")
     signature = parse_header_signature(headers)
-    fault = signature if isinstance(signature, tuple) else request_time_failure(signature)
+    fault = signature if isinstance(signature, tuple) else sigv4.request_time_failure(signature)
     return AuthError(*fault) if fault else signature
 
 
@@ -93,7 +116,7 @@ def _presigned(query: Query) -> HeaderSignature | AuthError:
         return AuthError(*signature)
     try:
         seconds = query.get("X-Amz-Expires", ["0"])[0]
-        expired = presigned_request_is_expired(signature.amz_date, seconds)
+        expired = sigv4.presigned_request_is_expired(signature.amz_date, seconds)
     except ValueError:
         expired = True
     return AuthError("AccessDenied", "Request has expired") if expired else signature

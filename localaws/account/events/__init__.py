@@ -1,0 +1,1 @@
+"""Events: instances' changes of state, rules, asynchronous invocations and e-mail."""

@@ -1,0 +1,1 @@
+"""EventBridge Scheduler: schedules with time zones, their groups, targets and retries."""
