@@ -168,8 +168,8 @@ class SpendLimit(Construct):
             "Mails",
             display_name="GPU workstation",
             kms_master_key_id="alias/aws/sns",
-            subscription=[sns.CfnTopic.SubscriptionProperty(endpoint=email, protocol="email")],
         )
+        sns.CfnSubscription(self, "Mail", topic_arn=topic.ref, protocol="email", endpoint=email)
         policy = iam.PolicyDocument(
             statements=[
                 iam.PolicyStatement(

@@ -39,7 +39,7 @@ class Records:
         machines: Stored prices of types in USD per hour.
         disk_per_gib: Stored price of a GiB-month; ``None`` if there is none.
         told: Percentages of the limit that were told, by month.
-        stopped_at: When the limit last stopped a machine, by month.
+        stops: When a limit last stopped a machine, and which limit in USD, by month.
         closed: The stack is being deleted, so nothing must be done any more.
     """
 
@@ -47,7 +47,7 @@ class Records:
     machines: Mapping[str, float]
     disk_per_gib: float | None
     told: Mapping[str, frozenset[int]]
-    stopped_at: Mapping[str, float]
+    stops: Mapping[str, tuple[float, float]]
     closed: bool
 
 
@@ -88,7 +88,7 @@ class SpendLedger:
             None if gib is None else float(gib["usd"]),
             {month: frozenset(percents) for month, percents in told.items()},
             {
-                key.partition("/")[2]: float(row["at"])
+                key.partition("/")[2]: (float(row["at"]), float(row["limit"]))
                 for key, row in items.items()
                 if _is(key, "stop")
             },
@@ -125,9 +125,10 @@ class SpendLedger:
                 TableName=self._table, Key={KEY: {"S": f"told/{month}/{percent}"}}
             )
 
-    def note_stop(self, month: Month, at: float) -> None:
-        """Note that the limit stopped a machine."""
-        self._put({KEY: f"stop/{month}", "at": at, EXPIRES: int(month.end + KEPT_SECONDS)})
+    def note_stop(self, month: Month, at: float, limit_usd: float) -> None:
+        """Note that a limit stopped a machine."""
+        expires = int(month.end + KEPT_SECONDS)
+        self._put({KEY: f"stop/{month}", "at": at, "limit": limit_usd, EXPIRES: expires})
 
     def close(self) -> None:
         """Note that the stack is being deleted."""

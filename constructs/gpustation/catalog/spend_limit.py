@@ -35,6 +35,7 @@ class Finding:
         stop: Machines to stop.
         reached: Percentages of the limit that are reached.
         reason: Why machines may not run; empty if they may.
+        is_unpriced: They may not because costs cannot be counted.
     """
 
     month: Month
@@ -46,6 +47,7 @@ class Finding:
     stop: tuple[str, ...]
     reached: tuple[int, ...]
     reason: str
+    is_unpriced: bool = False
 
     @property
     def in_words(self) -> str:
@@ -81,7 +83,13 @@ class Finding:
 
 
 def judge(
-    ledger: Ledger, limit_usd: float, now: float, *, running: Sequence[str], unpriced: str = ""
+    ledger: Ledger,
+    limit_usd: float,
+    now: float,
+    *,
+    running: Sequence[str],
+    spent_limit_usd: float = 0.0,
+    unpriced: str = "",
 ) -> Finding:
     """What follows from the ledger.
 
@@ -93,12 +101,14 @@ def judge(
         limit_usd: The limit of a calendar month in USD.
         now: The current moment.
         running: Machines that can be stopped.
+        spent_limit_usd: Highest limit that was spent in this month: it stays spent, although a
+            stopped machine leaves a cent of it. Default: none.
         unpriced: Why costs cannot be counted, which stops the machines too. Default: they can.
     """
     month = Month.of(now)
     costs, rate = spent(ledger, month, now), usd_per_hour(ledger, month)
     margin = rate * MINUTE / HOUR if running else 0.0
-    is_spent = costs.total + margin >= limit_usd
+    is_spent = costs.total + margin >= limit_usd or spent_limit_usd >= limit_usd
     reached = tuple(
         percent
         for percent in TOLD_PERCENT
@@ -127,6 +137,7 @@ def judge(
         stop=stop,
         reached=reached,
         reason=reason,
+        is_unpriced=bool(unpriced) and not is_spent,
     )
 
 

@@ -32,7 +32,7 @@ from gpustation.aws.spend_notice import Notice
 from gpustation.aws.stacks import is_rolling_back
 from gpustation.catalog.prices import ADDRESS_PER_HOUR
 from gpustation.catalog.spend_limit import NEXT_CALL, Finding, judge, too_little_left
-from gpustation.catalog.spending import Fact, NoPriceError, Rates, Seen, reconcile
+from gpustation.catalog.spending import Fact, Month, NoPriceError, Rates, Seen, reconcile
 from gpustation.handlers.responder import Event, RefusedError, Response, respond
 
 if TYPE_CHECKING:
@@ -217,6 +217,7 @@ class Meter:
             self._place.limit_usd,
             now,
             running=[one.machine for one in seen if one.state == STOPPABLE],
+            spent_limit_usd=records.stops.get(str(Month.of(now)), (0.0, 0.0))[1],
             unpriced=unpriced,
         )
         self._act(finding, records, now)
@@ -256,13 +257,15 @@ class Meter:
                 log.exception("not done")
                 faults.append(fault)
 
-        stopped_at = records.stopped_at.get(str(finding.month))
+        stopped_at = records.stops.get(str(finding.month), (None, 0.0))[0]
         if finding.stop:
             log.info("stopping %s: %s", ", ".join(finding.stop), finding.reason)
             attempt(lambda: self._clients.ec2.stop_instances(InstanceIds=[*finding.stop]))
             if not faults:
                 stopped_at = now
-                attempt(lambda: self._clients.ledger.note_stop(finding.month, now))
+                # A stop for want of a price does not spend the limit
+                spent = 0.0 if finding.is_unpriced else finding.limit_usd
+                attempt(lambda: self._clients.ledger.note_stop(finding.month, now, spent))
         attempt(lambda: self._schedule(finding.next_at))
         attempt(lambda: self._notify(finding, stopped_at, now))
         told = records.told.get(str(finding.month), frozenset())
