@@ -36,9 +36,13 @@ class Clock:
 
     What is due is done in real time too, by a thread that sleeps until then and does not exist
     before something is entered.
+
+    Attributes:
+        moved: Is told by how many seconds the clock is ahead of real time, whenever that changes.
     """
 
     def __init__(self) -> None:
+        self.moved: Callable[[float], None] = lambda _: None
         self._offset = 0.0
         self._standing: float | None = None
         self._due: list[Due] = []
@@ -99,12 +103,14 @@ class Clock:
                     if due is None:
                         break
                     self._standing = max(self._standing, due.when)
+                    self.moved(self._standing - time.time())
                     due.action()
             finally:
                 with self._change:
                     # Work may have taken longer in real time than the clock was moved
                     self._offset = max(self._offset, end - time.time())
                     self._standing = None
+                    self.moved(self._offset)
                     self._change.notify_all()
 
     def settle(self) -> None:

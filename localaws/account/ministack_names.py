@@ -17,7 +17,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_credential_failure",
         "pin_request_origin",
     ),
-    "ministack.core.lambda_runtime": ("execution_credentials",),
+    "ministack.core.lambda_runtime": ("_PYTHON_WORKER_SCRIPT", "execution_credentials"),
     "ministack.core.router": (
         "SERVICE_PATTERNS",
         "_KNOWN_AWS_SERVICE_NAMES",

@@ -18,7 +18,7 @@ from localaws.account.cloudformation import custom_resources
 from localaws.account.cloudformation import engine as cloudformation
 from localaws.account.ec2 import api as ec2_api
 from localaws.account.ec2.instances import Instances
-from localaws.account.events import mails
+from localaws.account.events import function_clock, mails
 from localaws.account.events.invocations import Invocations
 from localaws.account.events.rules import Deliveries
 from localaws.account.gate import CONTROL_PATH, Gate
@@ -82,6 +82,7 @@ def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentia
 
 def _install_events(world: World, endpoint: str) -> Deliveries:
     """Extend EventBridge and its Scheduler, Lambda's asynchronous invocations and SNS."""
+    function_clock.install(world.time)
     invocations = Invocations(world.time)
     invocations.install()
     deliveries = Deliveries(world, invocations)

@@ -25,10 +25,16 @@ from tests.support.probe_stack import G_QUOTA, Stack, instance, network, role
 WRITES_LOG = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]
 WITNESS = """
 import json
+import time
+from datetime import datetime, timezone
 import boto3
 
 def handler(event, context):
     print("EVENT " + json.dumps(event))
+    if event.get("clock"):
+        now = datetime.now(timezone.utc)
+        assert isinstance(now, datetime) and abs(now.timestamp() - time.time()) < 5
+        return now.isoformat()
     if event.get("fail"):
         raise RuntimeError("asked to fail")
     if event.get("put"):
@@ -267,6 +273,22 @@ def test_function_that_fails_is_invoked_again_after_one_and_two_minutes(
         control.advance(seconds)
         numbers.append(len(heard(probe)))
     assert numbers == ([1, 1, 2, 2, 3, 3] if attempts == 3 else [1] * 6)
+
+
+def test_function_has_the_moved_clock(probe: Stack) -> None:
+    probe.create(watcher())
+
+    def ahead() -> float:
+        answer = probe.aws.client("lambda").invoke(
+            FunctionName=probe.physical_id("Function"), Payload=b'{"clock": true}'
+        )
+        told = dt.datetime.fromisoformat(json.loads(answer["Payload"].read()))
+        return told.timestamp() - probe.aws.control.clock()
+
+    assert abs(ahead()) < 60
+    # The same process as before: it is asked again after each move
+    probe.aws.control.advance(86400)
+    assert abs(ahead()) < 60
 
 
 def test_table_topic_and_mails_with_the_rights_of_the_role(probe: Stack) -> None:

@@ -273,8 +273,15 @@ def test_role_is_used_with_its_conditions(desk: Desk) -> None:
     ):
         with pytest.raises(desk.client.exceptions.ValidationException, match="assume the role"):
             desk.create(desk.role(**wrong))
+    changed = desk.create(desk.role(), retry={"MaximumRetryAttempts": 0})
+    role_arn = desk.client.get_schedule(Name=changed, GroupName=desk.group)["Target"]["RoleArn"]
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole"}
+    trust["Principal"] = {"Service": "lambda.amazonaws.com"}  # type: ignore[assignment]
+    desk.aws.client("iam").update_assume_role_policy(
+        RoleName=role_arn.rpartition("/")[2], PolicyDocument=json.dumps({"Statement": [trust]})
+    )
     desk.aws.control.advance(3600)
-    assert desk.runs(name) == [("delivered", 1)]
+    assert (desk.runs(name), desk.runs(changed)) == ([("delivered", 1)], [("dropped", 1)])
 
 
 def test_role_that_is_not_allowed_is_tried_again_and_dropped(desk: Desk) -> None:
