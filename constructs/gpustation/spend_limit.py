@@ -12,12 +12,14 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct, IDependable
 
-from gpustation.aws.spend_ledger import EXPIRES, KEY
-from gpustation.aws.spend_notice import NO_NOTICE, notice_name
-from gpustation.catalog.spend_limit import NEXT_CALL
+from gpustation.catalog.names import NOTICES
+from gpustation.catalog.spend_limit import EXPIRES, KEY, NEXT_CALL
 from gpustation.synth.acknowledge import acknowledge_checkov, acknowledge_wildcards
 from gpustation.synth.custom_resource_function import RESPONSE_TIMEOUT, CustomResourceFunction
 
+NO_NOTICE = "{}"
+"""Value of the notice in the template. It never changes: CloudFormation would overwrite what the
+function wrote."""
 STATES = ("running", "stopping", "stopped", "shutting-down", "terminated")
 """States of an instance in which its costs begin or end."""
 
@@ -69,7 +71,7 @@ class SpendLimit(Construct):
         self.notice = ssm.CfnParameter(
             self,
             "Notice",
-            name=notice_name(stack.stack_name),
+            name=f"{NOTICES}/{stack.stack_name}",
             type="String",
             description="What the spend limit found last",
             value=NO_NOTICE,

@@ -102,11 +102,11 @@ def test_during_the_first_deploy_the_living_machine_of_the_stack_is_it(
 
 
 def test_the_cost_of_a_run_is_that_of_machine_and_address() -> None:
-    running = Status(workstation(), machine(), (DISKS["vol-1"],), (), (), None, "", NOW)
+    running = Status(workstation(), machine(), (DISKS["vol-1"],), (), (), None, "", None, "", NOW)
     assert running.hours == 10
     assert running.usd_of_this_run == pytest.approx(10 * (0.526 + 0.005))
     assert running.usd_per_month_stopped == pytest.approx(5.12)
-    private = Status(workstation(), machine(address=""), (), (), (), None, "", NOW)
+    private = Status(workstation(), machine(address=""), (), (), (), None, "", None, "", NOW)
     assert private.usd_of_this_run == pytest.approx(10 * 0.526)
 
 
@@ -114,4 +114,4 @@ def test_the_cost_of_a_run_is_that_of_machine_and_address() -> None:
     "shown", [machine(state="stopped"), machine(instance_type="z9.large"), None]
 )
 def test_what_is_not_known_costs_nothing_that_is_shown(shown: Machine | None) -> None:
-    assert Status(workstation(), shown, (), (), (), None, "", NOW).usd_of_this_run is None
+    assert Status(workstation(), shown, (), (), (), None, "", None, "", NOW).usd_of_this_run is None

@@ -14,14 +14,12 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from gpustation.aws.calls import error_code
+from gpustation.catalog.spend_limit import EXPIRES, KEY
 from gpustation.catalog.spending import Disk, Ledger, Month, Run
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-KEY = "id"
-EXPIRES = "expires"
-"""Attribute by which DynamoDB deletes items."""
 KEPT_SECONDS = 400 * 86400.0
 """How long ended intervals are kept: a year and a month."""
 _CLOSED = "closed"

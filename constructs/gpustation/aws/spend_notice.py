@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
+from gpustation.catalog.names import NOTICES
 from gpustation.catalog.spending import Month, Spent
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
-NOTICES = "/gpustation/spent"
-"""Path of these parameters, as ``<path>/<stack>``."""
-NO_NOTICE = "{}"
-"""Value in the template. It never changes: CloudFormation would overwrite what was written."""
 SCHEMA = 1
 
 
@@ -75,11 +75,6 @@ def parse_notice(text: str) -> Notice | None:
         raise NoticeError("it is not in the form that the spend limit writes") from None
 
 
-def notice_name(stack: str) -> str:
-    """Name of a stack's parameter."""
-    return f"{NOTICES}/{stack}"
-
-
 def read_notices(ssm: SSMClient) -> dict[str, str]:
     """The texts of a region's notices by stack.
 
@@ -88,3 +83,17 @@ def read_notices(ssm: SSMClient) -> dict[str, str]:
     """
     pages = ssm.get_paginator("get_parameters_by_path").paginate(Path=NOTICES)
     return {row["Name"].rpartition("/")[2]: row["Value"] for p in pages for row in p["Parameters"]}
+
+
+def spent_limit(ssm: SSMClient, stack: str) -> str:
+    """Why the machines of a stack may not run in this month; empty if they may.
+
+    Also empty if that cannot be read, as the limit itself is enforced elsewhere.
+    """
+    try:
+        text = ssm.get_parameter(Name=f"{NOTICES}/{stack}")["Parameter"]["Value"]
+        notice = parse_notice(text)
+    except (ClientError, NoticeError):
+        return ""
+    is_present = notice is not None and notice.month == Month.of(time.time())
+    return notice.reason if notice is not None and is_present else ""

@@ -15,6 +15,9 @@ REPORTS = "/gpustation/report"
 """Path of the parameters with the machines' reports, as ``<path>/<stack>/<logical id>``: with one
 call, all of a region are read."""
 
+NOTICES = "/gpustation/spent"
+"""Path of the parameters with what the spend limits found, as ``<path>/<stack>``."""
+
 WORKSTATION, IMAGE, DEPLOY_ROLE = "GpuWorkstation", "GpuImage", "GpuDeployRole"
 
 STACK_NAMES = (WORKSTATION, IMAGE, DEPLOY_ROLE)

@@ -9,6 +9,10 @@ from time import gmtime, strftime
 
 from gpustation.catalog.spending import HOUR, Ledger, Month, Spent, moment_of, spent, usd_per_hour
 
+KEY = "id"
+"""Key of the ledger's table."""
+EXPIRES = "expires"
+"""Attribute by which DynamoDB deletes its items."""
 NEXT_CALL = "next"
 """Name of the schedule for the next moment at which something must be done."""
 TOLD_PERCENT = (50, 80, 100)

@@ -312,8 +312,10 @@ def _of_fact(ledger: Ledger, fact: Fact, one: Seen | None, rates: Rates) -> list
     before = [run for run in runs if run.started <= fact.at]
     if fact.state in ENDED_STATES:
         changes: list[Run | Disk] = []
-        if before and _may_end(before[-1], fact.at):
-            changes.append(replace(before[-1], ended=fact.at, assumed=False))
+        # A stop in the second of a start is the stop before it
+        begun = [run for run in before if run.started < fact.at]
+        if begun and _may_end(begun[-1], fact.at):
+            changes.append(replace(begun[-1], ended=fact.at, assumed=False))
         disk = ledger.disks.get(fact.machine)
         if fact.state == "terminated" and disk and _may_be_gone(disk, fact.at):
             changes.append(replace(disk, gone=fact.at, assumed=False))

@@ -14,7 +14,7 @@ from gpustation.console.interrupts import leave
 
 VERBS = (
     *("plan", "up", "status", "log", "wait", "stop", "start", "reboot", "keep-awake", "down"),
-    *("regions", "types", "price", "leftovers", "doctor"),
+    *("regions", "types", "price", "cost", "leftovers", "doctor"),
     *("ssh", "ssh-config", "ssh-proxy", "jupyter", "allow-my-ip"),
 )
 """In the order of the help text; each is a function in a module of its name."""

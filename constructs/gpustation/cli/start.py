@@ -5,6 +5,7 @@ from __future__ import annotations
 from gpustation.cli.ending import run, say_json
 from gpustation.cli.options import AsJson, Name, Region, Stack, Yes, epilog
 from gpustation.cli.selecting import named, selected
+from gpustation.console.errors import CommandError
 from gpustation.console.interrupts import say, warn
 from gpustation.console.statuses import NO_CAPACITY, TIMED_OUT
 
@@ -27,6 +28,7 @@ def start(
     def work() -> int:
         from gpustation.aws.calls import ONE_RETRY
         from gpustation.aws.session import make_session
+        from gpustation.aws.spend_notice import spent_limit
         from gpustation.cli.ending import confirm
         from gpustation.offers.price import BILL_DECIDES, from_catalog
         from gpustation.workstation import power
@@ -40,6 +42,11 @@ def start(
         machine_id, report = machine.instance_id, warn if as_json else say
         ssm, stopped = session.client("ssm"), machine.state != "running"
         before = reported(ssm, machine) if stopped else None
+        if stopped and (why := spent_limit(ssm, workstation.stack)):
+            raise CommandError(
+                f"{workstation.stack} would be stopped again at once: {why}; raise the setting "
+                "monthly_budget_usd, or wait for the next month"
+            )
         if stopped:
             price = from_catalog(machine.instance_type)
             costs = f"{price.usd_per_hour} USD per hour" if price.usd_per_hour else "unknown"

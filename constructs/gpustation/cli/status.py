@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -118,6 +119,7 @@ def document(one: Status) -> dict[str, Any]:
         "verdict": vars(report.verdict) if report and report.verdict else None,
         "last_stop": vars(report.last_stop) if report and report.last_stop else None,
         "keep_awake_until": report.keep_awake_until if report else None,
+        "spend_limit": _limit(one),
         "hours": _rounded(one.hours, 3),
         "cost": {
             "usd_per_hour": price.usd_per_hour if price else None,
@@ -128,6 +130,25 @@ def document(one: Status) -> dict[str, Any]:
             "region": price.region if price else None,
         },
     }
+
+
+def _limit(one: Status) -> dict[str, Any] | None:
+    notice = one.notice
+    if notice is None:
+        return None
+    return {
+        "month": str(notice.month),
+        "limit_usd": notice.limit_usd,
+        "spent_usd": _rounded(notice.spent_at(one.now.timestamp()), 4),
+        "as_of": _utc(notice.as_of),
+        "stops_at": _utc(notice.stops_at),
+        "stopped_at": _utc(notice.stopped_at),
+        "reason": notice.reason or None,
+    }
+
+
+def _utc(moment: float | None) -> datetime | None:
+    return None if moment is None else datetime.fromtimestamp(moment, timezone.utc)
 
 
 def _rounded(value: float | None, digits: int) -> float | None:
@@ -186,6 +207,7 @@ def _facts(one: Status) -> dict[str, object]:
         facts[step.name] = f"{step.state}, {step.seconds(one.now):.0f} s  {step.reason}".strip()
     facts |= _set_up(one)
     facts |= _idle_stop(one)
+    facts |= _spend_limit(one)
     facts["ready"] = workstation.outputs.get("Ready")
     return {**facts, **_costs(one)}
 
@@ -223,6 +245,20 @@ def _idle_stop(one: Status) -> dict[str, object]:
         at, why = report.last_stop.at, report.last_stop.reason
         facts["stopped itself"] = f"{at:%Y-%m-%d %H:%M} UTC: {why}"
     return facts
+
+
+def _spend_limit(one: Status) -> dict[str, object]:
+    """What is spent of the limit, and what follows."""
+    notice = one.notice
+    if notice is None:
+        return {"spend limit": one.no_notice} if one.no_notice else {}
+    usd = notice.spent_at(one.now.timestamp())
+    text = f"{usd:.2f} of {notice.limit_usd:g} USD spent in {notice.month}"
+    if notice.reason:
+        return {"spend limit": f"THE MACHINE MAY NOT RUN: {notice.reason}"}
+    if notice.stops_at is not None:
+        text += f"; stops at {_utc(notice.stops_at):%Y-%m-%d %H:%M} UTC if it runs on"
+    return {"spend limit": text}
 
 
 def _verdict(verdict: Verdict) -> str:

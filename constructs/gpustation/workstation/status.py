@@ -14,6 +14,7 @@ from gpustation.aws.calls import DENIED, error_code
 from gpustation.aws.parallel import Calls
 from gpustation.aws.price_list import Price
 from gpustation.aws.session import explain
+from gpustation.aws.spend_notice import Notice, NoticeError, parse_notice, read_notices
 from gpustation.aws.stack_events import operation_events
 from gpustation.catalog import prices
 from gpustation.catalog.names import OWNER_TAG
@@ -59,6 +60,8 @@ class Status:
         rules: Rules of ``gpustation allow-my-ip`` in its security groups.
         report: What the machine says about itself; ``None`` if it does not.
         no_report: Why the machine's report cannot be read; empty if it can.
+        notice: What the spend limit found last; ``None`` without one.
+        no_notice: Why that cannot be read; empty if it can.
         now: When this was read.
     """
 
@@ -69,6 +72,8 @@ class Status:
     rules: tuple[OwnRule, ...]
     report: Report | None
     no_report: str
+    notice: Notice | None
+    no_notice: str
     now: datetime
 
     @property
@@ -126,11 +131,13 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
             "disks": lambda: _disks(ec2),
             "rules": lambda: read_all(ec2),
             "reports": lambda: read_reports(ssm),
+            "notices": lambda: read_notices(ssm),
         },
         DEADLINE_SECONDS,
     ).results()
     for name, result in results.items():
-        if isinstance(result, Exception) and not (name == "reports" and _is_denied(result)):
+        of_parameters = name in ("reports", "notices")
+        if isinstance(result, Exception) and not (of_parameters and _is_denied(result)):
             raise result
     machines: dict[str, Machine] = results["machines"]
     disks: dict[str, Disk] = results["disks"]
@@ -145,7 +152,10 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
         groups = machine.groups if machine else ()
         rules = tuple(rule for rule in results["rules"] if rule.group_id in groups)
         report, why_not = _report(machine, results["reports"])
-        found.append(Status(one, machine, own, steps, rules, report, why_not, now))
+        notice, no_notice = _notice(one.stack, results["notices"])
+        found.append(
+            Status(one, machine, own, steps, rules, report, why_not, notice, no_notice, now)
+        )
     return found
 
 
@@ -163,6 +173,18 @@ def _report(machine: Machine | None, reports: Any) -> tuple[Report | None, str]:
         return report_of(machine, reports), ""
     except ReportError as error:
         return None, f"the machine's report cannot be used: {error}"
+
+
+def _notice(stack: str, notices: Any) -> tuple[Notice | None, str]:
+    """What a stack's spend limit found last, and why that cannot be read."""
+    if isinstance(notices, ClientError):
+        return None, f"what the spend limit found cannot be read: {explain(notices)}"
+    if stack not in notices:
+        return None, ""
+    try:
+        return parse_notice(notices[stack]), ""
+    except NoticeError as error:
+        return None, f"what the spend limit found cannot be used: {error}"
 
 
 def _stacks(cloudformation: CloudFormationClient, stack: str) -> list[Workstation]:
