@@ -68,6 +68,8 @@ class GpuWorkstationStack(SettingsStack):
             role_credentials_for_users=settings.role_credentials_for_users,
             python_mirror=settings.python_mirror,
             idle_stop_minutes=settings.idle_stop_minutes,
+            stop_at=settings.stop_at,
+            stop_at_patience=settings.stop_at_patience,
             generation=settings.generation,
             quota=settings.quota,
             ready_timeout=Duration.minutes(settings.ready_timeout_minutes),
@@ -99,7 +101,7 @@ class GpuWorkstationStack(SettingsStack):
         )
 
     def _warn_of_cost(self, settings: Settings) -> None:
-        if settings.idle_stop_minutes:
+        if settings.idle_stop_minutes or settings.stop_at:
             return
         gpu_type = gpu_types()[settings.instance_type]
         price = gpu_type.usd_per_hour

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.quotas import QuotaMode
+from gpustation.daily_stop import DailyStop
 from gpustation.gpu_instance import READY_STEPS, GpuInstance
 from gpustation.image.source import ImageSource
 from gpustation.image_choice import ImageChoice
@@ -50,6 +51,9 @@ class GpuWorkstation(Construct):
         python_mirror: URL of a mirror of python-build-standalone's releases. Default: none.
         idle_stop_minutes: Minutes in which nothing moves on the machine before it stops itself; 0
             turns it off. Default: 60.
+        stop_at: Time of day and zone at which the machine is stopped, e.g.
+            ``22:00 Europe/Berlin``. Default: none.
+        stop_at_patience: Minutes by which the machine may delay that stop. Default: 0.
         generation: 1 to 255; a different number creates a new machine. Default: 1.
         quota: Effect of a quota that is too small. Default: ``QuotaMode.ENFORCE``, the deploy
             fails before it creates anything that is billed.
@@ -91,6 +95,8 @@ class GpuWorkstation(Construct):
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
         idle_stop_minutes: int = 60,
+        stop_at: str = "",
+        stop_at_patience: int = 0,
         generation: int = 1,
         quota: QuotaMode = QuotaMode.ENFORCE,
         ready_timeout: Duration | None = None,
@@ -167,8 +173,20 @@ class GpuWorkstation(Construct):
             role_credentials_for_users=role_credentials_for_users,
             python_mirror=python_mirror,
             idle_stop_minutes=idle_stop_minutes,
+            stop_at=stop_at,
+            stop_at_patience=stop_at_patience,
         )
         self.machine.instance.node.add_dependency(self.check)
+        if stop_at:
+            DailyStop(
+                of_machine,
+                "DailyStop",
+                instance_id=self.machine.instance_id,
+                stop_at=stop_at,
+                patience=stop_at_patience,
+                # Rules of allow-my-ip are in a group of this stack only
+                security_group=None if security_group else self.security_group,
+            )
 
 
 def own_scripts() -> Path:

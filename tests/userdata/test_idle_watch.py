@@ -518,6 +518,7 @@ def test_the_command_of_the_machine(box: Box, watch: Any) -> None:
     assert json.loads(run(box, "keep-awake", "2h", "--json").stdout) == {
         "idle_stop": False,
         "until": None,
+        "daily_stop_at": None,
     }
     watch(0)
     shown = run(box, "status")
