@@ -69,6 +69,16 @@ def test_it_stops_a_machine_that_was_started_before(machine: Machine, state: str
     machine.is_called(at("2026-06-01 22:00:20"), at("2026-06-01 09:00"), stops=True, state=state)
 
 
+def test_it_says_why_in_its_log(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    """Lambda writes what the root logger gets to the function's log group (developer guide)."""
+    now, started = at("2026-06-01 22:30:10"), at("2026-06-01 09:00")
+    machine.is_called(now, started, stops=True, patience=30)
+    machine.is_called(now, at("2026-06-01 22:10"), stops=False, patience=30)
+    stopped, runs_on = caplog.messages
+    assert stopped == f"stopped {MACHINE}: daily stop at 22:00 Europe/Berlin, patience 30 min"
+    assert runs_on.startswith(f"{MACHINE} runs on: started at 2026-06-01 22:10")
+
+
 @pytest.mark.parametrize("state", ["stopping", "stopped", "shutting-down", "terminated"])
 def test_it_stops_nothing_that_does_not_run(machine: Machine, state: str) -> None:
     machine.is_called(at("2026-06-01 22:00:20"), at("2026-06-01 09:00"), stops=False, state=state)

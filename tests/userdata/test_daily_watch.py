@@ -149,7 +149,7 @@ def test_a_request_delays_it_within_the_patience(evening: Evening) -> None:
     evening.set(**{**AT_22, "stop_at_patience": 120})
     evening.ask("23:00")
     assert evening.look_each_minute("21:58:30", "22:52:30")["state"] == "awake"
-    assert evening.look_each_minute("22:53:30", "22:58:30")["state"] == "warned"
+    assert evening.look_each_minute("22:53:30", "22:57:30")["state"] == "warned"
     assert evening.look("22:59:30")["state"] == "stop"
     assert evening.now == evening.clock("23:00")
 
