@@ -68,6 +68,8 @@ class GpuWorkstationStack(SettingsStack):
             role_credentials_for_users=settings.role_credentials_for_users,
             python_mirror=settings.python_mirror,
             idle_stop_minutes=settings.idle_stop_minutes,
+            stop_at=settings.stop_at,
+            stop_at_patience=settings.stop_at_patience,
             monthly_budget_usd=settings.monthly_budget_usd,
             budget_email=settings.budget_email,
             generation=settings.generation,
@@ -106,7 +108,7 @@ class GpuWorkstationStack(SettingsStack):
         )
 
     def _warn_of_cost(self, settings: Settings) -> None:
-        if settings.idle_stop_minutes or settings.monthly_budget_usd:
+        if settings.idle_stop_minutes or settings.stop_at or settings.monthly_budget_usd:
             return
         gpu_type = gpu_types()[settings.instance_type]
         price = gpu_type.usd_per_hour

@@ -64,6 +64,9 @@ class GpuInstance(Construct):
             framework. Default: none, releases.astral.sh or github.com.
         idle_stop_minutes: Minutes in which nothing moves on the machine before it stops itself; 0
             turns it off. Default: 60.
+        stop_at: Time of day and zone at which the machine stops itself, e.g.
+            ``22:00 Europe/Berlin``. Default: none.
+        stop_at_patience: Minutes by which work or a request may delay that. Default: 0.
 
     Raises:
         ValueError: The type is not in the catalog or cannot run the framework, ``ready`` lacks a
@@ -90,6 +93,8 @@ class GpuInstance(Construct):
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
         idle_stop_minutes: int = 60,
+        stop_at: str = "",
+        stop_at_patience: int = 0,
     ) -> None:
         super().__init__(scope, construct_id)
         gpu_type = require_fitting(instance_type, framework)
@@ -134,6 +139,8 @@ class GpuInstance(Construct):
                     "role_credentials_for_users": role_credentials_for_users,
                     "python_mirror": python_mirror,
                     "idle_stop_minutes": idle_stop_minutes,
+                    "stop_at": stop_at,
+                    "stop_at_patience": stop_at_patience,
                     "report": self.report.ref,
                     "scripts": {
                         "bucket": asset.bucket_name,

@@ -54,6 +54,9 @@ class GpuWorkstation(Construct):
         python_mirror: URL of a mirror of python-build-standalone's releases. Default: none.
         idle_stop_minutes: Minutes in which nothing moves on the machine before it stops itself; 0
             turns it off. Default: 60.
+        stop_at: Time of day and zone at which the machine is stopped, e.g.
+            ``22:00 Europe/Berlin``. Default: none.
+        stop_at_patience: Minutes by which the machine may delay that stop. Default: 0.
         monthly_budget_usd: What the machines may cost in a calendar month, in USD at list price,
             before they are stopped (``SpendLimit``); 0: no limit. Default: 0.
         budget_email: Address that is told of the limit. Default: none.
@@ -99,6 +102,8 @@ class GpuWorkstation(Construct):
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
         idle_stop_minutes: int = 60,
+        stop_at: str = "",
+        stop_at_patience: int = 0,
         monthly_budget_usd: int = 0,
         budget_email: str = "",
         generation: int = 1,
@@ -184,8 +189,23 @@ class GpuWorkstation(Construct):
             role_credentials_for_users=role_credentials_for_users,
             python_mirror=python_mirror,
             idle_stop_minutes=idle_stop_minutes,
+            stop_at=stop_at,
+            stop_at_patience=stop_at_patience,
         )
         self.machine.instance.node.add_dependency(self.check)
+        if stop_at:
+            # Scheduler's constructs are a part of a second of every synth that does not need them
+            from gpustation.daily_stop import DailyStop
+
+            DailyStop(
+                of_machine,
+                "DailyStop",
+                instance_id=self.machine.instance_id,
+                stop_at=stop_at,
+                patience=stop_at_patience,
+                # Rules of allow-my-ip are in a group of this stack only
+                security_group=None if security_group else self.security_group,
+            )
         if self.limit:
             self.limit.count(of_machine, self.machine.instance_id, self.machine.instance)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gpustation.access.own_rules import PREFIX
+from gpustation.aws.own_rules import PREFIX
 from gpustation.console.statuses import FINDING, NO_ACCESS, USAGE
 from localaws import LocalAws
 from tests.cli.conftest import Verb, deploy

@@ -16,6 +16,7 @@ from tests.support.template_graph import TemplateGraph, actions, statements
 TEMPLATES: dict[str, Callable[[], Template]] = {
     "GpuWorkstation": synthesize,
     "GpuWorkstation, second generation": lambda: synthesize(generation=2, quota="request"),
+    "GpuWorkstation, daily stop": lambda: synthesize(stop_at="02:30 Europe/Berlin"),
     "GpuImage": synthesize_image,
     "GpuDeployRole": lambda: synthesize_role(github_repository="octo-org/octo-repo"),
 }
@@ -44,6 +45,8 @@ NOTHING_STAYS = {
     "AWS::Lambda::Function": "its log group is the stack's own (test below)",
     "AWS::Logs::LogGroup": "",
     "AWS::SSM::Parameter": "",
+    "AWS::Scheduler::Schedule": "",
+    "AWS::Scheduler::ScheduleGroup": "",
     "Custom::ImageChoice": "only an answer",
     "Custom::QuotaCheck": "only an answer",
 }

@@ -61,11 +61,25 @@ LASTING_IDS = {
 }
 """Another id here replaces the resource in every stack that exists."""
 
+DAILY_STOP_IDS = {
+    "DailyStopCallerGroup10A521AB",
+    "DailyStopCallerRole7CD61232",
+    "DailyStopCallerRoleDefaultPolicy40764A8C",
+    "DailyStopHandlerFunctionC5568FFA",
+    "DailyStopHandlerLogs5215E197",
+    "DailyStopHandlerRoleAAC46302",
+    "DailyStopHandlerRoleDefaultPolicyA83BBA25",
+    "Generation1DailyStopSchedule90E53920",
+}
+"""Those that the setting ``stop_at`` adds."""
+
 
 @pytest.mark.parametrize("key", [None, *ANOTHER_OF_EACH])
 def test_logical_ids_are_pinned_whatever_the_settings(key: str | None) -> None:
     settings = {key: ANOTHER_OF_EACH[key]} if key else {}
-    assert set(synthesize(**settings).to_json()["Resources"]) == GENERATION_1_IDS | LASTING_IDS
+    added = DAILY_STOP_IDS if key == "stop_at" else set()
+    made = set(synthesize(**settings).to_json()["Resources"])
+    assert made == GENERATION_1_IDS | LASTING_IDS | added
 
 
 def test_another_generation_renames_what_belongs_to_the_machine_and_nothing_else() -> None:
@@ -141,6 +155,9 @@ def test_what_changes_in_place_reaches_nothing_of_the_machine(key: str) -> None:
             "ssh_cidr": {"AWS::EC2::SecurityGroup"},
             "allow_world_ssh": set(),
             "quota": {"Custom::QuotaCheck", "AWS::IAM::Policy"},
+            # Other resources are added, see DAILY_STOP_IDS
+            "stop_at": {PARAMETER},
+            "stop_at_patience": {PARAMETER},
         }[key]
     )
 

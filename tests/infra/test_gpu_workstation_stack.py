@@ -21,6 +21,7 @@ VARIANTS: list[dict[str, Any]] = [
     {},
     {"ssh_cidr": "203.0.113.7/32"},
     {"generation": 2, "quota": "request"},
+    {"stop_at": "02:30 Europe/Berlin", "stop_at_patience": 10},
     {"framework": "pytorch", "instance_type": "p5.48xlarge", "image": "dlami"},
 ]
 
@@ -68,8 +69,9 @@ def test_shutdown_from_inside_stops_and_keeps_the_disk() -> None:
 
 def test_a_machine_that_nothing_stops_is_warned_of_with_its_price() -> None:
     warning = Match.string_like_regexp("nothing stops this machine by itself: .* USD per day")
-    for minutes, warned in ((0, True), (60, False)):
-        app = make_app(idle_stop_minutes=minutes, with_stages=False)
+    nothing, daily = {"idle_stop_minutes": 0}, {"stop_at": "22:00 UTC"}
+    for settings, warned in ((nothing, True), ({}, False), ({**nothing, **daily}, False)):
+        app = make_app(**settings, with_stages=False)
         stack = app.node.find_child("GpuWorkstation")
         found = Annotations.from_stack(stack).find_warning("*", warning)  # type: ignore[arg-type]
         assert bool(found) == warned
@@ -88,6 +90,7 @@ UNTAGGABLE = {
     "AWS::EC2::VPCGatewayAttachment",
     "AWS::IAM::InstanceProfile",
     "AWS::IAM::Policy",
+    "AWS::Scheduler::Schedule",
     "Custom::ImageChoice",
     "Custom::QuotaCheck",
 }

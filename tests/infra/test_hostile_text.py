@@ -71,6 +71,8 @@ def test_the_longest_key_and_mirror_fit_into_the_settings_parameter() -> None:
         instance_type="p4d.24xlarge",
         generation=255,
         python_mirror=f"https://{'x' * (MAX_MIRROR - 8)}",
+        stop_at="22:00 America/Argentina/ComodRivadavia",  # the longest name of a zone
+        stop_at_patience=720,
     )
     parts = machine_settings(told)["Properties"]["Value"]["Fn::Join"][1]
     text = "".join(part if isinstance(part, str) else "x" * 63 for part in parts)  # a bucket's name

@@ -29,4 +29,7 @@ def test_nobody_assumes_a_role_for_another_account(stack: str) -> None:
             assert statement["Condition"].keys() == {"StringEquals"}
             assert equal.keys() == OF_A_JOB
         elif service not in NEEDS_NO_ACCOUNT:
+            # Scheduler also names the group of schedules
+            source = equal.pop("aws:SourceArn", None)
+            assert (source is not None) == (service == "scheduler.amazonaws.com")
             assert equal == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}, service

@@ -12,10 +12,10 @@ import pytest
 from gpustation.access.host_keys import HostKey, keys_in_console, parse_key
 from gpustation.access.known_hosts import HostKeysChangedError, KnownHosts
 from gpustation.access.own_address import checked
-from gpustation.access.own_rules import group_of
 from gpustation.access.report import Report, ReportError, parse_report, report_of
 from gpustation.access.route import Route, may_be_open
 from gpustation.access.shell import explained
+from gpustation.aws.own_rules import group_of
 from gpustation.catalog.names import REPORTS
 from gpustation.workstation.machine import Machine, read_machine
 

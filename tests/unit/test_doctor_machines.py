@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gpustation.access.own_rules import OwnRule
 from gpustation.access.report import Report, SetUp, Verdict
+from gpustation.aws.own_rules import OwnRule
 from gpustation.doctor import machines
 from gpustation.doctor.finding import Mark
 from gpustation.workstation.find import Workstation

@@ -76,6 +76,11 @@ def test_nothing_given_means_the_defaults() -> None:
                 "/" + "a" * 899,
             )
         ),
+        ("stop_at", "22:00 Europe/Berlin", "22:00 Europe/Berlin"),
+        ("stop_at", " 7:05   America/Argentina/Salta", "07:05 America/Argentina/Salta"),
+        ("stop_at", "00:00 UTC", "00:00 UTC"),
+        ("stop_at", "none", ""),
+        ("stop_at_patience", "720", 720),
         ("ssh_cidr", "203.0.113.7/32, 198.51.100.0/24", ("203.0.113.7/32", "198.51.100.0/24")),
     ],
 )
@@ -272,6 +277,16 @@ def test_none_is_taken_at_its_word(key: str, value: str) -> None:
         ({"instnace_type": "g4dn.xlarge"}, ["did you mean instance_type?"]),
         ({"instance-type": "g4dn.xlarge"}, ["did you mean instance_type?"]),
         ({"disk": 100}, ["did you mean disk_gib?"]),
+        ({"stop_at": "22:00"}, ["must be HH:MM", "22:00 Europe/Berlin"]),
+        ({"stop_at": 22}, ["must be HH:MM", "22:00 Europe/Berlin"]),
+        ({"stop_at": "24:00 Europe/Berlin"}, ["from 00:00 to 23:59"]),
+        ({"stop_at": "10:00pm Europe/Berlin"}, ["must be HH:MM"]),
+        ({"stop_at": "22:00 europe/berlin"}, ["did you mean Europe/Berlin?"]),
+        ({"stop_at": "22:00 Berlin"}, ["time zone of the IANA database", "Europe/Berlin?"]),
+        ({"stop_at": "22:00 America/NewYork"}, ["did you mean America/New_York"]),
+        ({"stop_at": "22:00 CET"}, ["UTC or Area/City such as Europe/Berlin"]),
+        ({"stop_at": "22:00 ../../etc/passwd"}, ["must be HH:MM"]),
+        ({"stop_at_patience": 721}, ["from 0 to 720"]),
         ({"idle_stop_minute": 30}, ["did you mean idle_stop_minutes?"]),
     ],
 )
@@ -286,6 +301,20 @@ def test_fails_with_one_line_that_helps(context: dict[str, Any], words: list[str
 @pytest.mark.parametrize("key", LATER_SETTINGS)
 def test_fails_when_a_setting_of_a_later_version_is_given(key: str) -> None:
     assert "known, not yet supported" in only_fault(**{key: True})
+
+
+def test_patience_without_a_daily_stop_is_warned_of() -> None:
+    alone = read_settings({"stop_at_patience": 30})
+    assert "nothing to delay without stop_at" in alone.warnings["stopAtPatience"]
+    both = read_settings({"stop_at_patience": 30, "stop_at": "22:00 Europe/Berlin"})
+    assert not both.warnings
+    wrong = read_settings({"stop_at_patience": 30, "stop_at": "22:00"})
+    assert not wrong.warnings and len(wrong.faults) == 1
+
+
+def test_fails_when_this_computer_has_no_time_zones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoneinfo.available_timezones", set)
+    assert "python -m pip install tzdata" in only_fault(stop_at="22:00 Europe/Berlin")
 
 
 def test_images_are_built_on_the_type_of_the_workstation_unless_another_is_named() -> None:

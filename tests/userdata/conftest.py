@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from cloud_bench import Cloud, archive_of, running_cloud
+from idle_bench import box, idle, watch
 from machine_bench import SETTINGS, USERDATA, Machine
+
+__all__ = ["box", "idle", "watch"]
 
 
 @pytest.fixture(scope="session")

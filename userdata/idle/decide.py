@@ -85,6 +85,9 @@ class Verdict:
         reason: Why it stays awake until then, or why it stops.
         quiet_since: When something last moved; the first sample if nothing ever did.
         warnings: What the person should know, such as signals that cannot be sampled.
+        busy_until: Until when something counts as moving: work, the set-up, what is unknown. Who is
+            there without moving anything does not.
+        busy_with: Which, in words.
     """
 
     state: str
@@ -92,6 +95,8 @@ class Verdict:
     reason: str
     quiet_since: float
     warnings: tuple[str, ...] = ()
+    busy_until: float = 0.0
+    busy_with: str = ""
 
 
 def decide(
@@ -126,9 +131,9 @@ def decide(
         if moving:
             reason = max(moving, key=lambda hold: hold.until).reason
         holds.append(Hold(quiet_since + need, reason))
-    holds += _set_up(samples, policy, need)
     unknown, warnings = _unknown(samples, policy, quiet_since, need)
-    holds += unknown
+    busy = [*movement, *_set_up(samples, policy, need), *unknown]
+    holds += busy
     if keep_awake_until:
         holds.append(Hold(keep_awake_until, "it was asked to stay awake"))
     last = max(holds, key=lambda hold: hold.until)
@@ -143,7 +148,8 @@ def decide(
         state, stops_at = "awake", last.until
     still = f"nothing moved for {minutes(now - quiet_since)}"
     reason = last.reason if state == "awake" else still
-    return Verdict(state, stops_at, reason, quiet_since, tuple(warnings))
+    work = max(busy, key=lambda hold: hold.until, default=Hold(0.0, ""))
+    return Verdict(state, stops_at, reason, quiet_since, tuple(warnings), work.until, work.reason)
 
 
 def needed(samples: Sequence[Sample], policy: Policy) -> Sequence[Sample]:

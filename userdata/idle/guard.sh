@@ -4,7 +4,8 @@
 # Usage: guard.sh FRESH LIMIT LEAD
 #
 # FRESH: seconds for which a verdict counts. LIMIT: seconds without a verdict after which the machine
-# stops, unless somebody keeps it awake. LEAD: seconds between the warning and the stop.
+# stops, unless somebody keeps it awake; 0: it does not, as its idle stop is off. LEAD: seconds
+# between the warning and the stop.
 # Small and apart from the watcher, so that what breaks the one does not break the other.
 set -uo pipefail
 fresh=$1 limit=$2 lead=$3
@@ -51,9 +52,14 @@ if ((now - $(number "$noted/decided") <= fresh)); then
 fi
 if [[ ! -e "$noted/failing" ]]; then
   printf '%s\n' "$now" >"$noted/failing"
+  if ((limit == 0)); then
+    tell 'this machine does not warn before its daily stop (systemctl status gpustation-idle)'
+    exit 0
+  fi
   tell "nothing decides whether this machine is idle (systemctl status gpustation-idle); it stops in \
 $((limit / 3600)) h unless that works again, or somebody runs: gpustation keep-awake 24h"
 fi
+((limit)) || exit 0
 since=$(number "$noted/failing")
 if ((now - since < limit)) || python3 -I "$scripts/idle" is-kept-awake; then
   rm -f "$noted/failing-announced"

@@ -1,4 +1,4 @@
-"""The command gpustation on the machine itself: its idle stop, for everybody who is logged in."""
+"""The command gpustation on the machine itself: its stops, for everybody who is logged in."""
 
 import json
 import re
@@ -59,33 +59,47 @@ def keep_awake(seconds: int, *, as_json: bool) -> int:
     except OSError as error:
         print(f"gpustation: the request was not noted: {error}", file=sys.stderr)
         return 1
+    daily = _verdict().get("daily_stop") or {}
+    anyway = daily.get("latest") if daily and daily["latest"] < until else None
+    idle_stop = _is_on() and _verdict().get("window_seconds") != 0
     if as_json:
-        print(json.dumps({"idle_stop": _is_on(), "until": until or None}))
+        answer = {"idle_stop": idle_stop, "until": until or None, "daily_stop_at": anyway}
+        print(json.dumps(answer))
     elif not _is_on():
         print("gpustation: idle stop is off, so this machine does not stop by itself")
-    elif until:
-        print(f"gpustation: idleness does not stop this machine before {tell.moment(until)}")
-    else:
+    elif not until:
         print("gpustation: your request is taken back")
+    else:
+        words = f"idleness does not stop this machine before {tell.moment(until)}"
+        if anyway:
+            words += f", but its {daily['rule']} does, at {tell.moment(anyway)} at the latest"
+        print(f"gpustation: {words}")
     return 0
 
 
 def status() -> int:
     """Print the last verdict."""
     if not _is_on():
-        print("idle stop  off: this machine does not stop by itself when nobody uses it")
+        print("idle stop  off, and no daily stop: this machine does not stop by itself")
         return 0
     verdict = _verdict()
     if not verdict:
         print("idle stop  on, without a verdict yet: systemctl status gpustation-idle")
         return 1
     age = int(time.time()) - verdict["decided_at"]
-    rows = [
-        ("idle stop", f"after {verdict['window_seconds'] / 60:.0f} min in which nothing moves"),
+    window = verdict["window_seconds"]
+    after = f"after {window / 60:.0f} min in which nothing moves" if window else "off"
+    rows = [("idle stop", after)]
+    if daily := verdict.get("daily_stop"):
+        at, latest = tell.moment(daily["stops_at"]), tell.moment(daily["latest"])
+        text = daily["rule"].removeprefix("daily stop ")
+        rows.append(("daily stop", f"{text}: {at}, {latest} at the latest"))
+    rows += [
         ("state", verdict["state"] + f", decided {age} s ago"),
         ("because", verdict["reason"]),
-        ("stops", f"{tell.moment(verdict['stops_at'])} if nothing moves from now on"),
     ]
+    if verdict["stops_at"]:
+        rows.append(("stops", f"{tell.moment(verdict['stops_at'])} if nothing moves from now on"))
     if verdict["present"]:
         rows.append(("there", ", ".join(verdict["present"])))
     if verdict["keep_awake_until"]:

@@ -16,11 +16,14 @@ ROOT = os.environ.get("GPUSTATION_ROOT", "")
 SETTINGS = Path(ROOT + "/var/lib/gpustation/settings.json")
 #: Shorter times, for tests alone: an object with members of Policy.
 TIMES = Path(ROOT + "/etc/gpustation/idle-times.json")
+#: The default of the setting idle_stop_minutes.
+USUAL_MINUTES = 60
 
 
 def read_policy(settings: dict[str, Any]) -> Policy:
     """Return the policy of the settings, or that of a root-owned file for tests."""
-    policy = Policy(window=60.0 * int(settings["idle_stop_minutes"]))
+    # Without idle stop it only says until when work delays the daily stop.
+    policy = Policy(window=60.0 * (int(settings.get("idle_stop_minutes") or 0) or USUAL_MINUTES))
     if TIMES.exists():
         state = TIMES.stat()
         if state.st_uid != 0 or state.st_mode & 0o022:
@@ -35,14 +38,15 @@ def times() -> tuple[int | float, ...]:
     """Return the times in the units, in seconds.
 
     These are: from the end of a sample to the next, until a sample has failed, until a verdict is
-    old, until the guard stops the machine, and from its warning to the stop.
+    old, until the guard stops the machine (0: never), and from its warning to the stop.
     """
-    policy = read_policy(json.loads(SETTINGS.read_text()))
+    settings = json.loads(SETTINGS.read_text())
+    policy = read_policy(settings)
     tick = policy.tick
     return (
         round(tick / 5, 1),
         round(5 * tick),
         round(3 * tick),
-        round(2 * policy.patience),
+        round(2 * policy.patience) if settings.get("idle_stop_minutes") else 0,
         round(policy.lead),
     )

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import math
 import os
 import time
 from pathlib import Path
 from typing import Any
 
+from daily import Decision
 from decide import Sample, Verdict
 from system import ROOT, one_line, run
 
@@ -70,7 +72,9 @@ class News:
         clock: Time of the sample in seconds since 1970.
         kept_until: End of the request to keep the machine awake in seconds since 1970, or 0.
         kept_by: Who asked for it.
-        window: Seconds without movement after which the machine stops.
+        window: Seconds without movement after which the machine stops; 0 if it does not.
+        daily: What is decided about the daily stop; ``None`` if there is none.
+        is_daily: Whether the verdict is about the daily stop.
     """
 
     verdict: Verdict
@@ -80,6 +84,25 @@ class News:
     kept_by: str
     window: float
     settings: dict[str, Any]
+    daily: "Decision | None" = None
+    is_daily: bool = False
+
+    def with_daily(self) -> "News":
+        """Return the verdict on both stops: that of the one which is nearer."""
+        if self.daily is None:
+            return self
+        order = ("awake", "warned", "stop")
+        daily = self.sample.at + self.daily.stops_at - self.clock
+        if (order.index(self.daily.state), -daily) <= (
+            order.index(self.verdict.state),
+            -self.verdict.stops_at,
+        ):
+            return self
+        reason = self.verdict.reason if self.daily.state == "awake" else self.daily.reason
+        verdict = dataclasses.replace(
+            self.verdict, state=self.daily.state, stops_at=daily, reason=reason
+        )
+        return dataclasses.replace(self, verdict=verdict, is_daily=True)
 
     def publish(self) -> None:
         """Write the verdict where people look, and announce a stop."""
@@ -112,6 +135,12 @@ class News:
             "warnings": [one_line(each) for each in self.verdict.warnings],
             "keep_awake_until": int(self.kept_until) or None,
             "keep_awake_by": self.kept_by or None,
+            "daily_stop": self.daily
+            and {
+                "rule": self.daily.rule,
+                "stops_at": int(self.daily.stops_at),
+                "latest": int(self.daily.moment.latest),
+            },
         }
 
     def headline(self) -> str:
@@ -120,9 +149,16 @@ class News:
         if self.verdict.state == "stop":
             return f"stops now: {reason}"
         if self.verdict.state == "warned":
-            return f"STOPS AT {at}: {reason}; this delays it: {KEEP}"
+            hint = f"; this delays it: {KEEP}"
+            if self.is_daily and self.daily and self.daily.stops_at >= self.daily.moment.latest:
+                hint = ""
+            return f"STOPS AT {at}: {reason}{hint}"
         if self.kept_until and "asked" in reason:
             reason = f"{self.kept_by} asked for it"
+        if self.verdict.stops_at == math.inf:
+            return f"awake: {reason}"
+        if self.is_daily and self.daily:
+            return f"awake until {at}, {self.daily.rule}: {reason}"
         return f"awake until {at} if nothing moves: {reason}"
 
     def signals(self) -> str:
@@ -143,7 +179,8 @@ class News:
             return {}
 
     def _clock_of(self, uptime: float) -> float:
-        return self.clock + uptime - self.sample.at
+        """Return a moment in seconds since 1970; 0 for never."""
+        return 0.0 if uptime == math.inf else self.clock + uptime - self.sample.at
 
     def _message(self) -> None:
         lines = [f"gpustation: {self.headline()}"]

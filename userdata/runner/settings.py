@@ -28,6 +28,8 @@ DEFAULTS: dict[str, object] = {
     "python_mirror": "",
     "instance_type": "",
     "idle_stop_minutes": 0,
+    "stop_at": "",
+    "stop_at_patience": 0,
     "report": "",
 }
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
-    from gpustation.access.own_rules import Group, OwnRule
+    from gpustation.aws.own_rules import Group, OwnRule
 
 EPILOG = epilog("gpustation allow-my-ip --for 2h")
 NOTHING_ELSE = (
@@ -136,7 +136,8 @@ def _add(
 ) -> OwnRule:
     from datetime import timedelta
 
-    from gpustation.access.own_rules import OwnRule, add
+    from gpustation.access.own_rules import add
+    from gpustation.aws.own_rules import OwnRule
 
     until = (now + timedelta(minutes=minutes)).replace(second=0, microsecond=0)
     rule = OwnRule(group.group_id, address, until)
@@ -148,7 +149,7 @@ def _add(
 
 
 def _remove(ec2: EC2Client, rules: list[OwnRule]) -> None:
-    from gpustation.access.own_rules import remove
+    from gpustation.aws.own_rules import remove
 
     for rule in rules:
         remove(ec2, rule)

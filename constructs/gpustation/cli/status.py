@@ -67,7 +67,7 @@ def _remove_expired(session: boto3.Session, found: list[Status]) -> None:
     """Remove rules of ``allow-my-ip`` whose time is over, as nothing else does so by itself."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from gpustation.access.own_rules import remove
+    from gpustation.aws.own_rules import remove
     from gpustation.aws.session import explain
 
     for one in found:

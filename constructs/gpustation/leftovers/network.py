@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timezone
 
-from gpustation.access.own_rules import group_of
+from gpustation.aws.own_rules import group_of
 from gpustation.leftovers.kind import Kind, Resource, Row
 from gpustation.leftovers.ownership import NOT_PROVEN, Ownership
 from gpustation.leftovers.search import Search

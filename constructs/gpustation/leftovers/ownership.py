@@ -22,6 +22,10 @@ BUILDER_TAG = "Ec2ImageBuilderArn"
 NOT_PROVEN = "not proven to be ours"
 
 PATHS = (
+    "DailyStopCaller/Role/Resource",
+    "DailyStopHandler/Function",
+    "DailyStopHandler/Logs",
+    "DailyStopHandler/Role/Resource",
     "DeployRole/Resource",
     "Generation{number}/Machine/Instance/InstanceProfile",
     "Generation{number}/Machine/Role/Resource",

@@ -13,7 +13,7 @@ from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.images import baked_image
 from gpustation.catalog.locked import LOCKED
 from gpustation.catalog.quotas import QuotaMode
-from gpustation.settings import github, values
+from gpustation.settings import daily_stop, github, values
 from gpustation.settings.public_key import fingerprint, read_public_key
 from gpustation.settings.rows import Of, Row, When
 
@@ -50,6 +50,12 @@ _idle_stop = _number(
     values.MAX_IDLE_MINUTES,
     "minutes",
     "0 turns it off",
+)
+_patience = _number(
+    0,
+    daily_stop.MAX_PATIENCE_MINUTES,
+    "minutes",
+    "0: at stop_at, whatever runs",
 )
 _budget_usd = _number(1, values.MAX_BUDGET_USD, "USD", "none: no limit")
 _timeout = _number(5, 720, "minutes", "a wait condition waits 12 hours at most; 30 is usual")
@@ -263,6 +269,27 @@ class Settings:
             "it does not stop itself ([idle-stop.md](idle-stop.md))",
             When.NEXT_BOOT,
             120,
+        ),
+    )
+    stop_at: str = _setting(
+        "",
+        _optional(daily_stop.stop_at),
+        Row(
+            "time of day at which the machine is stopped, and a time zone of the IANA database, "
+            "such as `22:00 Europe/Berlin`; none: it is not ([daily-stop.md](daily-stop.md))",
+            When.IN_PLACE,
+            "22:00 Europe/Berlin",
+            default="none",
+        ),
+    )
+    stop_at_patience: int = _setting(
+        0,
+        _patience,
+        Row(
+            "minutes by which work on the machine or `gpustation keep-awake` may delay that stop, "
+            "0 to 720",
+            When.IN_PLACE,
+            30,
         ),
     )
     monthly_budget_usd: int = _setting(

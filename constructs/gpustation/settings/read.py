@@ -22,7 +22,6 @@ from gpustation.settings.public_key import read_public_key
 LATER_SETTINGS = (
     "spot",
     "max_price_usd",
-    "stop_at",
     "workstations",
 )
 """Planned settings that are not implemented yet; they are errors, never silently ignored."""
@@ -79,7 +78,13 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
     faults += [line for keys, line in conflicts.items() if not set(keys) & set(value_faults)]
     for key, _ in conflicts:
         valid.pop(key, None)
-    return SettingsReport(Settings(**valid), frozenset(valid), tuple(faults), warnings, name_fault)
+    settings = Settings(**valid)
+    if settings.stop_at_patience and not settings.stop_at and "stop_at" not in value_faults:
+        warnings["stopAtPatience"] = (
+            f"stop_at_patience={settings.stop_at_patience}: nothing to delay without stop_at; set "
+            "stop_at too, or remove it"
+        )
+    return SettingsReport(settings, frozenset(valid), tuple(faults), warnings, name_fault)
 
 
 def _id_of_ignored(key: str) -> str:

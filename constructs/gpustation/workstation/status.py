@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from gpustation.access.own_rules import OwnRule, read_all
+from gpustation.access.own_rules import read_all
 from gpustation.access.report import Report, ReportError, SetUp, read_reports, report_of
 from gpustation.aws.calls import DENIED, error_code
+from gpustation.aws.own_rules import OwnRule
 from gpustation.aws.parallel import Calls
 from gpustation.aws.price_list import Price
 from gpustation.aws.session import explain

@@ -1,4 +1,5 @@
-# Installs the timer that stops this machine when nothing moves on it, and the one that watches it.
+# Installs the timer that stops this machine when nothing moves on it, or at its daily stop, and the
+# one that watches it.
 # Early, so that a machine whose set-up fails does not run for ever.
 # shellcheck shell=bash source-path=SCRIPTDIR
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -42,8 +43,8 @@ install_units() {
 mkdir -p "$root/usr/local/bin"
 sed -e "s|@OPT@|$opt|g" "$idle/gpustation" >"$root/usr/local/bin/gpustation"
 chmod 0755 "$root/usr/local/bin/gpustation"
-if [[ $(setting idle_stop_minutes) == 0 ]]; then
+if [[ $(setting idle_stop_minutes) == 0 && -z $(setting stop_at) ]]; then
   remove
 elif ! install_units; then
-  warn 'nothing stops this machine when it is idle: its timers could not be started'
+  warn 'this machine does not stop itself: its timers could not be started'
 fi
