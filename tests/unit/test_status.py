@@ -12,6 +12,7 @@ import pytest
 
 from gpustation.console.errors import CommandError
 from gpustation.workstation import status
+from gpustation.workstation.daily_stop import daily_stop_of
 from gpustation.workstation.find import Workstation
 from gpustation.workstation.machine import Machine
 from gpustation.workstation.status import Disk, Status, read_status
@@ -49,6 +50,11 @@ DISKS = {"vol-1": Disk("vol-1", 64, "gp3"), "vol-9": Disk("vol-9", 500, "gp3")}
 @pytest.fixture
 def session() -> boto3.Session:
     return boto3.Session("AKIAEXAMPLE", "none", region_name="us-east-1")
+
+
+@pytest.fixture(autouse=True)
+def no_daily_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "read_daily_stops", lambda _, stacks, __: dict.fromkeys(stacks))
 
 
 def test_the_calls_meet(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,3 +121,21 @@ def test_the_cost_of_a_run_is_that_of_machine_and_address() -> None:
 )
 def test_what_is_not_known_costs_nothing_that_is_shown(shown: Machine | None) -> None:
     assert Status(workstation(), shown, (), (), (), None, "", NOW).usd_of_this_run is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "shown"),
+    [
+        ({"stop_at": "22:00 Europe/Berlin", "stop_at_patience": "30"}, "(patience 30 min)"),
+        ({"stop_at": "22:00 Europe/Berlin", "stop_at_patience": "0"}, "22:00 Europe/Berlin"),
+        ({"stop_at": "none", "stop_at_patience": "0"}, "None"),
+        ({}, "None"),
+    ],
+)
+def test_the_daily_stop_is_read_from_the_templates_metadata(
+    settings: dict[str, str], shown: str
+) -> None:
+    found = daily_stop_of({"Metadata": {"gpustation": {"settings": settings}}})
+    assert str(found).endswith(shown)
+    assert daily_stop_of({}) is None
+    assert daily_stop_of("Resources: {}") is None

@@ -19,6 +19,7 @@ from gpustation.catalog import prices
 from gpustation.catalog.names import OWNER_TAG
 from gpustation.deploy.steps import Step, steps_of
 from gpustation.offers.price import Price, from_catalog
+from gpustation.workstation.daily_stop import DailyStop, read_daily_stops
 from gpustation.workstation.find import Workstation, find_all, find_one
 from gpustation.workstation.machine import Machine, describe, newest, read_machine
 
@@ -60,6 +61,8 @@ class Status:
         report: What the machine says about itself; ``None`` if it does not.
         no_report: Why the machine's report cannot be read; empty if it can.
         now: When this was read.
+        daily_stop: Its daily stop, as deployed; ``None`` if it has none.
+        daily_stop_is_known: Whether that could be read.
     """
 
     workstation: Workstation
@@ -70,6 +73,8 @@ class Status:
     report: Report | None
     no_report: str
     now: datetime
+    daily_stop: DailyStop | None = None
+    daily_stop_is_known: bool = True
 
     @property
     def set_up(self) -> SetUp | None:
@@ -134,6 +139,9 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
             raise result
     machines: dict[str, Machine] = results["machines"]
     disks: dict[str, Disk] = results["disks"]
+    stops = read_daily_stops(
+        cloudformation, [one.stack for one in results["stacks"]], DEADLINE_SECONDS
+    )
     now = datetime.now(timezone.utc)
     found = []
     for one in results["stacks"]:
@@ -145,7 +153,8 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
         groups = machine.groups if machine else ()
         rules = tuple(rule for rule in results["rules"] if rule.group_id in groups)
         report, why_not = _report(machine, results["reports"])
-        found.append(Status(one, machine, own, steps, rules, report, why_not, now))
+        daily = stops.get(one.stack), one.stack in stops
+        found.append(Status(one, machine, own, steps, rules, report, why_not, now, *daily))
     return found
 
 
