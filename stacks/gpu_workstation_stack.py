@@ -100,6 +100,11 @@ class GpuWorkstationStack(SettingsStack):
                     if workstation.limit
                     else {}
                 ),
+                **(
+                    {"DailyStop": (_daily_stop(settings), "When it is stopped every day")}
+                    if settings.stop_at
+                    else {}
+                ),
                 "Ready": (
                     workstation.ready["gpu"].data,
                     "What the machine reported when it was set up",
@@ -145,3 +150,8 @@ class GpuWorkstationStack(SettingsStack):
                 "object; CloudFormation returns its JSON as text (user guide)"
             },
         )
+
+
+def _daily_stop(settings: Settings) -> str:
+    patience = settings.stop_at_patience
+    return settings.stop_at + (f" (patience {patience} min)" if patience else "")

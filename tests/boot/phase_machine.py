@@ -25,6 +25,7 @@ SETTINGS = {
     "cuda_toolkit": "false",
     "python_mirror": "",
     "idle_stop_minutes": "0",
+    "stop_at": "",
 }
 
 

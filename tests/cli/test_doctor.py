@@ -115,18 +115,17 @@ def marks(verb: Verb) -> dict[str, str]:
     return {name: row["mark"] for name, row in found(verb).items()}
 
 
-def test_all_is_well_but_for_root_and_watchers(verb: Verb) -> None:
+def test_all_is_well_but_for_root(verb: Verb) -> None:
     ran = verb("doctor")
     assert ran.status == 0
     rows = {name: (mark, detail) for mark, name, detail, _ in ran.rows}
     assert {name for name, (mark, _) in rows.items() if mark != "ok"} == {
         "permissions",
-        "watchers of the machine",
     }
     assert {*CHECKS, "settings"} == {*rows}
     assert "account 123456789012, arn:aws:iam::123456789012:root" in rows["credentials"][1]
     assert "4 vCPUs needed, limit 12, in use 0" in rows["quota"][1]
-    assert "none yet" in rows["watchers of the machine"][1]
+    assert rows["watchers of the machine"][1] == "there is no workstation"
     assert "0 failed, 0 unknown" in ran.err
 
 

@@ -21,8 +21,6 @@ ONE = Status(
     *(None, (), (), ()),
     report=None,
     no_report="",
-    notice=None,
-    no_notice="",
     now=NOW,
 )
 SUBJECT: Any = type("Subject", (), {"session": None, "client": lambda _self, _name: None})()

@@ -52,7 +52,7 @@ def session() -> boto3.Session:
 
 
 def test_the_calls_meet(session: boto3.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    meeting = threading.Barrier(5)
+    meeting = threading.Barrier(6)
 
     def meets(result: Any) -> Callable[..., Any]:
         def call(*_: Any) -> Any:
@@ -66,6 +66,7 @@ def test_the_calls_meet(session: boto3.Session, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(status, "_disks", meets(DISKS))
     monkeypatch.setattr(status, "read_all", meets([]))
     monkeypatch.setattr(status, "read_reports", meets({}))
+    monkeypatch.setattr(status, "read_notices", meets({}))
     (one,) = read_status(session)
     assert one.machine == machine()
     assert one.disks == (DISKS["vol-1"],)
@@ -82,6 +83,7 @@ def test_an_error_of_one_call_is_the_result(
     monkeypatch.setattr(status, "_disks", lambda _: {})
     monkeypatch.setattr(status, "read_all", lambda _: [])
     monkeypatch.setattr(status, "read_reports", lambda _: {})
+    monkeypatch.setattr(status, "read_notices", lambda _: {})
     with pytest.raises(CommandError, match="no such stack"):
         read_status(session)
 
@@ -97,16 +99,17 @@ def test_during_the_first_deploy_the_living_machine_of_the_stack_is_it(
     monkeypatch.setattr(status, "_disks", lambda _: DISKS)
     monkeypatch.setattr(status, "read_all", lambda _: [])
     monkeypatch.setattr(status, "read_reports", lambda _: {})
+    monkeypatch.setattr(status, "read_notices", lambda _: {})
     (one,) = read_status(session)
     assert one.machine == machine()
 
 
 def test_the_cost_of_a_run_is_that_of_machine_and_address() -> None:
-    running = Status(workstation(), machine(), (DISKS["vol-1"],), (), (), None, "", None, "", NOW)
+    running = Status(workstation(), machine(), (DISKS["vol-1"],), (), (), None, "", NOW)
     assert running.hours == 10
     assert running.usd_of_this_run == pytest.approx(10 * (0.526 + 0.005))
     assert running.usd_per_month_stopped == pytest.approx(5.12)
-    private = Status(workstation(), machine(address=""), (), (), (), None, "", None, "", NOW)
+    private = Status(workstation(), machine(address=""), (), (), (), None, "", NOW)
     assert private.usd_of_this_run == pytest.approx(10 * 0.526)
 
 
@@ -114,4 +117,4 @@ def test_the_cost_of_a_run_is_that_of_machine_and_address() -> None:
     "shown", [machine(state="stopped"), machine(instance_type="z9.large"), None]
 )
 def test_what_is_not_known_costs_nothing_that_is_shown(shown: Machine | None) -> None:
-    assert Status(workstation(), shown, (), (), (), None, "", None, "", NOW).usd_of_this_run is None
+    assert Status(workstation(), shown, (), (), (), None, "", NOW).usd_of_this_run is None

@@ -56,13 +56,18 @@ def keep_awake(
         request = ask_to_stay_awake(executor(connection, SECONDS), minutes)
         if as_json:
             facts = {"stack": workstation.stack, "instance_id": machine.instance_id}
-            say_json({**facts, "idle_stop": request.idle_stop, "until": request.until})
-        elif not request.idle_stop:
+            answer = {"until": request.until, "daily_stop_at": request.daily_stop}
+            say_json({**facts, "idle_stop": request.idle_stop, **answer})
+        elif not request.idle_stop and request.until is None:
             say("idle stop is off, so the machine does not stop by itself when nothing moves on it")
         elif request.until is None:
             say("your request is taken back; the machine stops when nothing moves on it")
         else:
-            say(f"idleness does not stop the machine before {request.until:%Y-%m-%d %H:%M} UTC")
+            words = f"idleness does not stop the machine before {request.until:%Y-%m-%d %H:%M} UTC"
+            if request.daily_stop:
+                at = f"{request.daily_stop:%Y-%m-%d %H:%M} UTC"
+                words += f", but its daily stop does, at {at} at the latest"
+            say(words)
         return 0
 
     run("keep-awake", work)

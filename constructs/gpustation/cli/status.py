@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 EPILOG = epilog("gpustation status --watch", FINDING)
 WATCH_SECONDS = 5.0
 """Pause between two readings of ``--watch``; CloudFormation and EC2 throttle faster callers."""
+KEEP_AWAKE = "gpustation keep-awake 2h"
 
 
 def status(
@@ -119,6 +120,7 @@ def document(one: Status) -> dict[str, Any]:
         "verdict": vars(report.verdict) if report and report.verdict else None,
         "last_stop": vars(report.last_stop) if report and report.last_stop else None,
         "keep_awake_until": report.keep_awake_until if report else None,
+        "daily_stop": one.daily_stop or None,
         "spend_limit": _limit(one),
         "hours": _rounded(one.hours, 3),
         "cost": {
@@ -207,6 +209,7 @@ def _facts(one: Status) -> dict[str, object]:
         facts[step.name] = f"{step.state}, {step.seconds(one.now):.0f} s  {step.reason}".strip()
     facts |= _set_up(one)
     facts |= _idle_stop(one)
+    facts["daily stop"] = one.daily_stop
     facts |= _spend_limit(one)
     facts["ready"] = workstation.outputs.get("Ready")
     return {**facts, **_costs(one)}
@@ -270,10 +273,9 @@ def _verdict(verdict: Verdict) -> str:
     if verdict.state == "awake":
         since = f"{verdict.decided:%Y-%m-%d %H:%M} UTC"
         return f"awake since {since}; now: gpustation ssh -- gpustation status"
-    return (
-        f"STOPS AT {verdict.stops:%H:%M} UTC: {verdict.reason}; this delays it: "
-        "gpustation keep-awake 2h"
-    )
+    # Whether that delays a daily stop depends on its patience; the machine itself says so
+    hint = "" if verdict.reason.startswith("daily stop") else f"; this delays it: {KEEP_AWAKE}"
+    return f"STOPS AT {verdict.stops:%H:%M} UTC: {verdict.reason}{hint}"
 
 
 def _ago(one: Status) -> str:

@@ -163,11 +163,6 @@ def _conflicts(settings: Settings) -> dict[tuple[str, str], str]:
             "internet or more; pass your own address with /32, or confirm with "
             "allow_world_ssh=true"
         )
-    if settings.budget_email and not settings.monthly_budget_usd:
-        conflicts["budget_email", "monthly_budget_usd"] = (
-            f"budget_email={settings.budget_email}: there is no limit to tell of; pass "
-            "monthly_budget_usd too, or leave budget_email out"
-        )
     return conflicts
 
 

@@ -52,10 +52,13 @@ class Request:
     Attributes:
         idle_stop: Whether the machine stops itself at all.
         until: Until when it does not; ``None`` if the request was taken back, or is not needed.
+        daily_stop: When its daily stop stops it nevertheless, at the latest; ``None`` if it does
+            not come before.
     """
 
     idle_stop: bool
     until: datetime | None
+    daily_stop: datetime | None = None
 
 
 def ask_to_stay_awake(execute: Execute, minutes: int) -> Request:
@@ -81,10 +84,15 @@ def ask_to_stay_awake(execute: Execute, minutes: int) -> Request:
         until = answer["until"]
         if type(answer["idle_stop"]) is not bool or type(until) not in (int, type(None)):
             raise ValueError("it is not in the form that machines print")
+        # Machines of earlier releases have no daily stop
+        daily = answer.get("daily_stop_at")
+        if type(daily) not in (int, float, type(None)):
+            raise ValueError("it is not in the form that machines print")
         moment = None if until is None else datetime.fromtimestamp(until, timezone.utc)
+        stop = None if daily is None else datetime.fromtimestamp(daily, timezone.utc)
     except (*NOT_UNDERSTOOD, OverflowError, OSError) as error:
         raise CommandError(f"the machine did not note the request: {error}") from error
-    return Request(answer["idle_stop"], moment)
+    return Request(answer["idle_stop"], moment, stop)
 
 
 def read_logs(execute: Execute, lines: int, phase: str = "") -> dict[str, list[str]]:

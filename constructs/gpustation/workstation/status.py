@@ -61,9 +61,9 @@ class Status:
         rules: Rules of ``gpustation allow-my-ip`` in its security groups.
         report: What the machine says about itself; ``None`` if it does not.
         no_report: Why the machine's report cannot be read; empty if it can.
+        now: When this was read.
         notice: What the spend limit found last; ``None`` without one.
         no_notice: Why that cannot be read; empty if it can.
-        now: When this was read.
     """
 
     workstation: Workstation
@@ -73,9 +73,14 @@ class Status:
     rules: tuple[OwnRule, ...]
     report: Report | None
     no_report: str
-    notice: Notice | None
-    no_notice: str
     now: datetime
+    notice: Notice | None = None
+    no_notice: str = ""
+
+    @property
+    def daily_stop(self) -> str:
+        """Its daily stop, e.g. ``22:00 Europe/Berlin``; empty if it has none."""
+        return self.workstation.outputs.get("DailyStop", "")
 
     @property
     def set_up(self) -> SetUp | None:
@@ -153,10 +158,8 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
         groups = machine.groups if machine else ()
         rules = tuple(rule for rule in results["rules"] if rule.group_id in groups)
         report, why_not = _report(machine, results["reports"])
-        notice, no_notice = _notice(one.stack, results["notices"])
-        found.append(
-            Status(one, machine, own, steps, rules, report, why_not, notice, no_notice, now)
-        )
+        notice = _notice(one.stack, results["notices"])
+        found.append(Status(one, machine, own, steps, rules, report, why_not, now, *notice))
     return found
 
 

@@ -19,7 +19,7 @@ from gpustation.aws.own_rules import PREFIX
 from localaws import LocalAws
 from tests.e2e.conftest import G_QUOTA
 from tests.support.bootstrap import bootstrap
-from tests.support.cdk_cli import STACK, Account, Cdk, assert_nothing_left, delete_stack
+from tests.support.cdk_cli import STACK, Account, Cdk, assert_nothing_left, delete_stack, gpustation
 
 BERLIN, NEW_YORK, KOLKATA = "Europe/Berlin", "America/New_York", "Asia/Kolkata"
 AT_22 = f"22:00 {BERLIN}"
@@ -175,6 +175,9 @@ def test_a_machine_started_after_it_runs_until_the_next_day(deployed: Deployed) 
     deployed.move_to(on(after, "22:02"))
 
     assert deployed.last_stop() >= on(after, "22:00")
+    shown = gpustation(deployed.aws, "status", "--stack", STACK)
+    rows = [line.split() for line in shown.stdout.splitlines()]
+    assert ["daily", "stop", *AT_22.split()] in rows
 
 
 @pytest.mark.tier("all")
