@@ -72,12 +72,30 @@ DAILY_STOP_IDS = {
     "Generation1DailyStopSchedule90E53920",
 }
 """Those that the setting ``stop_at`` adds."""
+SPEND_LIMIT_IDS = {
+    "Generation1Counted05CDE05A",
+    "SpendLimitCheckB291BFC3",
+    "SpendLimitHandlerFunctionAFAEB074",
+    "SpendLimitHandlerLogsC9249B03",
+    "SpendLimitHandlerRole5837430C",
+    "SpendLimitHandlerRoleDefaultPolicy4614D2D0",
+    "SpendLimitHourly0C3BECC0",
+    "SpendLimitLedgerA7E692B5",
+    "SpendLimitNoticeB71CB70B",
+    "SpendLimitScheduleRole885B6B56",
+    "SpendLimitScheduleRoleDefaultPolicyBE238D1B",
+    "SpendLimitSchedulesA537CEFA",
+    "SpendLimitStateChanges42CF9ECC",
+    "SpendLimitStateChangesMayCall63CD651D",
+}
+"""Those that the setting ``monthly_budget_usd`` adds; another id of the table begins anew."""
+ADDED = {"stop_at": DAILY_STOP_IDS, "monthly_budget_usd": SPEND_LIMIT_IDS}
 
 
 @pytest.mark.parametrize("key", [None, *ANOTHER_OF_EACH])
 def test_logical_ids_are_pinned_whatever_the_settings(key: str | None) -> None:
     settings = {key: ANOTHER_OF_EACH[key]} if key else {}
-    added = DAILY_STOP_IDS if key == "stop_at" else set()
+    added = ADDED.get(key or "", set())
     made = set(synthesize(**settings).to_json()["Resources"])
     assert made == GENERATION_1_IDS | LASTING_IDS | added
 
@@ -155,9 +173,11 @@ def test_what_changes_in_place_reaches_nothing_of_the_machine(key: str) -> None:
             "ssh_cidr": {"AWS::EC2::SecurityGroup"},
             "allow_world_ssh": set(),
             "quota": {"Custom::QuotaCheck", "AWS::IAM::Policy"},
-            # Other resources are added, see DAILY_STOP_IDS
+            # Other resources are added, see ADDED
             "stop_at": {PARAMETER},
             "stop_at_patience": {PARAMETER},
+            "monthly_budget_usd": {PARAMETER},
+            "budget_email": set(),
         }[key]
     )
 

@@ -303,6 +303,25 @@ def test_fails_when_a_setting_of_a_later_version_is_given(key: str) -> None:
     assert "known, not yet supported" in only_fault(**{key: True})
 
 
+def test_an_address_without_a_limit_is_warned_of() -> None:
+    report = read_settings({"budget_email": "me@example.com"})
+    assert "nothing to tell without monthly_budget_usd" in report.warnings["budgetEmail"]
+    both = {"budget_email": "me@example.com", "monthly_budget_usd": "20"}
+    assert not read_settings(both).warnings
+
+
+@pytest.mark.parametrize("value", ["-1", "0.5", "100001", "20 USD", "1e3", "true"])
+def test_a_limit_is_a_whole_number_of_usd(value: str) -> None:
+    (fault,) = read_settings({"monthly_budget_usd": value}).faults
+    assert fault.startswith(f"monthly_budget_usd={value}: must be a whole number of USD from 1 to")
+
+
+@pytest.mark.parametrize("value", ["me", "me@", "@example.com", "a b@example.com", "me@host"])
+def test_an_address_is_one(value: str) -> None:
+    (fault,) = read_settings({"budget_email": value, "monthly_budget_usd": 5}).faults
+    assert "must be an e-mail address such as me@example.com" in fault
+
+
 def test_patience_without_a_daily_stop_is_warned_of() -> None:
     alone = read_settings({"stop_at_patience": 30})
     assert "nothing to delay without stop_at" in alone.warnings["stopAtPatience"]

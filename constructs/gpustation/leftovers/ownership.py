@@ -28,8 +28,8 @@ PATHS = (
     "DailyStopHandler/Role/Resource",
     "DeployRole/Resource",
     "Generation{number}/Machine/Instance/InstanceProfile",
-    "Generation{number}/Machine/Role/Resource",
     "Generation{number}/Machine/Report",
+    "Generation{number}/Machine/Role/Resource",
     "Generation{number}/Machine/Settings",
     "Image/DeletionRole/Resource",
     "Image/InstanceProfile",
@@ -42,6 +42,10 @@ PATHS = (
     "QuotaCheckHandler/Function",
     "QuotaCheckHandler/Logs",
     "QuotaCheckHandler/Role/Resource",
+    "SpendLimit/ScheduleRole/Resource",
+    "SpendLimitHandler/Function",
+    "SpendLimitHandler/Logs",
+    "SpendLimitHandler/Role/Resource",
 )
 """Construct paths of the resources that CloudFormation may name; a test compares the templates."""
 

@@ -84,6 +84,12 @@ def read_settings(context: Mapping[str, Any]) -> SettingsReport:
             f"stop_at_patience={settings.stop_at_patience}: nothing to delay without stop_at; set "
             "stop_at too, or remove it"
         )
+    limited = settings.monthly_budget_usd or "monthly_budget_usd" in value_faults
+    if settings.budget_email and not limited:
+        warnings["budgetEmail"] = (
+            f"{_shown('budget_email', settings.budget_email)}: nothing to tell without "
+            "monthly_budget_usd; set monthly_budget_usd too, or remove it"
+        )
     return SettingsReport(settings, frozenset(valid), tuple(faults), warnings, name_fault)
 
 
