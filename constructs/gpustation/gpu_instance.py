@@ -53,6 +53,8 @@ class GpuInstance(Construct):
         choice: Image, root device, disk and zone.
         scripts: Folder with the machine's scripts, with ``run.sh`` and ``bootstrap/``.
         ready: A signal for each of ``READY_STEPS``. Their wait starts when this instance exists.
+        notice: Name of the parameter with what a spend limit found, which it shows at login.
+            Default: none.
         generation: Number of the machine, reported by its scripts. Default: 1.
         framework: Framework to install. Default: MXNet.
         public_key: OpenSSH public key line for the user ``ubuntu``. Default: none.
@@ -85,6 +87,7 @@ class GpuInstance(Construct):
         choice: ImageChoice,
         scripts: Path,
         ready: Mapping[str, ReadySignal],
+        notice: str = "",
         generation: int = 1,
         framework: Framework = Framework.MXNET,
         public_key: str = "",
@@ -142,6 +145,7 @@ class GpuInstance(Construct):
                     "stop_at": stop_at,
                     "stop_at_patience": stop_at_patience,
                     "report": self.report.ref,
+                    "notice": notice,
                     "scripts": {
                         "bucket": asset.bucket_name,
                         "key": asset.object_key,
@@ -150,7 +154,7 @@ class GpuInstance(Construct):
                 }
             ),
         )
-        self.role = self._make_role(asset)
+        self.role = self._make_role(asset, notice)
         # Whatever an update may change depends on the choice, which refuses an invalid update
         # before anything is changed. Role and instance profile do not depend on it: they never
         # change, and creating a profile takes minutes.
@@ -213,8 +217,8 @@ class GpuInstance(Construct):
             **signals,
         }
 
-    def _make_role(self, asset: FileAsset) -> iam.Role:
-        """Role for Session Manager, the two parameters and the archive of the scripts.
+    def _make_role(self, asset: FileAsset, notice: str) -> iam.Role:
+        """Role for Session Manager, the parameters and the archive of the scripts.
 
         Written by hand because ``grant_read`` would grant access to the whole bucket.
         """
@@ -230,6 +234,11 @@ class GpuInstance(Construct):
             "SessionManager": ([*SESSION_MANAGER_ACTIONS], "*"),
             "ReadSettings": (["ssm:GetParameter"], arn_of(f"parameter/{self.settings.ref}")),
             "WriteReport": (["ssm:PutParameter"], arn_of(f"parameter{self.report.ref}")),
+            **(
+                {"ReadNotice": (["ssm:GetParameter"], arn_of(f"parameter{notice}"))}
+                if notice
+                else {}
+            ),
             "ReadScripts": (
                 ["s3:GetObject"],
                 f"arn:{stack.partition}:s3:::{asset.bucket_name}/{asset.object_key}",

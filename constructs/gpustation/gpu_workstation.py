@@ -181,6 +181,7 @@ class GpuWorkstation(Construct):
             choice=self.choice,
             scripts=scripts or own_scripts(),
             ready=self.ready,
+            notice=self.limit.notice.ref if self.limit else "",
             generation=generation,
             framework=framework,
             public_key=public_key,

@@ -22,6 +22,7 @@ BURN = "sh -c 'while :; do :; done'"
 
 
 @pytest.mark.tier("all")
+@pytest.mark.parametrize("distribution", ["debian-13"], indirect=True)
 def test_a_busy_machine_warns_and_stops_at_the_second(distribution: str, tmp_path: Path) -> None:
     """Without patience, so that the work does not delay it."""
     with phase_machine(distribution, tmp_path, name="i-daily") as machine:

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, object] = {
     "stop_at": "",
     "stop_at_patience": 0,
     "report": "",
+    "notice": "",
 }
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 EPILOG = epilog("gpustation allow-my-ip --for 2h")
 NOTHING_ELSE = (
-    "nothing else removes it: `gpustation allow-my-ip --remove` does, and so does, after that "
-    "time, any later `gpustation allow-my-ip` or `gpustation status`, or the daily stop"
+    "nothing else removes it: `gpustation allow-my-ip --remove` does, and after that time so does "
+    "any later `gpustation allow-my-ip` or `gpustation status`, or the daily stop"
 )
 
 

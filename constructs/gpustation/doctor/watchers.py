@@ -14,7 +14,8 @@ def watchers(subject: Subject) -> Finding:
     bare = [one for one in found if _runs(one) and not _stops(one)]
     details = "; ".join(f"{one.workstation.stack}: {_watched(one)}" for one in found)
     if bare:
-        cure = "set idle_stop_minutes, stop_at or monthly_budget_usd, and deploy; without them it runs on"
+        names = "idle_stop_minutes, stop_at or monthly_budget_usd"
+        cure = f"set {names}, and deploy; a machine without them runs on"
         return Finding(NAME, Mark.WARNING, details, cure)
     return Finding(NAME, Mark.OK, details or "there is no workstation")
 
