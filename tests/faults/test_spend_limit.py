@@ -6,7 +6,6 @@ of it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,9 +19,9 @@ from gpustation.catalog.spending import HOUR, Month, spent
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
 from tests.faults.outcome import launches
-from tests.support.assembly import assemble
+from tests.support.assembly import assemble, minimal_bootstrap
 from tests.support.cdk_cli import assert_nothing_left
-from tests.support.probe_stack import Stack
+from tests.support.probe_stack import G_QUOTA, Stack
 
 LIMIT, MAIL = 5, "me@example.com"
 PER_HOUR = 0.526 + 0.005
@@ -85,21 +84,33 @@ class Limited:
         return SpendLedger(self.aws.client("dynamodb"), table).read()
 
 
-def to_the_second_of_a_month(aws: LocalAws) -> None:
-    """Every test begins early in a month, so that none depends on today's date."""
-    now = aws.control.clock()
-    aws.control.advance(Month.of(now).end + 24 * HOUR - now)
+@pytest.fixture(scope="module")
+def account() -> Iterator[LocalAws]:
+    """An account of its own: nothing sets its clock back."""
+    with LocalAws() as aws:
+        minimal_bootstrap(aws)
+        yield aws
 
 
 @pytest.fixture
-def limited(aws: LocalAws, stack: MakeStack) -> Iterator[Limited]:
-    to_the_second_of_a_month(aws)
+def aws(account: LocalAws) -> LocalAws:
+    """Each test begins on the second day of a month, so that none depends on today's date."""
+    account.control.reset()
+    account.control.set_quota(G_QUOTA, 64)
+    now = account.control.clock()
+    account.control.advance(Month.of(now).end + 24 * HOUR - now)
+    return account
+
+
+@pytest.fixture
+def limited(aws: LocalAws, stack: MakeStack) -> Limited:
     one = Limited(aws, stack())
     assert one.deploy("create_stack") == "CREATE_COMPLETE"
-    yield one
+    return one
 
 
-def test_it_runs_out_to_the_minute(limited: Limited) -> None:
+def test_it_runs_out_to_the_minute_and_a_raise_allows_it_again(limited: Limited) -> None:
+    """With what follows from it, until nothing is left: functions take a second each."""
     control = limited.aws.control
     control.confirm(MAIL)
     began = limited.notice()
@@ -115,12 +126,6 @@ def test_it_runs_out_to_the_minute(limited: Limited) -> None:
     assert "the limit of 5 USD" in told.reason and told.stopped_at is not None
     subjects = [mail.subject for mail in control.mails()]
     assert [subject.split(": ")[1][:4] for subject in subjects] == ["50 %", "80 %", "100 "]
-
-
-def test_a_start_while_it_is_spent_is_undone_and_a_raise_allows_it(limited: Limited) -> None:
-    control = limited.aws.control
-    control.advance(12 * HOUR)
-    assert limited.state() == "stopped"
     limited.start()
     control.advance(60)
     assert limited.state() == "stopped"
@@ -130,6 +135,9 @@ def test_a_start_while_it_is_spent_is_undone_and_a_raise_allows_it(limited: Limi
     control.advance(HOUR)
     assert limited.state() == "running"
     assert not limited.notice().reason
+    limited.stack.delete()
+    control.advance(2 * HOUR)
+    assert_nothing_left(limited.aws)
 
 
 @pytest.mark.tier("all")
@@ -201,12 +209,11 @@ def test_a_function_that_fails_for_an_hour_counts_and_stops_afterwards(limited: 
     assert limited.notice().spent.machine == pytest.approx(ran / HOUR * 0.526, rel=0.01)
 
 
+@pytest.mark.tier("all")
 def test_refused_before_anything_is_made_when_too_little_is_left(
     aws: LocalAws, stack: MakeStack
 ) -> None:
-    to_the_second_of_a_month(aws)
     one = Limited(aws, stack(), monthly_budget_usd=1, instance_type="g4dn.12xlarge")
-    aws.control.set_quota("L-DB2E81BA", 64)
     before = launches(aws)
     assert one.deploy("create_stack") == "ROLLBACK_COMPLETE"
     reason = one.stack.reason("SpendLimitCheckB291BFC3")
@@ -235,13 +242,7 @@ def test_without_a_price_the_limit_is_refused(aws: LocalAws, stack: MakeStack) -
     assert "could not be read from AWS's price list" in one.stack.reason("SpendLimitCheckB291BFC3")
 
 
-def test_destroy_leaves_nothing(limited: Limited) -> None:
-    limited.aws.control.advance(HOUR)
-    limited.stack.delete()
-    limited.aws.control.advance(2 * HOUR)
-    assert_nothing_left(limited.aws)
-
-
+@pytest.mark.tier("all")
 def test_only_the_machines_of_the_stack_may_be_stopped_by_it(limited: Limited) -> None:
     ec2 = limited.aws.client("ec2")
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
@@ -268,8 +269,3 @@ def test_only_the_machines_of_the_stack_may_be_stopped_by_it(limited: Limited) -
         theirs.stop_instances(InstanceIds=[limited.machine])
     finally:
         ec2.terminate_instances(InstanceIds=[other])
-
-
-def test_the_notice_is_json_that_a_machine_can_read(limited: Limited) -> None:
-    notice = limited.notice()
-    assert json.loads(notice.to_json())["limit_usd"] == LIMIT

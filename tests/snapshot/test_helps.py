@@ -22,7 +22,16 @@ VERBS = (
     *("", "plan", "leftovers", "doctor", "bench", "bench compare"),
     *("image", "image save", "image undo", "image list", "image use", "image delete"),
 )
-OFFERS = ("regions", "types", "price", "quota", "quota show", "quota request", "quota watch")
+OFFERS = (
+    "regions",
+    "types",
+    "price",
+    "cost",
+    "quota",
+    "quota show",
+    "quota request",
+    "quota watch",
+)
 
 
 class HelpError(Exception):
