@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from aws_cdk import CustomResource, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_events as events
@@ -15,13 +18,25 @@ from constructs import Construct, IDependable
 from gpustation.catalog.names import NOTICES
 from gpustation.catalog.spend_limit import EXPIRES, KEY, NEXT_CALL
 from gpustation.synth.acknowledge import acknowledge_checkov, acknowledge_wildcards
-from gpustation.synth.custom_resource_function import RESPONSE_TIMEOUT, CustomResourceFunction
+from gpustation.synth.custom_resource_function import RESPONSE_TIMEOUT
+from gpustation.synth.lambda_function import LambdaFunction
 
 NO_NOTICE = "{}"
 """Value of the notice in the template. It never changes: CloudFormation would overwrite what the
 function wrote."""
 STATES = ("running", "stopping", "stopped", "shutting-down", "terminated")
 """States of an instance in which its costs begin or end."""
+
+
+class SpendLimitFunction(LambdaFunction):
+    """Lambda function that EventBridge, EventBridge Scheduler and CloudFormation call."""
+
+    findings: ClassVar[Mapping[str, str]] = {
+        "CKV_AWS_115": "calls at the same time do no harm; reserving for it fails in accounts "
+        "whose limit is the first one, of 10",
+        "CKV_AWS_116": "Lambda repeats a failed call twice, and the next hour there is another; "
+        "nobody would read a queue",
+    }
 
 
 class SpendLimit(Construct):
@@ -79,7 +94,7 @@ class SpendLimit(Construct):
         self._group = scheduler.CfnScheduleGroup(self, "Schedules")
         self._role = self._make_schedule_role()
         topic = self._make_topic(email) if email else None
-        self._function = CustomResourceFunction.of(
+        self._function = SpendLimitFunction.of(
             self,
             "SpendLimitHandler",
             module="spend_limit",

@@ -34,6 +34,11 @@ _NO_NETWORK = (
     "32 USD a month"
 )
 
+_NO_SECRETS = (
+    "Lambda encrypts it anyway; it holds names of resources and settings, and a key of one's own "
+    "is 1 USD a month"
+)
+
 _Self = TypeVar("_Self", bound="LambdaFunction")
 
 
@@ -108,7 +113,10 @@ class LambdaFunction(Construct):
                 else None
             ),
         )
-        acknowledge_checkov(function, {**self.findings, "CKV_AWS_117": _NO_NETWORK})
+        findings = {**self.findings, "CKV_AWS_117": _NO_NETWORK}
+        if environment:
+            findings["CKV_AWS_173"] = _NO_SECRETS
+        acknowledge_checkov(function, findings)
         function.node.add_dependency(self.role)  # includes its policy, a separate resource
         self.function_arn = function.attr_arn
 
