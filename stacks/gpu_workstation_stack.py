@@ -11,8 +11,10 @@ from constructs import Construct
 from gpustation import GpuWorkstation, ImageSource, Settings, SettingsReport
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.names import WORKSTATION_DESCRIPTION, context_for
+from gpustation.catalog.prices import CATALOG_DATE, VOLUME_PER_GIB
 from gpustation.settings.model import deployed
 from gpustation.settings.rows import METADATA
+from gpustation.settings.stops import what_stops
 from gpustation.synth.acknowledge import acknowledge
 from stacks.base import SCRIPTS, SettingsStack
 from stacks.outputs import WorkstationCommands
@@ -87,7 +89,7 @@ class GpuWorkstationStack(SettingsStack):
             }
         }
         if not report.faults:  # otherwise the type may be a default in place of an invalid value
-            self._warn_of_cost(settings)
+            self._tell_cost(settings)
         self._add_outputs(
             WorkstationCommands(machine.instance_id, self.region, bool(settings.ssh_cidr)),
             {
@@ -112,20 +114,30 @@ class GpuWorkstationStack(SettingsStack):
             },
         )
 
-    def _warn_of_cost(self, settings: Settings) -> None:
-        if settings.idle_stop_minutes or settings.stop_at or settings.monthly_budget_usd:
-            return
-        gpu_type = gpu_types()[settings.instance_type]
+    def _tell_cost(self, settings: Settings) -> None:
+        """The price before the deploy begins, and a warning if nothing stops the machine."""
+        gpu_type, annotations = gpu_types()[settings.instance_type], Annotations.of(self)
         price = gpu_type.usd_per_hour
         cost = (
-            f"{price * 24:.2f} USD per day (on-demand, us-east-1, 2026-07-20)"
+            f"{price * 24:.2f} USD per day (on-demand, us-east-1, {CATALOG_DATE})"
             if price
             else "a price that AWS publishes only in an offer"
         )
-        Annotations.of(self).add_warning_v2(
-            "gpustation:nothingStopsIt",
-            f"nothing stops this machine by itself: a {gpu_type.name} costs {cost} until you run "
-            f"StopCommand or cdk destroy{context_for(settings.name)}",
+        stops = what_stops(
+            settings.idle_stop_minutes, settings.stop_at, settings.monthly_budget_usd
+        )
+        if not stops:
+            annotations.add_warning_v2(
+                "gpustation:nothingStopsIt",
+                f"nothing stops this machine by itself: a {gpu_type.name} costs {cost} until you "
+                f"run StopCommand or cdk destroy{context_for(settings.name)}",
+            )
+            return
+        hourly = f"{price:g} USD per hour, " if price else ""
+        disk = settings.disk_gib * VOLUME_PER_GIB["gp3"]
+        annotations.add_info(
+            f"a {gpu_type.name} costs {hourly}{cost} while it runs, and its disk {disk:.2f} USD "
+            f"per month while it is stopped, too; it stops {stops}"
         )
 
     def _add_outputs(

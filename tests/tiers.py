@@ -6,6 +6,9 @@ suite can show, is marked::
 
     @pytest.mark.tier("all")
 
+A test with many rows of one kind has ``@pytest.mark.rows_in_make_test(2)``: the first two are of
+its tier, the others of ``all``.
+
 ``--tier`` picks one; without it pytest runs whatever it was asked for.
 """
 
@@ -82,12 +85,21 @@ def tier_of(item: pytest.Item) -> str:
     # pytest has a row's marks behind those of the function
     own = [mark for mark in item.own_markers if mark.name == "tier"]
     mark = own[-1] if own else item.get_closest_marker("tier")
+    rows = item.get_closest_marker("rows_in_make_test")
+    if rows is not None and max(_indices(item)) >= rows.args[0]:
+        return "all"
     if mark is None:
         return SUITES.get(suite_of(item.nodeid), "test")
     (name,) = mark.args
     if name not in TIERS:
         raise pytest.UsageError(f"{item.nodeid}: tier({name!r}): take one of {', '.join(TIERS)}")
     return str(name)
+
+
+def _indices(item: pytest.Item) -> list[int]:
+    """The number of the test's row in each of its parameters."""
+    callspec = getattr(item, "callspec", None)
+    return [0, *callspec.indices.values()] if callspec else [0]
 
 
 def suite_of(node: str) -> str:

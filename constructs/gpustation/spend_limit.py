@@ -21,6 +21,7 @@ from gpustation.synth.acknowledge import acknowledge_checkov, acknowledge_wildca
 from gpustation.synth.custom_resource_function import RESPONSE_TIMEOUT
 from gpustation.synth.lambda_function import LambdaFunction
 
+_HANDLER = "SpendLimitHandler"
 NO_NOTICE = "{}"
 """Value of the notice in the template. It never changes: CloudFormation would overwrite what the
 function wrote."""
@@ -64,6 +65,9 @@ class SpendLimit(Construct):
         email: Address that is told at 50, 80 and 100 %, once its owner has confirmed AWS's mail.
             Default: none.
 
+    Raises:
+        ValueError: The stack has a spend limit already.
+
     Attributes:
         check: The custom resource that refuses a deploy.
         notice: Parameter with what was found last.
@@ -82,6 +86,11 @@ class SpendLimit(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         stack = Stack.of(self)
+        if stack.node.try_find_child(_HANDLER):
+            raise ValueError(
+                "a stack has one spend limit, which counts all of its machines; pass "
+                "monthly_budget_usd to one GpuWorkstation only"
+            )
         self._table = self._make_table()
         self.notice = ssm.CfnParameter(
             self,
@@ -96,7 +105,7 @@ class SpendLimit(Construct):
         topic = self._make_topic(email) if email else None
         self._function = SpendLimitFunction.of(
             self,
-            "SpendLimitHandler",
+            _HANDLER,
             module="spend_limit",
             description="Counts what GPU machines cost, and stops them at a limit",
             environment={

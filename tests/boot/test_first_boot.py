@@ -225,6 +225,7 @@ def test_roots_python_is_the_systems(station: Workstation) -> None:
     assert station.sh("ls /usr/local/bin | grep -E '^(python|pip)' || true") == ""
 
 
+@pytest.mark.tier("all")
 def test_pip_in_shell_and_notebook_outlasts_a_reboot_and_harms_nothing(
     station: Workstation, tmp_path: Path
 ) -> None:

@@ -19,8 +19,6 @@ from localaws.machines.booted.machines import BootedMachine, BootedMachines
 from localaws.machines.booted.root import machine_root
 from localaws.machines.metadata import MachineFacts
 
-pytestmark = pytest.mark.tier("test")
-
 NAME = "i-standalone"
 USERDATA = Path(__file__).resolve().parents[2] / "userdata"
 INSTALL = "sudo -u ada sudo /home/ada/gpustation/userdata/install.sh"
@@ -137,7 +135,6 @@ def test_one_command_makes_the_workstation(station: Standalone, said: str) -> No
     assert station.sh("systemd-analyze verify gpustation.service 2>&1") == ""
 
 
-@pytest.mark.tier("all")
 def test_run_again_it_installs_nothing_and_survives_a_power_cut(
     station: Standalone, said: str
 ) -> None:
@@ -152,7 +149,6 @@ def test_run_again_it_installs_nothing_and_survives_a_power_cut(
     assert station.jupyter(url.rpartition("=")[2]) == 200
 
 
-@pytest.mark.tier("all")
 def test_kernel_without_a_module_asks_for_a_reboot_and_takes_none(
     station: Standalone, said: str
 ) -> None:
@@ -169,7 +165,6 @@ def test_kernel_without_a_module_asks_for_a_reboot_and_takes_none(
     assert "install.sh: no GPU" in station.sh(COMMAND)
 
 
-@pytest.mark.tier("all")
 def test_failure_is_told_with_its_reason(station: Standalone, said: str) -> None:
     tool = "/usr/local/bin/gpustation-jupyter-url"
     station.sh(f"rm /var/lib/gpustation/done/jupyter {tool}; mkdir {tool}")

@@ -161,6 +161,7 @@ class TestDeploys:
         assert own.deploy("update_stack", changed) == "UPDATE_COMPLETE"
         assert [row["CidrIp"] for row in ranges(aws, own)] == [f"{ADDRESS}/32"]
 
+    @pytest.mark.tier("all")
     def test_that_very_address_as_a_setting_is_deployed(self, aws: LocalAws, own: Stack) -> None:
         """EC2 refuses a rule that exists; how CloudFormation treats that is not documented.
 
@@ -170,5 +171,6 @@ class TestDeploys:
         assert own.deploy("update_stack", changed) == "UPDATE_COMPLETE"
         assert f"{ADDRESS}/32" in [row["CidrIp"] for row in ranges(aws, own)]
 
+    @pytest.mark.tier("all")
     def test_it_goes_with_the_stack(self, aws: LocalAws, own: Stack) -> None:
         assert own.delete() == "DELETE_COMPLETE"

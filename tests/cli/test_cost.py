@@ -97,6 +97,7 @@ def test_a_notice_keeps_what_it_says() -> None:
     assert parse_notice("{}") is None
 
 
+@pytest.mark.tier("all")
 def test_without_a_limit_only_this_run_is_known(aws: LocalAws, verb: Verb) -> None:
     name = f"{WORKSTATION}-free"
     deploy(aws, name, name="free")

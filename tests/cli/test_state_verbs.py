@@ -259,6 +259,7 @@ def test_throttling_is_waited_for(aws: LocalAws, verb: Verb) -> None:
     assert verb("status").status == 0
 
 
+@pytest.mark.tier("all")
 def test_the_machine_may_be_on_a_later_page(aws: LocalAws, verb: Verb, deployed: Stack) -> None:
     """EC2's pages have 1000; what a verb does at the end of a page does not depend on that."""
     stack = deploy(aws, "GpuWorkstation-last", name="last")

@@ -99,6 +99,7 @@ def test_the_others_have_plain_names_in_their_stages(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.tier("all")
 def test_the_role_asks_for_its_repository(tmp_path: Path) -> None:
     asked = synth(tmp_path / "home", "Ci/GpuDeployRole", CDK_VALIDATION="false")
     assert asked.returncode != 0

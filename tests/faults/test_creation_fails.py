@@ -19,11 +19,9 @@ from tests.support.cdk_cli import assert_nothing_left
 
 SETTINGS = {WORKSTATION: {}, IMAGE: {}, ROLE: {"github_repository": "octo-org/octo-repo"}}
 IN_MAKE_TEST = {
-    "AWS::CloudFormation::WaitCondition",
     "AWS::EC2::Instance",
     "AWS::EC2::SecurityGroup",
     "AWS::ImageBuilder::Image",
-    "AWS::Lambda::Function",
     "Custom::QuotaCheck",
 }
 """Types of resources: a check, what is billed, and what comes before and after it."""

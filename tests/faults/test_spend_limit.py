@@ -235,6 +235,42 @@ def test_a_limit_below_what_is_spent_stops_the_machine_and_a_new_one_is_refused(
 
 
 @pytest.mark.tier("all")
+def test_a_stop_that_ec2_refuses_is_tried_again(limited: Limited) -> None:
+    control = limited.aws.control
+    at = limited.notice().stops_at
+    assert at is not None
+    control.fault("StopInstances", "deny", times=1)
+    control.advance(at - control.clock() + 5 * 60)
+    assert limited.state() == "stopped"
+
+
+@pytest.mark.tier("all")
+def test_a_limit_that_is_set_later_counts_the_run_that_it_finds(
+    aws: LocalAws, stack: MakeStack
+) -> None:
+    one = Limited(aws, stack(), monthly_budget_usd="none", budget_email="none")
+    assert one.deploy("create_stack") == "CREATE_COMPLETE"
+    aws.control.advance(3 * HOUR)
+    assert one.deploy(monthly_budget_usd=1) == "UPDATE_COMPLETE"
+    aws.control.advance(60)
+    assert one.state() == "stopped"
+    assert one.machine_usd() == pytest.approx(3 * 0.526, rel=0.01)
+    assert one.deploy(monthly_budget_usd="none") == "UPDATE_COMPLETE"
+    one.start()
+    aws.control.advance(HOUR)
+    assert one.state() == "running"
+
+
+@pytest.mark.tier("all")
+def test_a_raise_does_not_need_the_price_list(limited: Limited) -> None:
+    limited.aws.control.fault("GetProducts", "deny")
+    assert limited.deploy(monthly_budget_usd=7) == "UPDATE_COMPLETE"
+    assert limited.notice().limit_usd == 7
+    assert limited.deploy(instance_type="g4dn.2xlarge") == "UPDATE_ROLLBACK_COMPLETE"
+    assert limited.state() == "running"
+
+
+@pytest.mark.tier("all")
 def test_without_a_price_the_limit_is_refused(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.fault("GetProducts", "deny")
     one = Limited(aws, stack())

@@ -44,7 +44,7 @@ def test_cdk_nag_does_look(tmp_path: Path) -> None:
     assert any("VPC7" in finding for finding in findings(app, tmp_path))
 
 
-@pytest.mark.tier("test")
+@pytest.mark.tier("all")
 def test_the_built_in_validation_finds_nothing(tmp_path: Path, root: Path) -> None:
     """As ``cdk synth`` runs it: all variants in one app, default rules on."""
     program = (

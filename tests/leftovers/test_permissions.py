@@ -71,6 +71,7 @@ def left(server: LocalAws, paste: Callable[[str], None]) -> Iterator[LocalAws]:
         for one in ACTIONS
     ],
 )
+@pytest.mark.rows_in_make_test(3)
 def test_refused_call_is_told_and_nothing_looks_clean(
     action: str, left: LocalAws, look: Look
 ) -> None:

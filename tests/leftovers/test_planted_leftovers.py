@@ -31,6 +31,7 @@ def test_every_kind_is_planted() -> None:
         for number, kind in enumerate(sorted({kind.name for kind in KINDS} - BY_STACKS_ONLY))
     ],
 )
+@pytest.mark.rows_in_make_test(4)
 def test_one_of_each(kind: str, garden: Garden, look: Look, paste: Paste) -> None:
     before = look()
     assert (before.left, before.not_checked) == ((), ())

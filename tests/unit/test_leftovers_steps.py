@@ -112,6 +112,7 @@ def of_kind(kind: Kind) -> Step:
     [*(of_kind(kind) for kind in KINDS if kind.name != "bucket"), *MORE],
     ids=lambda step: step.words,
 )
+@pytest.mark.rows_in_make_test(10)
 def test_the_call_is_the_command(step: Step, capsys: pytest.CaptureFixture[str]) -> None:
     """The bucket is kept on purpose and never deleted by a call."""
     assert step.is_safe

@@ -92,6 +92,7 @@ THIRD_PARTIES = {
 
 
 @pytest.mark.parametrize("fault", THIRD_PARTIES)
+@pytest.mark.rows_in_make_test(1)
 def test_another_source_that_fails_is_one_warning(apt: Apt, fault: str) -> None:
     apt.sources("sources.list.d/third.list", THIRD_PARTIES[fault].format(root=apt.root))
     done = apt.run("apt_update; apt_update")

@@ -119,6 +119,7 @@ def test_uv_comes_by_the_systems_own_pip_still_packed(machine: Machine) -> None:
         pytest.param("pytorch", "3.14", True, marks=pytest.mark.tier("all")),
     ],
 )
+@pytest.mark.rows_in_make_test(1)
 def test_the_systems_python_is_taken_where_the_lock_is_for_it(
     machine: Machine, framework: str, python: str, brought: bool
 ) -> None:

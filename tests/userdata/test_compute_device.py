@@ -88,6 +88,7 @@ def test_refusal_is_reported_before_an_environment_is_made(machine: Machine) -> 
     assert_refused(machine, "environment", "environment")
 
 
+@pytest.mark.tier("all")
 def test_refusal_is_reported_when_the_folder_comes_later(machine: Machine) -> None:
     machine.boot()
     mark(machine)

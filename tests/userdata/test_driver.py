@@ -55,6 +55,7 @@ def reason(machine: Machine) -> str:
     return str(sent["Reason"])
 
 
+@pytest.mark.tier("all")
 def test_module_that_no_longer_fits_the_driver_is_replaced_by_one_reboot(machine: Machine) -> None:
     machine.environment.update(LOCALAWS_KERNEL=STALE, GPUSTATION_RETRY_SECONDS="60")
     machine.boot()
@@ -154,6 +155,7 @@ def test_only_kernel_and_driver_are_held(machine: Machine) -> None:
     assert [name for name in KEPT_BACK if name not in held] == []
 
 
+@pytest.mark.tier("all")
 def test_newer_kernel_that_came_before_the_hold_gets_the_module_too(machine: Machine) -> None:
     machine.environment["LOCALAWS_KERNEL"] = OLDER
     begin_with(machine, f"linux-image-unsigned-{NEWEST}")
@@ -168,6 +170,7 @@ def test_newer_kernel_that_came_before_the_hold_gets_the_module_too(machine: Mac
     assert "no GPU" not in machine.output
 
 
+@pytest.mark.tier("all")
 def test_newer_kernel_without_a_module_is_a_warning(machine: Machine) -> None:
     begin_with(machine, "linux-image-7.0.0-1-aws")
     machine.boot()

@@ -31,6 +31,7 @@ def fault(when: str = "", text: str = "it broke", status: int = 42) -> dict[str,
         ),
     ],
 )
+@pytest.mark.rows_in_make_test(1)
 def test_failed_phase_is_reported_to_its_step(
     machine: Machine, phase: str, step: str, command: str, when: str
 ) -> None:
@@ -110,6 +111,7 @@ def test_fails_when_the_type_has_more_gpus_than_were_seen(machine: Machine) -> N
     assert "no usable GPU: the type has 8 GPUs, the driver sees 7" in failure["Reason"]
 
 
+@pytest.mark.tier("all")
 def test_missing_book_is_a_warning_and_is_fetched_at_the_next_boot(machine: Machine) -> None:
     machine.boot({"git": fault("fetch")})
     data = machine.cloud.signals[-1][1]["Data"]
@@ -127,6 +129,7 @@ def test_fabric_manager_is_of_the_drivers_version(machine: Machine) -> None:
     assert "8 x NVIDIA A100-SXM4 ready" in machine.cloud.signals[-1][1]["Data"]
 
 
+@pytest.mark.tier("all")
 def test_undelivered_signal_is_sent_at_the_next_boot(machine: Machine) -> None:
     machine.cloud.faults["/signal/gpu"] = [99, 503, "slow down"]
     machine.boot()

@@ -51,6 +51,7 @@ def test_a_fault_that_stays_is_told_from_one_that_may_pass(undone: Machine) -> N
     assert run_again(undone) == failure(undone)["exit_code"] == 78
 
 
+@pytest.mark.tier("all")
 def test_third_try_of_a_boot_is_the_last(undone: Machine) -> None:
     (undone.root / "run/gpustation/tries").unlink(missing_ok=True)
     tries = [run_again(undone, {"uv": {"exit": 42}}) for _ in range(3)]
@@ -61,6 +62,7 @@ def test_third_try_of_a_boot_is_the_last(undone: Machine) -> None:
     assert run_again(undone, {"uv": {"exit": 42}}) == 42, "the next boot has three again"
 
 
+@pytest.mark.tier("all")
 def test_what_is_killed_three_times_is_not_started_again(undone: Machine) -> None:
     tries = undone.root / "run/gpustation/tries"
     assert not tries.exists()
@@ -94,6 +96,7 @@ UV_CAUSES = """error: Failed to install cpython-3.11.18-linux-x86_64-gnu
 
 
 @pytest.mark.parametrize("mirror", ["", "https://mirror.example.com/python"])
+@pytest.mark.rows_in_make_test(1)
 def test_python_that_cannot_be_fetched_is_tried_again_and_names_its_source(
     undone: Machine, mirror: str
 ) -> None:
@@ -122,6 +125,7 @@ def test_python_that_cannot_be_fetched_is_tried_again_and_names_its_source(
         ("uv", "pip install", FULL, FULL),
     ],
 )
+@pytest.mark.rows_in_make_test(1)
 def test_what_cannot_get_better_is_tried_once(
     undone: Machine, command: str, when: str, text: str, named: str
 ) -> None:
@@ -146,6 +150,7 @@ def test_full_disk_while_the_book_is_fetched_is_a_warning(machine: Machine) -> N
         (5000, "environment", "the CUDA toolkit needs 6144"),
     ],
 )
+@pytest.mark.rows_in_make_test(1)
 def test_too_small_a_disk_is_told_before_it_is_full(
     machine: Machine, free: int, phase: str, what: str
 ) -> None:

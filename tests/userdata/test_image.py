@@ -182,6 +182,7 @@ def test_a_machine_of_the_image_installs_nothing_again(baked: Bake, cloud: Cloud
     baked.image("check-reuse")
 
 
+@pytest.mark.tier("all")
 def test_files_that_an_image_brought_are_warmed_once(baked: Bake) -> None:
     baked.machine.boot()
     baked.machine.boot()
@@ -211,6 +212,7 @@ def test_the_tests_machine_is_verified_and_reuses_the_image(baked: Bake) -> None
     baked.image("check-reuse")
 
 
+@pytest.mark.tier("all")
 def test_fails_when_a_machine_of_the_image_installs_again(baked: Bake) -> None:
     (baked.machine.state / "done/environment").unlink()
     baked.install()

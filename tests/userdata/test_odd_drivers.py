@@ -347,6 +347,7 @@ def test_all_reduce_that_hangs_is_named(finished: Machine) -> None:
 
 
 @pytest.mark.parametrize("output", first_in_test("", "null", "[1]", "{}", '{"device": 1}', "\\xff"))
+@pytest.mark.tier("all")
 def test_verification_without_a_result_ends_in_words(finished: Machine, output: str) -> None:
     trace = (
         'Traceback (most recent call last):\\n  File "x.py", line 1\\nRuntimeError: CUDA error\\n'

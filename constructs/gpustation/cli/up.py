@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from gpustation.plan.judgement import Plan
 
 EPILOG = epilog("gpustation up -c instance_type=g5.xlarge", FINDING, NO_CAPACITY)
-HOURS = 8.0
-"""Hours a day of the monthly cost in the JSON document, as the default of ``gpustation price``."""
 
 
 def up(
@@ -38,20 +36,22 @@ def up(
         from gpustation.aws.session import make_session
         from gpustation.cli.price import document as cost_document
         from gpustation.console.errors import CommandError
-        from gpustation.offers.costs import read_costs
+        from gpustation.offers.costs import HOURS_OF_A_MONTH, cost_lines, read_costs
         from gpustation.plan.assembly import AssemblyError, assembly, read_assembly
         from gpustation.plan.effect import Effect
         from gpustation.plan.make import make_plan
+        from gpustation.settings.stops import stops_of
 
         session = make_session(region)
         report = warn if as_json else say
         try:
             with assembly(app=app, context=context or []) as folder:
                 plan = make_plan(session, app=str(folder))
-                instance_type, gib = read_assembly(folder).machine
+                synthesized = read_assembly(folder)
+                instance_type, gib = synthesized.machine
                 place = session.client("cloudformation").meta.region_name
-                costs = read_costs(session, place, instance_type, gib, HOURS)
-                for line in (str(plan), *_cost_lines(costs), *_quota_lines(session, plan, costs)):
+                costs = read_costs(session, place, instance_type, gib, HOURS_OF_A_MONTH)
+                for line in (str(plan), *cost_lines(costs), *_quota_lines(session, plan, costs)):
                     report(line)
                 if plan.effect is Effect.REFUSED:
                     raise CommandError("the deploy would be refused; see above")
@@ -63,7 +63,7 @@ def up(
         if as_json:
             say_json({**document, "effect": plan.effect.word, "cost": cost_document(costs, place)})
         else:
-            _say_next(document)
+            _say_next(document, stops_of(synthesized.settings))
         return 0
 
     run("up", work)
@@ -72,20 +72,6 @@ def up(
 def _options(context: list[str], app: str) -> list[str]:
     options = [word for setting in context for word in ("-c", setting)]
     return [*options, *(["--app", app] if app else [])]
-
-
-def _cost_lines(costs: Costs) -> list[str]:
-    from gpustation.offers.price import BILL_DECIDES
-
-    hour, disk = costs.running_hour, costs.disk_month
-    running = "unknown" if hour is None else f"{hour:.3f} USD per hour, {hour * 24:.2f} per day"
-    stopped = "unknown" if disk is None else f"{disk:.2f} USD per month"
-    lines = [
-        f"  running  {running} ({costs.instance_type}, address, disk)",
-        f"  stopped  {stopped} ({costs.disk_gib} GiB disk)",
-        f"  prices   {costs.machine.origin}, without tax and discounts; {BILL_DECIDES}",
-    ]
-    return [*lines, f"  NOT LIVE {costs.why_catalog}"] if costs.why_catalog else lines
 
 
 def _quota_lines(session: boto3.Session, plan: Plan, costs: Costs) -> list[str]:
@@ -120,6 +106,7 @@ def _deploy(
     }
 
 
-def _say_next(document: dict[str, Any]) -> None:
+def _say_next(document: dict[str, Any], stops: str) -> None:
     say(f"{document['stack']} is deployed: {document['ready'] or 'see gpustation status'}")
-    say("Next: gpustation jupyter, or gpustation ssh. Nothing stops it by itself: gpustation stop")
+    stop = f"It stops {stops}" if stops else "Nothing stops it by itself"
+    say(f"Next: gpustation jupyter, or gpustation ssh. {stop}; at once: gpustation stop")

@@ -181,7 +181,8 @@ class Meter:
         finding = self.count(None)
         assert finding  # the stack is not being deleted
         old = event.get("OldResourceProperties")
-        if old is None or old["Generation"] != properties["Generation"]:
+        is_first = old is None and not self._has_machine()
+        if is_first or (old and old["Generation"] != properties["Generation"]):
             rate = self._clients.ledger.read().machines[instance_type] + ADDRESS_PER_HOUR
             if refusal := too_little_left(finding, instance_type, rate):
                 raise RefusedError(refusal)
@@ -358,12 +359,21 @@ class Meter:
                 seen += [_seen(row) for row in reservation["Instances"]]
         return seen, now
 
+    def _has_machine(self) -> bool:
+        """Whether the stack has a machine already, for which the limit is new."""
+        seen, _ = self._describe()
+        return any(one.state not in ("shutting-down", "terminated") for one in seen)
+
     def _store_prices(self, instance_type: str) -> None:
         """Read the prices of a machine and its disk from the price list and store them.
+
+        If the price list cannot be reached, prices that were stored before are kept.
 
         Raises:
             RefusedError: They are not known.
         """
+        records = self._clients.ledger.read()
+        stored = {*records.machines, *(["gp3"] if records.disk_per_gib is not None else [])}
         without = "use another type, or deploy without monthly_budget_usd"
         region, pricing = self._clients.ec2.meta.region_name, self._clients.pricing
         limit = f"monthly_budget_usd={self._place.limit_usd:g}"
@@ -379,6 +389,9 @@ class Meter:
             try:
                 price = call_aws(f"price of {name}", read)
             except (UnknownError, ClientError) as error:
+                if name in stored:
+                    log.warning("the stored price of %s is kept: %s", name, error)
+                    continue
                 raise RefusedError(
                     f"{limit}: the price of a {name} in {region} could not be read from AWS's "
                     f"price list ({error}), so costs cannot be counted; deploy again later, or "

@@ -17,7 +17,13 @@ from gpustation.aws.price_list import (
 )
 from gpustation.aws.session import explain
 from gpustation.catalog.prices import HOURS_PER_MONTH
-from gpustation.offers.price import BRIEF, address_from_catalog, disk_from_catalog, from_catalog
+from gpustation.offers.price import (
+    BILL_DECIDES,
+    BRIEF,
+    address_from_catalog,
+    disk_from_catalog,
+    from_catalog,
+)
 
 if TYPE_CHECKING:
     import boto3
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS = 8.0
 """How long the price list may take; afterwards the catalog's prices are used."""
 HOURS_PER_DAY = 24
+HOURS_OF_A_MONTH = 8.0
+"""Hours a day of the monthly cost before a deploy, as the default of ``gpustation price``."""
 
 
 @dataclass(frozen=True)
@@ -138,3 +146,18 @@ def _why(result: Price | Exception | None, region: str) -> str:
     if isinstance(result, DeadlineError):
         return f"the price list gave {result}"
     return f"unexpected response of the price list ({type(result).__name__})"
+
+
+def cost_lines(costs: Costs) -> list[str]:
+    """Running, stopped and per month with the origin of the prices, for a question before a yes."""
+    hour, disk, month = costs.running_hour, costs.disk_month, costs.month
+    running = "unknown" if hour is None else f"{hour:.3f} USD per hour, {hour * 24:.2f} per day"
+    stopped = "unknown" if disk is None else f"{disk:.2f} USD per month"
+    monthly = "unknown" if month is None else f"{month:.2f} USD at {costs.hours:g} hours a day"
+    lines = [
+        f"  running  {running} ({costs.instance_type}, address, disk)",
+        f"  stopped  {stopped} ({costs.disk_gib} GiB disk)",
+        f"  month    {monthly}",
+        f"  prices   {costs.machine.origin}, without tax and discounts; {BILL_DECIDES}",
+    ]
+    return [*lines, f"  NOT LIVE {costs.why_catalog}"] if costs.why_catalog else lines

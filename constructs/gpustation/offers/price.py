@@ -10,7 +10,6 @@ from gpustation.catalog.gpu_types import gpu_types
 
 CATALOG = "catalog"
 CATALOG_REGION = "us-east-1"
-CATALOG_DATE = "2026-07-20"
 OTHERS_DATE = "2026-11"
 """Date of the catalog's prices of disks and addresses (``catalog/prices.py``)."""
 BRIEF = Config(
@@ -24,7 +23,7 @@ def from_catalog(instance_type: str) -> Price:
     """The catalog's price, which is that of us-east-1."""
     gpu_type = gpu_types().get(instance_type)
     usd = gpu_type.usd_per_hour if gpu_type else None
-    return Price(usd, CATALOG_REGION, CATALOG_DATE, CATALOG)
+    return Price(usd, CATALOG_REGION, prices.CATALOG_DATE, CATALOG)
 
 
 def disk_from_catalog() -> Price:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpustation.console.interrupts import SLICE_SECONDS, Hold, held
+from gpustation.settings.rows import METADATA
 
 _STACK = "aws:cloudformation:stack"
 _INSTANCE = "AWS::EC2::Instance"
@@ -43,6 +44,11 @@ class SynthesizedStack:
     tags: dict[str, str]
     deploy_role: str
     execution_role: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings in its Metadata; empty for a stack of another app."""
+        return dict(self.template.get("Metadata", {}).get(METADATA, {}).get("settings", {}))
 
     @property
     def machine(self) -> tuple[str, int]:
