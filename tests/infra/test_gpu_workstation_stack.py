@@ -77,6 +77,16 @@ def test_a_machine_that_nothing_stops_is_warned_of_with_its_price() -> None:
         assert bool(found) == warned
 
 
+def test_a_deploy_says_the_price_and_what_stops_the_machine() -> None:
+    app = make_app(with_stages=False, stop_at="22:00 UTC", monthly_budget_usd=20)
+    stack = app.node.find_child("GpuWorkstation")
+    (found,) = Annotations.from_stack(stack).find_info("*", Match.any_value())  # type: ignore[arg-type]
+    text = str(found.entry.data)
+    assert "0.526 USD per hour, 12.62 USD per day" in text and "5.12 USD per month" in text
+    stops = "it stops when nothing has moved for 60 min, every day at 22:00 UTC, and when it has"
+    assert stops in text
+
+
 def test_there_is_no_ec2_key_pair() -> None:
     synthesize().resource_count_is("AWS::EC2::KeyPair", 0)
     assert "KeyName" not in instance(synthesize(public_key=PUBLIC_KEY))["Properties"]
