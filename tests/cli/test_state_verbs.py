@@ -154,6 +154,7 @@ def test_a_machine_is_found_before_its_stack_names_it(aws: LocalAws, deployed: S
         machine_of(aws.client("ec2"), replace(first, stack="GpuWorkstation-other"))
 
 
+@pytest.mark.tier("all")
 def test_the_machines_logs_need_a_running_machine(verb: Verb) -> None:
     verb("stop", "--yes")
     ran = verb("log", "--machine")

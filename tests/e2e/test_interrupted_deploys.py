@@ -44,9 +44,10 @@ def begun(account: Account, logical_id: str) -> Callable[[], bool]:
 
 @pytest.mark.parametrize(
     "how",
-    [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.tier("all"))],
+    [signal.SIGKILL, signal.SIGINT],
     ids=lambda one: one.name,
 )
+@pytest.mark.tier("all")
 def test_creation_goes_on_without_the_cli_and_the_next_deploy_tells_the_outputs(
     aws: LocalAws, cdk: Cdk, account: Account, how: signal.Signals
 ) -> None:

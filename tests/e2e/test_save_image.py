@@ -144,6 +144,7 @@ def test_volumes_beside_the_root_disk_stay_out_of_the_image(
     ec2.delete_volume(VolumeId=volume)
 
 
+@pytest.mark.tier("all")
 def test_refusals_are_one_line_and_change_nothing(aws: LocalAws, machine: str) -> None:
     before = aws.control.history()
     asked = run(aws, "save")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
 from tests.faults.test_update_fails import TAGS, UPDATES
@@ -9,6 +11,7 @@ from tests.support.assembly import assemble
 from tests.support.probe_stack import G_QUOTA
 
 
+@pytest.mark.tier("all")
 def test_every_update_of_a_living_workstation(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.set_quota(G_QUOTA, 12)
     made = stack()

@@ -87,6 +87,7 @@ def test_refused_call_is_told_and_nothing_looks_clean(
         assert found.rows == ()
 
 
+@pytest.mark.tier("all")
 def test_throttled_calls_are_tried_again(left: LocalAws, look: Look) -> None:
     left.control.fault("iam:ListRoles", "throttle", times=2)
     assert look().complete
