@@ -15,6 +15,7 @@ from constructs import Construct
 from gpustation.catalog.frameworks import DRIVER_BRANCH, Framework
 from gpustation.catalog.gpu_types import require_fitting
 from gpustation.catalog.names import REPORTS
+from gpustation.catalog.prices import CATALOG_DATE
 from gpustation.image_choice import ImageChoice
 from gpustation.ready_signal import ReadySignal
 from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov, acknowledge_wildcards
@@ -132,6 +133,7 @@ class GpuInstance(Construct):
                     "framework": Framework(framework).value,
                     "instance_type": gpu_type.name,
                     "usd_per_hour": gpu_type.usd_per_hour or "",
+                    "price_of": f"us-east-1 list price of {CATALOG_DATE}",
                     "gpus": gpu_type.gpus,
                     "driver_kind": gpu_type.driver,
                     "driver_branch": f"{DRIVER_BRANCH}-server",
@@ -145,7 +147,7 @@ class GpuInstance(Construct):
                     "stop_at": stop_at,
                     "stop_at_patience": stop_at_patience,
                     "report": self.report.ref,
-                    "notice": notice,
+                    "limited": bool(notice),
                     "scripts": {
                         "bucket": asset.bucket_name,
                         "key": asset.object_key,

@@ -7,6 +7,7 @@ of it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -135,6 +136,9 @@ def test_it_runs_out_to_the_minute_and_a_raise_allows_it_again(limited: Limited)
     control.advance(HOUR)
     assert limited.state() == "running"
     assert not limited.notice().reason
+    assert control.machine_idle(limited.machine)
+    at_login = Path(control.machine_root(limited.machine), "run/motd.d/gpustation-limit")
+    assert "of 10 USD spent in" in at_login.read_text()
     limited.stack.delete()
     control.advance(2 * HOUR)
     assert_nothing_left(limited.aws)

@@ -22,6 +22,7 @@ DEFAULTS: dict[str, object] = {
     "jupyter_port": 8888,
     "role_credentials_for_users": False,
     "usd_per_hour": "",
+    "price_of": "us-east-1 list price",
     "proxy": "",
     "no_proxy": "",
     "package_index": "",
@@ -31,7 +32,7 @@ DEFAULTS: dict[str, object] = {
     "stop_at": "",
     "stop_at_patience": 0,
     "report": "",
-    "notice": "",
+    "limited": False,
 }
 
 

@@ -6,11 +6,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 
 message="$root/run/motd.d/gpustation-limit"
 rm -f "$message"
-if ! of_a_stack || [[ -z $(setting notice) ]]; then
+if ! of_a_stack || [[ $(setting limited) != true ]]; then
   exit 0
 fi
 # Not attempt: the limit acts outside of this machine, so nothing is lost without the message.
-if text=$(python3 -I "$here/read_notice.py" "$(setting notice)" 2>&1); then
+if text=$(python3 -I "$here/read_notice.py" "$(setting stack)" 2>&1); then
   log "spend limit: $(tail -n 1 <<<"$text")"
   mkdir -p "$root/run/motd.d"
   printf 'gpustation: %s\n' "$(tail -n 1 <<<"$text")" >"$message"

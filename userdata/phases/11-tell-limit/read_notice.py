@@ -1,4 +1,4 @@
-"""Prints in one line what the spend limit of the stack found last; the argument is its parameter.
+"""Prints in one line what the spend limit of a stack found last; the argument is the stack's name.
 
 The limit acts outside of the machine. What it says is from AWS's side, but it is shown as text.
 """
@@ -14,6 +14,8 @@ from typing import Any
 ROOT = os.environ.get("GPUSTATION_ROOT", "")
 AGENT = Path(ROOT + "/opt/gpustation/agent.py")
 BOOTSTRAP = Path(ROOT + "/etc/gpustation/bootstrap.json")
+#: Path of the parameters that the limits write.
+NOTICES = "/gpustation/spent/"
 #: Seconds for retries: the set-up waits for it.
 PATIENCE = 5.0
 
@@ -27,7 +29,9 @@ def in_words(notice: dict[str, Any]) -> str:
         return f"THIS MACHINE IS STOPPED AGAIN: {notice['reason']}"
     spent = sum(float(notice["spent"][part]) for part in ("machine", "address", "disk"))
     as_of = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(float(notice["as_of"])))
-    return f"{spent:.2f} of {limit:g} USD spent in {month} until {as_of}, at list price"
+    rate = float(notice["usd_per_hour"])
+    cost = f"; an hour cost {rate:.3f} USD then, at the list price of this region" if rate else ""
+    return f"{spent:.2f} of {limit:g} USD spent in {month} until {as_of}{cost}"
 
 
 def main() -> None:
@@ -38,7 +42,7 @@ def main() -> None:
     spec.loader.exec_module(agent)
     agent.DEADLINE = min(agent.DEADLINE, time.monotonic() + PATIENCE)
     region = json.loads(BOOTSTRAP.read_text())["region"]
-    text = in_words(agent.read_settings(region, sys.argv[1]))
+    text = in_words(agent.read_settings(region, NOTICES + sys.argv[1]))
     print(" ".join("".join(char if char.isprintable() else " " for char in text).split())[:300])
 
 

@@ -43,7 +43,7 @@ price() {
   local usd
   usd=$(setting usd_per_hour)
   if [[ $usd =~ ^[0-9.]+$ ]]; then
-    printf ', %s, %s USD per hour (on-demand, us-east-1)' "$(setting instance_type)" "$usd"
+    printf ', %s, %s USD per hour (%s)' "$(setting instance_type)" "$usd" "$(setting price_of)"
   fi
 }
 
