@@ -198,6 +198,33 @@ def test_a_stop_in_the_second_of_a_start_is_the_stop_before_it() -> None:
     assert ledger.runs["i-1", int(begin)].ended == begin + 50
 
 
+def test_what_an_event_told_is_kept_when_ec2_does_not_say_it() -> None:
+    begin = MONTH.begin
+    told = (seen("stopping"), Fact("i-1", "stopping", begin + 50), begin + 55)
+    ledger = after((seen(), None, begin), told, (seen("stopped"), None, begin + HOUR))
+    assert (only(ledger).ended, only(ledger).assumed) == (begin + 50, False)
+
+
+def test_the_disk_of_a_terminated_machine_is_gone_with_it() -> None:
+    begin = MONTH.begin
+    gone = seen("terminated", changed=begin + 50)
+    ledger = after((seen(), None, begin), (gone, None, begin + 60))
+    assert (ledger.disks["i-1"].gone, ledger.disks["i-1"].assumed) == (begin + 50, False)
+    assert (
+        after((seen(), None, begin), (seen("stopped"), None, begin + 60)).disks["i-1"].gone is None
+    )
+
+
+def test_a_run_that_was_over_before_anybody_looked_is_counted_by_its_late_event() -> None:
+    begin = MONTH.begin
+    first = (seen("stopped", changed=begin + 50), None, begin + 60)
+    later = seen(launched=begin + 500)
+    ledger = after(first, (later, Fact("i-1", "running", begin + 100), begin + 600))
+    assert ledger.runs["i-1", int(begin) + 100].ended == begin + 500
+    again = after(first, (later, Fact("i-1", "running", begin + 20), begin + 600))
+    assert len(again.runs) == 2, "that one is known"
+
+
 def test_events_of_others_change_nothing() -> None:
     begin = MONTH.begin
     ledger = after((seen(), None, begin))
@@ -270,6 +297,14 @@ def test_the_next_call_is_at_the_next_percentage_in_whole_minutes() -> None:
         finding = judge(running(), 10, now, running=["i-1"])
         assert finding.next_at == pytest.approx(MONTH.begin + wanted * HOUR, abs=60)
         assert finding.next_at % 60 == 0
+
+
+def test_the_next_call_is_not_in_the_past_and_the_last_one_not_late() -> None:
+    now = MONTH.begin + 5 * HOUR - 1
+    assert judge(running(), 10, now, running=["i-1"]).next_at == now + 60
+    finding = judge(running(), 10.01, MONTH.begin + 9 * HOUR, running=["i-1"])
+    assert finding.next_at and finding.stops_at
+    assert finding.stops_at - 60 < finding.next_at < finding.stops_at
 
 
 def test_what_was_spent_stays_spent_until_the_limit_is_higher() -> None:

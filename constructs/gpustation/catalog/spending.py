@@ -272,7 +272,7 @@ def reconcile(
     for disk in [*disks.values()]:
         if disk.gone is None and disk.machine not in present:
             apply(replace(disk, gone=now, assumed=True))
-    if fact is not None and (fact.machine in present or _knows(work, fact.machine)):
+    if fact is not None:
         apply(*_of_fact(work, fact, present.get(fact.machine), rates))
     changed_runs = [run for key, run in runs.items() if ledger.runs.get(key) != run]
     changed_disks = [disk for key, disk in disks.items() if ledger.disks.get(key) != disk]
@@ -341,10 +341,6 @@ def _new_run(one: Seen, started: float, rates: Rates) -> Run:
         raise NoPriceError(one.instance_type)
     price = rates.machines[one.instance_type]
     return Run(one.machine, started, None, one.instance_type, price, rates.address_per_hour)
-
-
-def _knows(ledger: Ledger, machine: str) -> bool:
-    return machine in ledger.disks or any(run.machine == machine for run in ledger.runs.values())
 
 
 def _runs_of(ledger: Ledger, machine: str) -> list[Run]:
