@@ -14,8 +14,8 @@ TIMES = {"window": 60, "cap": 120, "tick": 6, "patience": 90}
 """Seconds. Of a person's machine they are 3600, 7200, 60 and 7200."""
 LONGER = 40
 """Seconds beyond the window for which a machine that must not stop is observed."""
-LATE = 2 * TIMES["tick"] + 3
-"""Seconds by which a stop may be late: two ticks, and the work of a slow computer."""
+LATE = 5 * TIMES["tick"]
+"""Seconds by which a stop may be late: two ticks, and the work of a computer that others use."""
 
 PREPARE = """
 cp -r /root/userdata /opt/gpustation/scripts-idle
