@@ -49,7 +49,7 @@ def test_cost_has_parts_and_what_is_left(aws: LocalAws, verb: Verb) -> None:
     assert float(rows["now"][0]) == pytest.approx(0.526 + 0.005 + 5.12 / 720, abs=0.001)
     assert "of the limit of 20 USD" in rows["left"][1]
     found = verb("cost", "--json").document
-    assert found["whole_month"] and found["limit_usd"] == 20
+    assert found["recorded"] and found["limit_usd"] == 20
     assert found["left_usd"] == pytest.approx(20, abs=0.1)
     none = verb("cost", "--month", "2020-01", "--json").document
     assert none["usd"]["total"] == 0 and none["limit_usd"] is None
@@ -104,7 +104,7 @@ def test_without_a_limit_only_this_run_is_known(aws: LocalAws, verb: Verb) -> No
     try:
         ran = verb("cost", "--name", "free")
         assert "is not recorded; the setting monthly_budget_usd records it" in ran.out + ran.err
-        assert not verb("cost", "--stack", name, "--json").document["whole_month"]
+        assert not verb("cost", "--stack", name, "--json").document["recorded"]
         past = verb("cost", "--stack", name, "--month", "2026-01")
         assert past.status == 1 and "nothing is recorded of 2026-01" in past.err
     finally:

@@ -266,6 +266,18 @@ def test_a_limit_that_is_set_later_counts_the_run_that_it_finds(
 
 
 @pytest.mark.tier("all")
+def test_a_type_that_was_changed_by_hand_is_counted_at_its_own_price(limited: Limited) -> None:
+    limited.stop()
+    limited.aws.client("ec2").modify_instance_attribute(
+        InstanceId=limited.machine, InstanceType={"Value": "g4dn.2xlarge"}
+    )
+    limited.start()
+    (last,) = [run for run in limited.records().ledger.runs.values() if run.ended is None]
+    assert (last.instance_type, last.usd_per_hour) == ("g4dn.2xlarge", 0.752)
+    assert limited.state() == "running"
+
+
+@pytest.mark.tier("all")
 def test_a_raise_does_not_need_the_price_list(limited: Limited) -> None:
     limited.aws.control.fault("GetProducts", "deny")
     assert limited.deploy(monthly_budget_usd=7) == "UPDATE_COMPLETE"

@@ -93,9 +93,8 @@ class SpendLedger:
             _CLOSED in items,
         )
 
-    def write(self, changes: Iterable[Run | Disk]) -> bool:
-        """Write entries; return whether another invocation knew some of them better."""
-        overtaken = False
+    def write(self, changes: Iterable[Run | Disk]) -> None:
+        """Write entries, but for those that another invocation knew better."""
         for change in changes:
             kind = "run" if isinstance(change, Run) else "disk"
             end = _ENDS[kind]
@@ -104,8 +103,7 @@ class SpendLedger:
                 f"attribute_not_exists({end}) OR assumed = :yes" if end in item else _OPENED_ONCE
             )
             values = {":yes": True} if end in item else {}
-            overtaken |= not self._put(item, condition, values)
-        return overtaken
+            self._put(item, condition, values)
 
     def store_price(self, name: str, usd: float, as_of: str) -> None:
         """Store the price of a type per hour, or of ``gp3`` per GiB-month, with its date."""

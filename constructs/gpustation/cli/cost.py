@@ -70,7 +70,7 @@ def document(found: MonthlyCost) -> dict[str, Any]:
             "per_hour_now": round(found.usd_per_hour, 4),
             "images_per_month": round(found.images_per_month, 2),
         },
-        "whole_month": found.is_whole,
+        "recorded": found.is_recorded,
         "limit_usd": notice.limit_usd if notice else None,
         "left_usd": round(max(notice.limit_usd - found.spent.total, 0), 4) if notice else None,
         "stops_at": datetime.fromtimestamp(found.stops_at, timezone.utc)
@@ -86,7 +86,7 @@ def _show(found: MonthlyCost) -> None:
     from gpustation.workstation.cost import price_origin
 
     costs = found.spent
-    since = f"in {found.month}" if found.is_whole else "in this run"
+    since = f"in {found.month}" if found.is_recorded else "in this run"
     rows = [
         ("machine", f"{costs.machine:.2f}", since),
         ("address", f"{costs.address:.2f}", since),
@@ -108,7 +108,7 @@ def _show(found: MonthlyCost) -> None:
             )
         )
     say_table(("what", "USD", "for"), rows, right=("USD",))
-    if not found.is_whole:
+    if not found.is_recorded:
         say_note(
             f"What ran before in {found.month} is not recorded; the setting monthly_budget_usd "
             "records it."

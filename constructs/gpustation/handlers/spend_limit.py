@@ -228,20 +228,18 @@ class Meter:
         self, records: Records, seen: list[Seen], fact: Fact | None, now: float
     ) -> Records:
         ledger = self._clients.ledger
-        for _ in range(2):
-            rates = self._rates(records)
-            try:
-                changes = reconcile(records.ledger, seen, fact, rates, now)
-            except NoPriceError as error:
-                # Somebody changed the type without a deploy
-                log.warning("no price of %s is stored", error)
-                self._store_prices_of_unknown(str(error))
-                records = ledger.read()
-                continue
-            if ledger.write(changes) or changes:
-                records = ledger.read()
+        try:
+            changes = reconcile(records.ledger, seen, fact, self._rates(records), now)
+        except NoPriceError as error:
+            # Somebody changed the type without a deploy
+            log.warning("no price of %s is stored", error)
+            self._store_prices_of_unknown(str(error))
+            records = ledger.read()
+            changes = reconcile(records.ledger, seen, fact, self._rates(records), now)
+        if not changes:
             return records
-        raise NoPriceError(error_type(records, seen))
+        ledger.write(changes)
+        return ledger.read()  # another call may have known some of it better
 
     def _rates(self, records: Records) -> Rates:
         gib = records.disk_per_gib or 0.0
@@ -409,11 +407,6 @@ class Meter:
             self._store_prices(instance_type)
         except RefusedError as error:
             log.error("%s", error)
-
-
-def error_type(records: Records, seen: list[Seen]) -> str:
-    """The first type of machines whose price is not stored."""
-    return next(one.instance_type for one in seen if one.instance_type not in records.machines)
 
 
 def _is_ours(fact: Fact, seen: list[Seen], records: Records) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,8 @@ class MonthlyCost:
         images_per_month: What images of workstations in the region cost in a whole month at most.
         this_run: Cost of machine and address since the last start; ``None`` if it does not run.
         usd_per_hour: What an hour costs now; 0 for another month than the present one.
-        is_whole: All of the month is recorded. Without a spend limit only this run is known.
+        is_recorded: They are from the ledger of a spend limit, which begins with the run that it
+            found when it was set. Without one only this run is known.
         notice: What the spend limit found last; ``None`` without one.
         stops_at: When the limit is reached if everything goes on, in seconds since 1970; ``None``
             if not in this month.
@@ -56,7 +56,7 @@ class MonthlyCost:
     images_per_month: float
     this_run: float | None
     usd_per_hour: float
-    is_whole: bool
+    is_recorded: bool
     notice: Notice | None
     stops_at: float | None
 
@@ -101,11 +101,11 @@ def read_cost(session: boto3.Session, stack: str, month: Month | None = None) ->
             f"nothing is recorded of {wanted} for {stack}: only a workstation with "
             "monthly_budget_usd records what it costs; AWS's bill has it in any case"
         )
-    return of_ledger(ledger, status, wanted, results["images"], is_whole=bool(table))
+    return of_ledger(ledger, status, wanted, results["images"], is_recorded=bool(table))
 
 
 def of_ledger(
-    ledger: Ledger, status: Status, month: Month, images: list[Any], *, is_whole: bool
+    ledger: Ledger, status: Status, month: Month, images: list[Any], *, is_recorded: bool
 ) -> MonthlyCost:
     """The costs of a month by a ledger and the state of the workstation."""
     now = status.now.timestamp()
@@ -118,7 +118,7 @@ def of_ledger(
         images_per_month=sum(image.usd_per_month for image in images),
         this_run=_this_run(ledger, now) if is_present else None,
         usd_per_hour=usd_per_hour(ledger, month) if is_present else 0.0,
-        is_whole=is_whole,
+        is_recorded=is_recorded,
         notice=notice,
         stops_at=moment_of(ledger, notice.limit_usd, now) if notice else None,
     )
@@ -164,8 +164,3 @@ def _this_run(ledger: Ledger, now: float) -> float | None:
 def price_origin() -> str:
     """Where the prices of a workstation without a ledger are from."""
     return from_catalog("").origin
-
-
-def present_month() -> Month:
-    """The present month of UTC."""
-    return Month.of(time.time())
