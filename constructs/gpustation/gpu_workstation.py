@@ -198,7 +198,7 @@ class GpuWorkstation(Construct):
             stop_at=stop_at,
             stop_at_patience=stop_at_patience,
         )
-        self.machine.instance.node.add_dependency(self.check)
+        self.machine.instance.instance.node.add_dependency(self.check)
         if capacity_check:
             self._hold_briefly(network)
             release = CapacityRelease(

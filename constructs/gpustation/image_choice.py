@@ -12,6 +12,7 @@ from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.gpu_types import require_type
 from gpustation.catalog.images import DEFAULT_IMAGE, image_parameter
 from gpustation.image.source import ImageSource
+from gpustation.synth.acknowledge import acknowledge_wildcards
 from gpustation.synth.custom_resource_function import RESPONSE_TIMEOUT, CustomResourceFunction
 
 
@@ -149,6 +150,15 @@ class ImageChoice(Construct):
             ["ec2:CancelCapacityReservation"],
             [reservations],
             {"StringEquals": {f"aws:ResourceTag/{HOLD_TAG}": stack.stack_id}},
+        )
+        acknowledge_wildcards(
+            function.role,
+            {
+                "arn:<AWS::Partition>:ec2:<AWS::Region>:<AWS::AccountId>:capacity-reservation/*": (
+                    "HoldCapacity, MarkHold, ReleaseHold: EC2 gives a reservation its id; the "
+                    "conditions allow those of this stack only"
+                )
+            },
         )
         function.allow_on_all(
             "ReadUse",
