@@ -134,8 +134,10 @@ def on_event(event: dict[str, Any], context: object) -> None:
 def _on_delete(event: Event) -> None:
     """Ends a hold, e.g. in the rollback of a machine that could not be launched."""
     if capacity_hold.given(event["ResourceProperties"]):
-        hold = Choice.parse(event["PhysicalResourceId"]).locked.get(_HOLD, "")
-        capacity_hold.release(event, boto3.client("ec2", config=RETRIES), hold)
+        # "...-refused" if the creation failed; then the hold is found by its tags alone
+        _, _, hold = event["PhysicalResourceId"].partition(f"{_SEPARATOR}{_HOLD}=")
+        ec2 = boto3.client("ec2", config=RETRIES)
+        capacity_hold.release(event, ec2, hold.partition(_SEPARATOR)[0])
 
 
 def _release(event: Event, ec2: EC2Client) -> Response:
