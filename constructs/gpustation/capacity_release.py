@@ -20,6 +20,7 @@ class CapacityRelease(Construct):
         scope: Construct that owns this one: the generation of the machine.
         construct_id: ID unique within the scope.
         choice: The choice, with ``capacity_check``.
+        instance_id: Id of the machine.
         instance_type: EC2 type of the machine.
         generation: Number of the machine. Default: 1.
     """
@@ -30,6 +31,7 @@ class CapacityRelease(Construct):
         construct_id: str,
         *,
         choice: ImageChoice,
+        instance_id: str,
         instance_type: str,
         generation: int = 1,
     ) -> None:
@@ -44,5 +46,6 @@ class CapacityRelease(Construct):
                 "InstanceType": instance_type,
                 "Generation": str(generation),
                 "Hold": choice.hold,
+                "InstanceId": instance_id,
             },
         )

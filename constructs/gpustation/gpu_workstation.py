@@ -205,6 +205,7 @@ class GpuWorkstation(Construct):
                 of_machine,
                 "CapacityRelease",
                 choice=self.choice,
+                instance_id=self.machine.instance_id,
                 instance_type=instance_type,
                 generation=generation,
             )

@@ -543,3 +543,41 @@ def test_a_hold_that_is_gone_is_released(account: Account, code: str) -> None:
 @pytest.mark.parametrize("code", ["Throttling", "RequestLimitExceeded", "InternalError", ""])
 def test_other_codes_say_nothing_about_room(code: str) -> None:
     assert kind_of(code) is Kind.UNKNOWN
+
+
+class TestExchange:
+    def used(self, account: Account, inside: str, free: list[int]) -> FakeEc2:
+        ec2: Any = account.ec2
+
+        def describe_instances(**_ids: Any) -> dict[str, Any]:
+            row = {"CapacityReservationId": inside} if inside else {}
+            return {"Reservations": [{"Instances": [row]}]}
+
+        def describe_capacity_reservations(**_ids: Any) -> dict[str, Any]:
+            left = free.pop(0) if len(free) > 1 else free[0]
+            row = {"State": "active", "AvailableInstanceCount": left}
+            return {"CapacityReservations": [row]}
+
+        ec2.describe_instances = describe_instances
+        ec2.describe_capacity_reservations = describe_capacity_reservations
+        return account.ec2
+
+    @pytest.mark.parametrize("inside", ["cr-own", ""])
+    def test_a_machine_in_its_own_hold_waits_for_nobody(
+        self, account: Account, clock: FakeTime, inside: str
+    ) -> None:
+        ec2: Any = self.used(account, inside, [1])
+        capacity_hold.await_exchange(ec2, "i-1", "cr-own")
+        assert clock.now == 0
+
+    def test_a_machine_in_the_hold_of_another_leaves_its_own_to_it(
+        self, account: Account, clock: FakeTime
+    ) -> None:
+        ec2: Any = self.used(account, "cr-other", [1, 1, 1, 0])
+        capacity_hold.await_exchange(ec2, "i-1", "cr-own")
+        assert clock.now == 6
+
+    def test_it_ends_if_nobody_comes(self, account: Account, clock: FakeTime) -> None:
+        ec2: Any = self.used(account, "cr-other", [1])
+        capacity_hold.await_exchange(ec2, "i-1", "cr-own")
+        assert clock.now == 90

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 SECONDS = 90.0
 """How long all zones together may take; six that refuse take about 10 s."""
 
+EXCHANGE_SECONDS = 90.0
+"""How long a hold stays for another stack's machine, whose hold this stack's machine uses."""
+
 NOT_CHANGED = "not checked in this deploy: the machine keeps its type"
 SWITCHED_OFF = "not checked: capacity_check is false"
 
@@ -191,6 +194,41 @@ def _for_new_type(event: Event, zone: str, clients: Clients) -> Found:
         f"machine is unchanged and runs on as {now}. Deploy again later, use another type"
         f"{_suggested(event, gpu_type)}, or set another generation for a new machine in a zone "
         "with room; capacity_check=false stops the machine and tries"
+    )
+
+
+def await_exchange(ec2: EC2Client, instance_id: str, reservation: str) -> None:
+    """Waits until the hold is used, if the machine was launched into the hold of another stack.
+
+    Open holds of one type and zone are exchangeable. Ending this one at once would leave the other
+    stack's machine without room.
+
+    Args:
+        ec2: The client.
+        instance_id: The stack's machine.
+        reservation: Id of the stack's hold.
+
+    Raises:
+        UnknownError: The machine or the hold could not be read.
+        ClientError: Another refusal of the service.
+    """
+    answer = call_aws("the machine", lambda: ec2.describe_instances(InstanceIds=[instance_id]))
+    (machine,) = [row for group in answer["Reservations"] for row in group["Instances"]]
+    if machine.get("CapacityReservationId", reservation) == reservation:
+        return
+    deadline = time.monotonic() + EXCHANGE_SECONDS
+    while time.monotonic() < deadline and _is_unused(ec2, reservation):
+        time.sleep(2.0)
+
+
+def _is_unused(ec2: EC2Client, reservation: str) -> bool:
+    answer = call_aws(
+        "the hold",
+        lambda: ec2.describe_capacity_reservations(CapacityReservationIds=[reservation]),
+    )
+    return any(
+        row["State"] == "active" and row["AvailableInstanceCount"]
+        for row in answer["CapacityReservations"]
     )
 
 

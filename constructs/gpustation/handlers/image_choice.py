@@ -142,9 +142,14 @@ def _on_delete(event: Event) -> None:
 
 def _release(event: Event, ec2: EC2Client) -> Response:
     """Ends the hold once the machine exists; on an error, it ends by itself."""
-    reservation = str(event["ResourceProperties"].get("Hold", _NO_HOLD))
+    properties = event["ResourceProperties"]
+    reservation = str(properties.get("Hold", _NO_HOLD))
     try:
-        capacity_hold.release(event, ec2, "" if reservation == _NO_HOLD else reservation)
+        if reservation == _NO_HOLD:
+            capacity_hold.release(event, ec2)
+        else:
+            capacity_hold.await_exchange(ec2, properties["InstanceId"], reservation)
+            capacity_hold.release(event, ec2, reservation)
     except (UnknownError, ClientError):
         log.exception("holds were not listed, they end by themselves")
     return Response(event.get("PhysicalResourceId") or f"{event['LogicalResourceId']}-released")
