@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from botocore.exceptions import ClientError
 
 from gpustation.aws.calls import NOT_UNDERSTOOD, UnknownError, call_aws, error_code
+from gpustation.aws.spot import read_requests
 from gpustation.catalog.capacity import HOLD_TAG
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.quotas import (
@@ -124,6 +125,24 @@ def read_instances(
         _instance(row, stack_id)
         for reservation in response.get("Reservations", [])
         for row in reservation.get("Instances", [])
+    ]
+
+
+def read_open_spot_requests(ec2: EC2Client, *, patience: float | None = None) -> list[Instance]:
+    """Machines that open spot requests may launch at any moment; they count as if they ran.
+
+    Raises:
+        UnknownError: They could not be read.
+        ClientError: Another refusal of the service.
+    """
+    return [
+        Instance(
+            instance_id=row["SpotInstanceRequestId"],
+            instance_type=row.get("LaunchSpecification", {}).get("InstanceType", ""),
+            state="pending",
+            lifecycle="spot",
+        )
+        for row in read_requests(ec2, {}, states=("open",), patience=patience)
     ]
 
 

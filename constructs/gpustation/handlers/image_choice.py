@@ -33,7 +33,8 @@ from gpustation.catalog.images import (
     is_baked,
 )
 from gpustation.catalog.locked import LOCKED
-from gpustation.handlers import capacity_hold
+from gpustation.catalog.spot import MARKET, ON_DEMAND, SPOT, SpotMode
+from gpustation.handlers import capacity_hold, spot_choice, spot_request
 from gpustation.handlers.capacity_hold import Clients, Found
 from gpustation.handlers.responder import Event, RefusedError, Response, respond
 
@@ -52,7 +53,12 @@ DEFAULTS = {
     "Generation": "1",
 }
 
-_FIRST_RELEASE = ("Image", "Framework", "DiskGib", "AvailabilityZone", "ReadyTimeoutMinutes")
+_FIRST__TYPE = "InstanceType"
+"""Name in the physical id of a spot machine's type, which cannot change."""
+
+_SHOWN = {**LOCKED, _TYPE: "instance_type"}
+
+RELEASE = ("Image", "Framework", "DiskGib", "AvailabilityZone", "ReadyTimeoutMinutes")
 """Order of the values in physical ids of the first release, which have no names."""
 
 _SEPARATOR = ";"
@@ -61,6 +67,9 @@ _HOLD = "Hold"
 """Name in the physical id of the reservation that held room at creation, for the deletion."""
 
 _NO_HOLD = "none"
+
+_TEMPLATES = {SPOT: "SpotTemplate", ON_DEMAND: "OnDemandTemplate"}
+"""Property with the id of the launch template of each market."""
 
 RELEASE = "Custom::CapacityRelease"
 
@@ -84,6 +93,11 @@ class Choice:
     locked: Mapping[str, str]
 
     @property
+    def market(self) -> str:
+        """``SPOT`` or ``ON_DEMAND``."""
+        return self.locked.get(MARKET, ON_DEMAND)
+
+    @property
     def physical_id(self) -> str:
         """All values in one line, readable in the console."""
         named = [f"{name}={value}" for name, value in self.locked.items()]
@@ -101,11 +115,15 @@ class Choice:
             locked = dict(zip(_FIRST_RELEASE, parts, strict=False))
         return cls(image_id, device, zone, locked)
 
-    def response(self, capacity: Found, physical_id: str = "") -> Response:
+    def response(
+        self, capacity: Found, properties: Mapping[str, Any], physical_id: str = ""
+    ) -> Response:
         """The response to CloudFormation.
 
         Args:
             capacity: What was found about room for the machine.
+            properties: The resource's properties; with ``spot=prefer`` they have the launch
+                template of each market.
             physical_id: The existing id, which must not change. Default: for a new resource, the
                 id of this choice.
         """
@@ -114,6 +132,7 @@ class Choice:
             "RootDeviceName": self.root_device_name,
             "AvailabilityZone": self.availability_zone,
             "Capacity": capacity.text,
+            "LaunchTemplate": properties.get(_TEMPLATES[self.market], "none"),
             "Hold": capacity.reservation or _NO_HOLD,
         }
         return Response(physical_id or self.physical_id, data)
@@ -132,7 +151,12 @@ def on_event(event: dict[str, Any], context: object) -> None:
 
 
 def _on_delete(event: Event) -> None:
-    """Ends a hold, e.g. in the rollback of a machine that could not be launched."""
+    """Ends a hold, e.g. in the rollback of a machine that could not be launched.
+
+    A spot request too: one whose launch failed has no ``SpotRequest`` yet that would cancel it.
+    """
+    if "Spot" in event["ResourceProperties"]:
+        spot_request.cancel(event, boto3.client("ec2", config=RETRIES))
     if capacity_hold.given(event["ResourceProperties"]):
         # "...-refused" if the creation failed; then the hold is found by its tags alone
         _, _, hold = event["PhysicalResourceId"].partition(f"{_SEPARATOR}{_HOLD}=")
@@ -180,13 +204,34 @@ def decide(event: Event, clients: Clients, ssm: SSMClient) -> Response:
         text = f"unexpected response of AWS ({type(fault).__name__}: {fault})"
         raise _cannot_choose(text) from fault
     locked = {name: properties[name] for name in LOCKED} | given.get("Others", {})
-    capacity = Found(zones[0], capacity_hold.SWITCHED_OFF)
-    if capacity_hold.given(given):
-        platform = image.get("PlatformDetails", "")
-        capacity = capacity_hold.for_new_machine(event, zones, platform, clients, others=others)
+    platform = image.get("PlatformDetails", "")
+    capacity, bought = _find_place(event, zones, others, platform, clients)
+    locked |= bought
     if capacity.reservation:
         locked[_HOLD] = capacity.reservation
-    return Choice(image["ImageId"], device, capacity.zone, locked).response(capacity)
+    return Choice(image["ImageId"], device, capacity.zone, locked).response(capacity, given)
+
+
+def _find_place(
+    event: Event, zones: list[str], others: list[str], platform: str, clients: Clients
+) -> tuple[Found, dict[str, str]]:
+    """The zone, and what must be remembered of how the machine is bought."""
+    given = event["ResourceProperties"]
+    instance_type = given["InstanceType"]
+    spot, against = SpotMode(given.get("Spot", "false")), ""
+    if spot is not SpotMode.FALSE:
+        market = spot_choice.read_market(instance_type, zones, clients.ec2)
+        if spot is SpotMode.PREFER:
+            against = spot_choice.against_spot(event, market, clients)
+        if not against:
+            return Found(market.zones[0], str(market)), {MARKET: SPOT, _TYPE: instance_type}
+    found = Found(zones[0], capacity_hold.SWITCHED_OFF)
+    if capacity_hold.given(given):
+        found = capacity_hold.for_new_machine(event, zones, platform, clients, others=others)
+    if spot is SpotMode.FALSE:
+        return found, {}
+    text = f"on-demand, because {against}; {found.text}"
+    return Found(found.zone, text, found.reservation), {MARKET: ON_DEMAND}
 
 
 def _keep(event: Event, clients: Clients) -> Response:
@@ -195,13 +240,15 @@ def _keep(event: Event, clients: Clients) -> Response:
     choice = Choice.parse(physical_id)
     require_same_settings(choice, given)
     zone = choice.availability_zone
-    if not capacity_hold.given(given):
+    if choice.market == SPOT:
+        capacity = Found(zone, "spot: decided when the machine was created")
+    elif not capacity_hold.given(given):
         capacity = Found(zone, capacity_hold.SWITCHED_OFF)
     elif event.get("OldResourceProperties", {}).get("InstanceType") == given["InstanceType"]:
         capacity = Found(zone, capacity_hold.NOT_CHANGED)
     else:
         capacity = capacity_hold.for_new_type(event, zone, clients)
-    return choice.response(capacity, physical_id)
+    return choice.response(capacity, given, physical_id)
 
 
 def _cannot_choose(reason: str) -> RefusedError:
@@ -220,8 +267,11 @@ def require_same_settings(choice: Choice, properties: Mapping[str, Any]) -> None
     """
     current = {**properties.get("Before", {}), **choice.locked}
     wanted = {name: properties[name] for name in LOCKED if name in properties}
+    if choice.market == SPOT and "InstanceType" in properties:
+        # EC2 changes the type of no stopped spot machine
+        wanted[_TYPE] = properties["InstanceType"]
     changed = [
-        f"{LOCKED.get(name, name)}={value} (the machine has {current[name]})"
+        f"{_SHOWN.get(name, name)}={value} (the machine has {current[name]})"
         for name, value in (wanted | properties.get("Others", {})).items()
         if value != current.get(name, value)
     ]
