@@ -15,41 +15,26 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from localaws.machines.booted.machines import BootedMachines
+from localaws.reports import (
+    CapacityReservation,
+    CommandResult,
+    EventFault,
+    Fault,
+    InstanceEvent,
+    Mail,
+    Operation,
+    ScheduleRun,
+    Signal,
+    Use,
+)
 
 if TYPE_CHECKING:
     from localaws.account.world import World
     from localaws.machines.records import RecordMachines
 
-Fault = Literal[
-    "throttle",
-    "deny",
-    "forbid",
-    "unsupported",
-    "missing",
-    "silent",
-    "expired",
-    "unsettled",
-    "hang",
-    "slow",
-    "lost",
-]
-"""How a call fails: too many requests, access denied, or the named thing does not exist. `silent`:
-a signal gets no answer. `hang`: a call gets none, for longer than any caller should wait. `slow`:
-it succeeds after 0.3 s, as with AWS from another continent. `lost`: it is carried out, but the
-connection ends before its answer. `forbid`: as `deny`, by a service control policy. `unsupported`:
-EC2 says so of what is asked for.
-`expired`: CloudFormation says that the caller's credentials have expired. `unsettled`: EC2 right
-after a change, when it does not know an image or a snapshot yet, or still has it in use."""
-EventFault = Literal["lose", "twice", "late"]
-"""How the delivery of an event to the target of a rule fails: never, two times, or held back."""
-Use = Literal["launch", "reservation", "spot"]
-"""What capacity is for: an on-demand machine (launched or started), a capacity reservation, or a
-spot machine."""
-Operation = Literal["create", "update", "delete"]
-"""What CloudFormation does to a resource."""
 CALL_SECONDS = 30
 """How long a call may take, beside the seconds that it waits for something."""
 MOST_SECONDS = 3600.0
@@ -58,108 +43,17 @@ NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """A proxy of the environment would get the secret."""
 
 
-@dataclasses.dataclass(frozen=True)
-class InstanceEvent:
-    """One event in the life of an instance or of a capacity reservation.
+class Spot(Protocol):
+    """What EC2 does to spot machines by itself."""
 
-    Attributes:
-        instance_id: Its id, or that of the reservation.
-        event: The last three are a reservation's.
-        time: In seconds since 1970.
-        instance_type: The instance's type at that time.
-    """
+    def interrupt(self, instance_id: str, notice: float) -> None:
+        """Take a machine's capacity back after a notice."""
 
-    instance_id: str
-    event: Literal[
-        "launched", "stopped", "started", "terminated", "reserved", "cancelled", "expired"
-    ]
-    time: float
-    instance_type: str
+    def resume(self, instance_id: str) -> None:
+        """Start a machine that was interrupted."""
 
-
-@dataclasses.dataclass(frozen=True)
-class CapacityReservation:
-    """One capacity reservation, and what of it AWS would bill.
-
-    Attributes:
-        state: `active`, `cancelled` or `expired`.
-        created: When it was made, in seconds since 1970.
-        ended: When it was cancelled or expired; None: it is active.
-        instances: Ids of the instances in it.
-        unused_seconds: Sum over all slots of the time so far in which nobody used them: AWS bills
-            it like running machines.
-    """
-
-    reservation_id: str
-    instance_type: str
-    zone: str
-    match: str
-    state: str
-    total: int
-    available: int
-    created: float
-    ended: float | None
-    instances: list[str]
-    unused_seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class ScheduleRun:
-    """One attempt of a schedule to invoke its target.
-
-    Attributes:
-        time: When it was made, in seconds since 1970.
-        schedule: The schedule's ARN.
-        outcome: `delivered`: the target took it. `failed`: it is tried again. `dropped`: it is
-            not, as its retry policy says or because the schedule is gone.
-        scheduled: When the schedule was due, in seconds since 1970.
-        attempt: Its number, from 1.
-        reason: Why it failed; empty if it did not.
-    """
-
-    time: float
-    schedule: str
-    outcome: Literal["delivered", "failed", "dropped"]
-    scheduled: float
-    attempt: int
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Mail:
-    """What a topic sent to an address by e-mail.
-
-    Attributes:
-        time: In seconds since 1970.
-        topic: The topic's ARN.
-        subject: Empty if it was published without one.
-    """
-
-    time: float
-    topic: str
-    address: str
-    subject: str
-    message: str
-
-
-@dataclasses.dataclass(frozen=True)
-class CommandResult:
-    """Result of a command in a machine."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Signal:
-    """One signal to a wait condition's handle; the names are CloudFormation's."""
-
-    handle: str
-    UniqueId: str
-    Status: str
-    Reason: str
-    Data: str
+    def reconsider(self) -> None:
+        """Launch what could not be launched before."""
 
 
 class Control:
@@ -172,6 +66,7 @@ class Control:
         crowd: Adds instances of other people to the account.
         release: Delivers the events that are held back.
         confirm: Confirms the e-mail subscriptions of an address.
+        spot: Interrupts spot machines.
     """
 
     def __init__(
@@ -182,7 +77,9 @@ class Control:
         crowd: Callable[[str, int], None],
         release: Callable[[], None],
         confirm: Callable[[str], None],
+        spot: Spot,
     ) -> None:
+        self._spot = spot
         self._release = release
         self._confirm = confirm
         self._world = world
@@ -291,6 +188,47 @@ class Control:
                 them is refused where the other is not.
         """
         self._world.set_capacity(available, use, instance_type, zone)
+        self._spot.reconsider()
+
+    def interrupt(self, instance_id: str, notice: float = 120) -> None:
+        """Let EC2 take the capacity of a running spot machine back.
+
+        Its metadata service says so at once, at `/latest/meta-data/spot/instance-action`, and so
+        does an event on the default bus. Then EC2 stops or terminates it, as its request says.
+
+        Args:
+            instance_id: The machine.
+            notice: After how many seconds of the clock. Default: 120, as AWS. 0: at once.
+
+        Raises:
+            ValueError: It is no spot machine, or does not run.
+        """
+        self._spot.interrupt(instance_id, notice)
+
+    def resume_spot(self, instance_id: str) -> None:
+        """Let EC2 start a spot machine that it stopped, as when it has capacity again.
+
+        Raises:
+            ValueError: EC2 did not stop it, or there is no room for it.
+        """
+        self._spot.resume(instance_id)
+
+    def spot_delays(self, *, stop: float = 1, service: float = 0) -> None:
+        """How late spot requests follow, in seconds of the clock; how long AWS takes is not known.
+
+        Args:
+            stop: From a person's stop until the request is `disabled` and the machine can be
+                started again.
+            service: Until EC2 does what a request asks for: launches another machine for a
+                persistent request whose machine was terminated, or terminates a stopped machine
+                whose request was cancelled. 0: before the call is answered.
+        """
+        self._world.spot_stop_seconds = stop
+        self._world.spot_service_seconds = service
+
+    def set_placement_score(self, zone: str, score: int | None) -> None:
+        """The spot placement score of a zone, 1 to 10; None: a made-up low one again."""
+        _set(self._world.placement_scores, zone, score)
 
     def take_slots(self, times: int | None = None) -> None:
         """Let other people's machines take the slots of new open reservations.

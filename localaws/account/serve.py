@@ -18,6 +18,8 @@ from localaws.account.cloudformation import custom_resources
 from localaws.account.cloudformation import engine as cloudformation
 from localaws.account.ec2 import api as ec2_api
 from localaws.account.ec2.instances import Instances
+from localaws.account.ec2.spot_interruptions import Interruptions
+from localaws.account.ec2.visitors import Crowd
 from localaws.account.events import function_clock, mails
 from localaws.account.events.invocations import Invocations
 from localaws.account.events.rules import Deliveries
@@ -71,9 +73,10 @@ def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentia
         world,
         machines,
         function_sessions.open_session,
-        instances.crowd,
+        Crowd(),
         deliveries.release,
         mails.confirm,
+        Interruptions(instances),
     )
     served = _application(control, world)
     gate: Any = Gate(served, credentials, port, custom_resources.response_known, world.clock)

@@ -8,8 +8,9 @@ from typing import Any
 from localaws.account.clock import Clock
 from localaws.account.ec2.images import Image
 from localaws.account.ec2.reservation import Reservation
+from localaws.account.ec2.spot_request import SpotRequest
 from localaws.account.quotas import QUOTAS, QuotaRequest
-from localaws.control import (
+from localaws.reports import (
     EventFault,
     Fault,
     InstanceEvent,
@@ -59,6 +60,10 @@ class World:
         reservations: Capacity reservations by id.
         reservation_lag: After how many seconds a change of a reservation is seen.
         thefts: Planned losses of a new reservation's slots, and how many are left.
+        spot_requests: Spot Instance requests by id.
+        spot_stop_seconds: After how many seconds a spot request knows of a person's stop.
+        spot_service_seconds: After how many seconds EC2 does by itself what a request asks for.
+        placement_scores: Spot placement scores by zone, where a test set one.
         capacity: Where there is capacity; the last rule that fits counts, without one there is.
         images: Images of other accounts, by id.
         faults: Planned faults of calls: kind and how many calls are left, by operation.
@@ -90,6 +95,10 @@ class World:
     reservations: dict[str, Reservation] = field(default_factory=dict)
     reservation_lag: float = 0.0
     thefts: dict[str, list[Any]] = field(default_factory=dict)
+    spot_requests: dict[str, SpotRequest] = field(default_factory=dict)
+    spot_stop_seconds: float = 1.0
+    spot_service_seconds: float = 0.0
+    placement_scores: dict[str, int] = field(default_factory=dict)
     capacity: list[CapacityRule] = field(default_factory=list)
     images: dict[str, Image] = field(default_factory=dict)
     faults: dict[str, list[Any]] = field(default_factory=dict)
@@ -111,7 +120,7 @@ class World:
         """Set everything as in a new account, but keep resources, histories and the clock."""
         kept = {
             name: getattr(self, name)
-            for name in ("events", "calls", "schedule_runs", "mails", "time")
+            for name in ("events", "calls", "schedule_runs", "mails", "time", "spot_requests")
         }
         kept["reservations"] = {n: r for n, r in self.reservations.items() if not r.added}
         self.__dict__.update(World(**kept).__dict__)

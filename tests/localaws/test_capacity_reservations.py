@@ -9,37 +9,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
 from localaws import LocalAws
+from tests.support.ec2_probe import KIND, ZONE, client, code, launch, machines, subnet
 from tests.support.probe_stack import G_QUOTA, Stack, instance, network
 
-KIND, ZONE = "g4dn.xlarge", "us-east-1b"
 TAGS = [{"ResourceType": "capacity-reservation", "Tags": [{"Key": "owner", "Value": "me"}]}]
-
-
-SESSION = boto3.session.Session(region_name="us-east-1")
-"""One for all clients: it reads EC2's model once, which takes longer than a test."""
-
-
-def client(aws: LocalAws, credentials: dict[str, str] | None = None, tries: int = 1) -> Any:
-    """A client that tries a call once."""
-    given = credentials or aws.exports
-    make: Any = SESSION.client
-    return make(
-        "ec2",
-        endpoint_url=aws.url,
-        aws_access_key_id=given["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=given["AWS_SECRET_ACCESS_KEY"],
-        aws_session_token=given.get("AWS_SESSION_TOKEN"),
-        config=Config(retries={"total_max_attempts": tries, "mode": "standard"}),
-    )
 
 
 @pytest.fixture
@@ -90,39 +71,6 @@ def free(ec2: Any, reservation: dict[str, Any]) -> int:
 
 def cancel(ec2: Any, reservation: dict[str, Any]) -> None:
     ec2.cancel_capacity_reservation(CapacityReservationId=reservation["CapacityReservationId"])
-
-
-def launch(ec2: Any, zone: str = ZONE, kind: str = KIND, **more: Any) -> dict[str, Any]:
-    images = ec2.describe_images(Filters=[{"Name": "name", "Values": ["ubuntu-jammy*amd64*"]}])
-    return dict(
-        ec2.run_instances(
-            ImageId=images["Images"][0]["ImageId"],
-            InstanceType=kind,
-            MinCount=1,
-            MaxCount=1,
-            SubnetId=subnet(ec2, zone),
-            **more,
-        )["Instances"][0]
-    )
-
-
-def subnet(ec2: Any, zone: str) -> str:
-    """A subnet in the zone, made for it if need be."""
-    rows = ec2.describe_subnets()["Subnets"]
-    for row in rows:
-        if row["AvailabilityZone"] == zone and row["DefaultForAz"]:
-            return str(row["SubnetId"])
-    made = ec2.create_default_subnet(AvailabilityZone=zone)["Subnet"]
-    return str(made["SubnetId"])
-
-
-def machines(ec2: Any) -> list[dict[str, Any]]:
-    rows = ec2.describe_instances()["Reservations"]
-    return [one for row in rows for one in row["Instances"] if one["State"]["Name"] != "terminated"]
-
-
-def code(refused: pytest.ExceptionInfo[ClientError]) -> str:
-    return str(refused.value.response["Error"]["Code"])
 
 
 class TestReservation:
@@ -361,6 +309,21 @@ class TestMatching:
         assert free(ec2, made) == 0
         assert stack.delete() == "DELETE_COMPLETE"
         assert free(ec2, made) == 1
+
+
+def test_two_stacks_do_not_share_one_slot(ec2: Any, aws: LocalAws) -> None:
+    """Stacks are made on threads of their own: whoever comes second finds the zone full."""
+    made = reserve(ec2)
+    aws.control.set_capacity(None, False, zone=ZONE)
+    stacks = [Stack(aws, f"rival-{number}") for number in range(4)]
+    with ThreadPoolExecutor() as pool:
+        template = {**network(ZONE), "Box": instance()}
+        statuses = [*pool.map(lambda stack: stack.create(template), stacks)]
+    assert sorted(statuses) == ["CREATE_COMPLETE"] + 3 * ["ROLLBACK_COMPLETE"]
+    assert free(ec2, made) == 0
+    for stack in stacks:
+        assert stack.delete() == "DELETE_COMPLETE"
+    assert free(ec2, made) == 1
 
 
 class TestCapacity:

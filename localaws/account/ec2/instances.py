@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import time
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
-from localaws.account.ec2 import volumes
+from localaws.account.ec2 import visitors, volumes
 from localaws.account.ec2.images import Image, public_images
 from localaws.account.ec2.instance_record import (
-    Launch,
     Record,
     new_record,
     profile,
     role_session,
     set_address,
 )
+from localaws.account.ec2.launch import Launch
 from localaws.account.ec2.own_images import OwnImages
-from localaws.account.ec2.reservation import LINUX
 from localaws.account.ec2.reservations import Reservations
 from localaws.account.ec2.room import RUNNING, Room
+from localaws.account.ec2.spot_request import SpotRequest
+from localaws.account.ec2.spot_requests import SpotRequests
 from localaws.account.errors import ApiError
 from localaws.account.events.state_changes import StateChanges
 from localaws.account.world import World
@@ -31,13 +31,22 @@ from localaws.machines.host import Fetch, Host
 from localaws.machines.metadata import MachineFacts
 from localaws.machines.records import RecordMachines
 
-VISITOR = "203.0.113.7"
-"""Address by which security groups know this computer, the only one that reaches machines."""
 BY_USER, FROM_INSIDE = (
     ("Client.UserInitiatedShutdown", "User initiated shutdown"),
     ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown"),
 )
 """Why an instance was stopped or terminated: EC2's code and text."""
+
+
+def not_for_spot(attribute: str) -> ApiError:
+    """Refusal of an attribute that spot machines do not have, or cannot change.
+
+    AWS's text for `disableApiTermination` (cloud-custodian#2083); that of the instance type, which
+    its user guide says cannot be changed, is made after it.
+    """
+    return ApiError(
+        "UnsupportedOperation", f"Modifying '{attribute}' is not supported for spot instances."
+    )
 
 
 class Instances:
@@ -54,17 +63,21 @@ class Instances:
         self.own = OwnImages(machines)
         self.reservations = Reservations(world)
         self.room = Room(world, self.reservations)
-        self._crowds: dict[str, list[str]] = {}
+        self.spot = SpotRequests(self)
         self._changes = StateChanges(world.clock)
         if isinstance(machines, BootedMachines):
-            machines.admits = self.admits_ssh
+            machines.admits = lambda name: visitors.admits_ssh(self.get(name))
             machines.powered_off = self.follow_shutdown
 
-    def launch(self, request: Launch) -> Record:
+    def launch(self, request: Launch, fulfils: SpotRequest | None = None) -> Record:
         """Launch an instance.
 
+        Args:
+            request: What to launch.
+            fulfils: The spot request that it is for. Default: a spot machine has a new one.
+
         Raises:
-            ApiError: AWS's refusal: image, subnet, quota, offering, capacity or disk.
+            ApiError: AWS's refusal: image, subnet, group, quota, offering, capacity or disk.
         """
         self.own.require_available(request.image_id)
         image = self.image(request.image_id)
@@ -73,17 +86,26 @@ class Instances:
             raise ApiError(
                 "InvalidSubnetID.NotFound", f"The subnet ID '{request.subnet_id}' does not exist"
             )
+        for group in request.groups:
+            if group not in ec2._security_groups:
+                text = f"The security group '{group}' does not exist"
+                raise ApiError("InvalidGroup.NotFound", text)
+        if request.spot:
+            self.spot.check(request, subnet["AvailabilityZone"])
         with self.reservations.lock:
             slot = self.room.require_launch(
                 request.instance_type,
                 subnet["AvailabilityZone"],
-                spot=request.spot,
+                spot=request.spot is not None,
                 platform=image.platform,
                 preference=request.preference,
+                fulfils=fulfils.id if fulfils else "",
             )
             disks = volumes.requested(image, request.disks)
             record = new_record(request, subnet, image)
             self.reservations.enter(slot, record)
+            if request.spot:
+                self.spot.fulfil(record, request, fulfils)
         volumes.attach(record, image, disks, request.volume_tags)
         if request.tags:
             ec2._tags[record["InstanceId"]] = [dict(tag) for tag in request.tags]
@@ -95,31 +117,39 @@ class Instances:
         """Stop an instance: it keeps its disk and loses its public address."""
         if record["State"]["Name"] not in RUNNING:
             return
+        self.spot.require_stop(record, reason)
         self._note_reason(record, reason)
         self._changes.send(record["InstanceId"], "stopping")
         self._machines.halt(record["InstanceId"])
         record["State"] = {"Code": 80, "Name": "stopped"}
         self.reservations.leave(record)
         record["PublicIpAddress"] = record["PublicDnsName"] = ""
+        self.spot.note_stop(record, reason)
         self._event(record, "stopped")
         self._changes.send(record["InstanceId"], "stopped")
 
     def follow_shutdown(self, instance_id: str) -> None:
         """Stop or terminate an instance whose machine has powered itself off."""
         record = self.get(instance_id)
-        if record["_at_shutdown"] == "terminate":
+        if record["_at_shutdown"] == "terminate" or self.spot.ends_with_shutdown(record):
             self.terminate(record, FROM_INSIDE)
         else:
             self.stop(record, FROM_INSIDE)
 
-    def start(self, record: Record) -> None:
+    def start(self, record: Record, by_ec2: bool = False) -> None:
         """Start an instance, with a new public address.
 
+        Args:
+            record: The instance.
+            by_ec2: Whether EC2 starts a spot machine that it has stopped. Default: a person does.
+
         Raises:
-            ApiError: Quota or capacity do not allow it.
+            ApiError: Quota, capacity or the state of its spot request do not allow it.
         """
         if record["State"]["Name"] in RUNNING:
             return
+        if not by_ec2:
+            self.spot.require_start(record)
         with self.reservations.lock:
             slot = self.room.require_launch(
                 record["InstanceType"],
@@ -127,9 +157,11 @@ class Instances:
                 spot=bool(record["_lifecycle"]),
                 platform=record["_platform"],
                 preference=record["_preference"],
+                fulfils=record.get("_spot_request", ""),
             )
             record["State"] = {"Code": 16, "Name": "running"}
             self.reservations.enter(slot, record)
+        self.spot.note_start(record)
         set_address(record, self._machines)
         self._run(record, "started")
 
@@ -157,23 +189,7 @@ class Instances:
         volumes.release(record)
         self._event(record, "terminated")
         self._changes.send(record["InstanceId"], "terminated")
-
-    def crowd(self, instance_type: str, count: int) -> None:
-        """Run so many instances of a type without machines, listed before all others."""
-        for name in self._crowds.pop(instance_type, []):
-            ec2._instances.pop(name, None)
-        others = [*ec2._instances.items()]
-        made = ec2._launch_instances_internal(
-            "ami-00000000", instance_type, ec2._DEFAULT_SUBNET_ID, count
-        )
-        self._crowds[instance_type] = [record["InstanceId"] for record in made]
-        for record in made:
-            record |= {"_lifecycle": "", "_protected": False, "_public": False}
-            record |= {"_tokens": "optional", "_at_shutdown": "stop"}
-            record |= {"_platform": LINUX, "_preference": "open"}
-        for name, record in others:
-            ec2._instances.pop(name)
-            ec2._instances[name] = record
+        self.spot.note_end(record, reason)
 
     def get(self, instance_id: str) -> Record:
         """The record of an instance."""
@@ -201,17 +217,6 @@ class Instances:
         """What the serial console shows; EC2 keeps the last 64 KiB."""
         return self._machines.serial_console(record["InstanceId"])[-65536:]
 
-    def admits_ssh(self, instance_id: str) -> bool:
-        """Whether the instance's security groups let the person in at port 22."""
-        groups = [group["GroupId"] for group in self.get(instance_id)["SecurityGroups"]]
-        rules = [rule for name in groups for rule in ec2._security_groups[name]["IpPermissions"]]
-        return any(
-            rule["IpProtocol"] in ("tcp", "-1")
-            and rule.get("FromPort", 0) <= 22 <= rule.get("ToPort", 65535)
-            and any(ip_address(VISITOR) in ip_network(one["CidrIp"]) for one in rule["IpRanges"])
-            for rule in rules
-        )
-
     def image(self, image_id: str) -> Image:
         """An image by its id."""
         for image in self.images():
@@ -238,6 +243,11 @@ class Instances:
         resolved = profile(name)
         if resolved is not None:
             ec2._upsert_iam_instance_profile_association(record["InstanceId"], resolved)
+
+    def announce(self, record: Record, action: str, when: str) -> None:
+        """Tell a machine and the event bus that EC2 is about to interrupt it."""
+        self._machines.announce(record["InstanceId"], action, when)
+        self._changes.warn(record["InstanceId"], action)
 
     def set_tokens(self, record: Record, tokens: str) -> None:
         """Set whether the metadata service requires a token, at once on a running machine."""
@@ -275,6 +285,7 @@ class Instances:
             public_ip=record["PublicIpAddress"],
             user_data=record["UserData"],
             token_required=record["_tokens"] == "required",
+            lifecycle=record["_lifecycle"] or "on-demand",
             **role_session(record),
         )
         self._machines.boot(facts, self.world.machine_faults, self.world.silent)

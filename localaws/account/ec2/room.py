@@ -11,7 +11,7 @@ from localaws.account.ec2.reservation import Reservation
 from localaws.account.ec2.reservations import Reservations
 from localaws.account.errors import ApiError
 from localaws.account.world import World
-from localaws.control import Use
+from localaws.reports import Use
 
 RUNNING = ("pending", "running")
 CONTACT = "http://aws.amazon.com/contact-us/ec2-request"
@@ -30,9 +30,24 @@ class Room:
         self._reservations = reservations
 
     def require_launch(
-        self, instance_type: str, zone: str, *, spot: bool, platform: str, preference: str = "open"
+        self,
+        instance_type: str,
+        zone: str,
+        *,
+        spot: bool,
+        platform: str,
+        preference: str = "open",
+        fulfils: str = "",
     ) -> Reservation | None:
         """Find room for an on-demand or spot machine.
+
+        Args:
+            instance_type: Its type.
+            zone: Name of its zone.
+            spot: Whether it is a spot machine.
+            platform: That of its image.
+            preference: Whether it may be in an open reservation: `open` or `none`.
+            fulfils: Id of the open spot request that it is for, which counts already.
 
         Returns:
             The open reservation whose slot an on-demand machine takes: it needs no other capacity
@@ -47,9 +62,13 @@ class Room:
             reservation = self._reservations.fitting(instance_type, zone, platform)
             if reservation is not None and (reservation.is_own or self._fits(instance_type, 1)):
                 return reservation
-        if not self._fits(instance_type, 1, spot=spot):
+        if not self._fits(instance_type, 1, spot=spot, without=fulfils):
             raise _too_many(instance_type, spot, self._limit(instance_type, spot))
-        if self._is_full("spot" if spot else "launch", instance_type, zone):
+        full = self._is_full("spot" if spot else "launch", instance_type, zone)
+        if full and spot:
+            text = "There is no Spot capacity available that matches your request."
+            raise ApiError("InsufficientInstanceCapacity", text, 500)
+        if full:
             raise ApiError(
                 "InsufficientInstanceCapacity",
                 f"We currently do not have sufficient {instance_type} capacity in the "
@@ -104,19 +123,21 @@ class Room:
                 full = not rule.available
         return full
 
-    def _fits(self, instance_type: str, count: int, *, spot: bool = False) -> bool:
-        """Whether the quota has room for so many more."""
+    def _fits(
+        self, instance_type: str, count: int, *, spot: bool = False, without: str = ""
+    ) -> bool:
+        """Whether the quota has room for so many more, one open spot request not counted."""
         code = quotas.bucket(instance_type, spot)
         if code is None or not self._world.enforce:
             return True
         need = count * catalog.vcpus(instance_type)
-        return self._in_use(code) + need <= quotas.limit(self._world, code)
+        return self._in_use(code, without) + need <= quotas.limit(self._world, code)
 
     def _limit(self, instance_type: str, spot: bool) -> float:
         return quotas.limit(self._world, quotas.bucket(instance_type, spot) or "")
 
-    def _in_use(self, code: str) -> float:
-        """What the bucket uses: reservations, used or not, and instances outside of them."""
+    def _in_use(self, code: str, without: str) -> float:
+        """vCPUs: reservations, used or not, instances outside of them, open spot requests."""
         held = [row for row in self._reservations.active() if row.is_own]
         inside = {name for row in held for name in row.inside}
         reserved = sum(
@@ -124,12 +145,23 @@ class Room:
             for row in held
             if quotas.bucket(row.instance_type, False) == code
         )
-        return reserved + sum(
-            catalog.vcpus(record["InstanceType"])
-            for record in ec2._instances.values()
-            if record["State"]["Name"] in RUNNING
-            and record["InstanceId"] not in inside
-            and quotas.bucket(record["InstanceType"], bool(record["_lifecycle"])) == code
+        asked = sum(
+            catalog.vcpus(row.launch.instance_type)
+            for row in self._world.spot_requests.values()
+            if (row.state, row.region) == ("open", get_region())
+            and row.id != without
+            and quotas.bucket(row.launch.instance_type, True) == code
+        )
+        return (
+            reserved
+            + asked
+            + sum(
+                catalog.vcpus(record["InstanceType"])
+                for record in ec2._instances.values()
+                if record["State"]["Name"] in RUNNING
+                and record["InstanceId"] not in inside
+                and quotas.bucket(record["InstanceType"], bool(record["_lifecycle"])) == code
+            )
         )
 
 

@@ -27,6 +27,9 @@ NAMED = {
 """Kind of the resources that a call names, by the parameter that names them."""
 CREATED = {"CreateCapacityReservation": "capacity-reservation"}
 """Kind of the resource that a call creates, which it may tag: its ARN has no id yet."""
+TAGGED = {**CREATED, "RunInstances": "spot-instances-request"}
+"""Kind of the resource that a call tags: EC2 looks at the spot request of RunInstances only then
+(EC2 user guide, "Tag Spot Instance requests"). Tags of instances and volumes are not looked at."""
 Parameters = Mapping[str, Any]
 
 
@@ -89,10 +92,12 @@ def _further(parameters: Parameters) -> Iterator[tuple[str, str, dict[str, Any]]
     if not name.startswith("Describe"):
         for kind, resource in _named(parameters)[1:]:
             yield f"ec2:{name}", _arn(kind, resource), _tags_of(resource)
-    kind = CREATED.get(name, "")
+    kind = TAGGED.get(name, "")
     if kind and tags(parameters, kind):
-        context = _requested(parameters, kind) | {"ec2:CreateAction": name}
-        yield "ec2:CreateTags", _arn(kind, "*"), context
+        context = _requested(parameters, kind)
+        if name not in CREATED:
+            yield f"ec2:{name}", _arn(kind, "*"), context
+        yield "ec2:CreateTags", _arn(kind, "*"), context | {"ec2:CreateAction": name}
 
 
 def _named(parameters: Parameters) -> list[tuple[str, str]]:

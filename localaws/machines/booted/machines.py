@@ -202,6 +202,10 @@ class BootedMachines:
             return False
         return True
 
+    def announce(self, instance_id: str, action: str, when: str) -> None:
+        """Let a running machine's metadata service say that EC2 will interrupt it."""
+        self.get(instance_id).facts.interruption = (action, when)
+
     def push_key(self, instance_id: str, user: str, key: str) -> None:
         """Offer a key to the machine's SSH server, which asks the metadata service for it."""
         self.get(instance_id).facts.push_key(user, key)
