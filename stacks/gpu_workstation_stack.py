@@ -75,6 +75,7 @@ class GpuWorkstationStack(SettingsStack):
             monthly_budget_usd=settings.monthly_budget_usd,
             budget_email=settings.budget_email,
             capacity_check=settings.capacity_check,
+            spot=settings.spot,
             generation=settings.generation,
             quota=settings.quota,
             ready_timeout=Duration.minutes(settings.ready_timeout_minutes),

@@ -70,6 +70,8 @@ class GpuInstance(Construct):
         stop_at: Time of day and zone at which the machine stops itself, e.g.
             ``22:00 Europe/Berlin``. Default: none.
         stop_at_patience: Minutes by which work or a request may delay that. Default: 0.
+        spot: Whether EC2 may interrupt the machine, so that it watches for the notice. Default:
+            false.
 
     Raises:
         ValueError: The type is not in the catalog or cannot run the framework, ``ready`` lacks a
@@ -99,6 +101,7 @@ class GpuInstance(Construct):
         idle_stop_minutes: int = 60,
         stop_at: str = "",
         stop_at_patience: int = 0,
+        spot: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         gpu_type = require_fitting(instance_type, framework)
@@ -148,6 +151,7 @@ class GpuInstance(Construct):
                     "stop_at_patience": stop_at_patience,
                     "report": self.report.ref,
                     "limited": bool(notice),
+                    "spot": spot,
                     "scripts": {
                         "bucket": asset.bucket_name,
                         "key": asset.object_key,

@@ -13,6 +13,7 @@ from constructs import Construct
 from gpustation.capacity_release import CapacityRelease
 from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.quotas import QuotaMode
+from gpustation.catalog.spot import SpotMode
 from gpustation.gpu_instance import READY_STEPS, GpuInstance
 from gpustation.image.source import ImageSource
 from gpustation.image_choice import ImageChoice
@@ -63,6 +64,8 @@ class GpuWorkstation(Construct):
         budget_email: Address that is told of the limit. Default: none.
         capacity_check: Ask zone after zone for room, and hold it for the machine, before it is
             launched or its type changes. Default: true.
+        spot: Buy the machine on the spot market: EC2 may stop it after two minutes' notice, and
+            starts it again when it can. Default: no.
         generation: 1 to 255; a different number creates a new machine. Default: 1.
         quota: Effect of a quota that is too small. Default: ``QuotaMode.ENFORCE``, the deploy
             fails before it creates anything that is billed.
@@ -110,6 +113,7 @@ class GpuWorkstation(Construct):
         monthly_budget_usd: int = 0,
         budget_email: str = "",
         capacity_check: bool = True,
+        spot: SpotMode = SpotMode.FALSE,
         generation: int = 1,
         quota: QuotaMode = QuotaMode.ENFORCE,
         ready_timeout: Duration | None = None,
@@ -129,6 +133,7 @@ class GpuWorkstation(Construct):
             instance_type=instance_type,
             framework=framework,
             generation=generation,
+            spot=spot,
             mode=quota,
         )
         size = disk or Size.gibibytes(64)
@@ -142,6 +147,7 @@ class GpuWorkstation(Construct):
         if covers_the_world(cidrs):
             _acknowledge_world_access(self.security_group)
         of_machine = Construct(self, f"Generation{generation}")
+        templates = _market_templates(of_machine, spot, generation)
         self.choice = ImageChoice(
             of_machine,
             "ImageChoice",
@@ -153,6 +159,8 @@ class GpuWorkstation(Construct):
             ready_timeout=timeout,
             generation=generation,
             capacity_check=capacity_check,
+            spot=spot,
+            templates=(templates[0], templates[1]) if len(templates) == 2 else None,
             others=others,
         )
         # Report a quota that is too small before other errors
@@ -197,9 +205,12 @@ class GpuWorkstation(Construct):
             idle_stop_minutes=idle_stop_minutes,
             stop_at=stop_at,
             stop_at_patience=stop_at_patience,
+            spot=spot is not SpotMode.FALSE,
         )
         self.machine.instance.instance.node.add_dependency(self.check)
-        if capacity_check:
+        if templates:
+            self._buy_on_spot_market(of_machine, templates, generation)
+        if capacity_check and spot is not SpotMode.TRUE:
             self._hold_briefly(network)
             release = CapacityRelease(
                 of_machine,
@@ -226,12 +237,46 @@ class GpuWorkstation(Construct):
         if self.limit:
             self.limit.count(of_machine, self.machine.instance_id, self.machine.instance)
 
+    def _buy_on_spot_market(
+        self, of_machine: Construct, templates: tuple[str, ...], generation: int
+    ) -> None:
+        from gpustation.spot_request import VERSION, SpotRequest
+
+        resource = self.machine.instance.instance
+        resource.launch_template = ec2.CfnInstance.LaunchTemplateSpecificationProperty(
+            launch_template_id=templates[0] if len(templates) == 1 else self.choice.launch_template,
+            version=VERSION,
+        )
+        request = SpotRequest(
+            of_machine,
+            "SpotRequest",
+            instance_id=self.machine.instance_id,
+            generation=generation,
+        )
+        request.node.add_dependency(self.machine.instance)
+
     def _hold_briefly(self, network: WorkstationNetwork | None) -> None:
         """Creates what takes long before the choice: what it holds is billed until the launch."""
         instance = self.machine.instance
         self.choice.node.add_dependency(instance.node.find_child("InstanceProfile"))
         if network:
             self.choice.node.add_dependency(network.internet_gateway)
+
+
+def _market_templates(scope: Construct, spot: SpotMode, generation: int) -> tuple[str, ...]:
+    """Ids of the launch templates of a machine: that of spot, and of on-demand with a choice."""
+    if spot is SpotMode.FALSE:
+        return ()
+    # Most synths need none of it
+    from gpustation.spot_request import MarketTemplate
+
+    names = {"SpotTemplate": True}
+    if spot is SpotMode.PREFER:
+        names["OnDemandTemplate"] = False
+    return tuple(
+        MarketTemplate(scope, name, spot=is_spot, generation=generation).template_id
+        for name, is_spot in names.items()
+    )
 
 
 def _make_limit(

@@ -11,6 +11,7 @@ from gpustation.catalog.capacity import HOLD_TAG
 from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.gpu_types import require_type
 from gpustation.catalog.images import DEFAULT_IMAGE, image_parameter
+from gpustation.catalog.spot import SpotMode
 from gpustation.image.source import ImageSource
 from gpustation.synth.acknowledge import acknowledge_wildcards
 from gpustation.synth.custom_resource_function import RESPONSE_TIMEOUT, CustomResourceFunction
@@ -41,6 +42,9 @@ class ImageChoice(Construct):
             is billed as the machine is until ``CapacityRelease`` ends it: 20 to 60 seconds of its
             price. Zone after zone is asked; the deploy fails if none has room. Default: ``None``,
             for a machine that CloudFormation does not launch; the zone is not asked.
+        spot: Whether the machine is a spot machine. Default: no.
+        templates: Launch templates of both markets, spot first, for ``SpotMode.PREFER``. Default:
+            none.
         others: Further settings that cannot change during the life of a machine, by name: the
             value, and the value assumed for machines created before the setting existed. Default:
             none.
@@ -62,6 +66,8 @@ class ImageChoice(Construct):
         ready_timeout: Duration | None = None,
         generation: int = 1,
         capacity_check: bool | None = None,
+        spot: SpotMode = SpotMode.FALSE,
+        templates: tuple[str, str] | None = None,
         others: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -79,11 +85,17 @@ class ImageChoice(Construct):
         self._allow_reading(function, image_parameter(image_name or DEFAULT_IMAGE, framework))
         if capacity_check:
             self._allow_holding(function)
+        if spot is not SpotMode.FALSE:
+            self._allow_spot(function)
+        spot_template, on_demand_template = templates or (None, None)
         # Omit properties that are not given, so that a new default does not change a machine
         given = {
             "Image": image_name,
             "AvailabilityZone": availability_zone,
             "CapacityCheck": None if capacity_check is None else str(capacity_check).lower(),
+            "Spot": None if spot is SpotMode.FALSE else spot.value,
+            "SpotTemplate": spot_template,
+            "OnDemandTemplate": on_demand_template,
         }
         self.resource = CustomResource(
             self,
@@ -98,9 +110,6 @@ class ImageChoice(Construct):
                 **{name: value for name, value in given.items() if value is not None},
                 "ReadyTimeoutMinutes": str(ready_timeout.to_minutes()),
                 "Generation": str(generation),
-                **(
-                    {} if capacity_check is None else {"CapacityCheck": str(capacity_check).lower()}
-                ),
                 **_others(others or {}),
             },
         )
@@ -111,6 +120,8 @@ class ImageChoice(Construct):
         self.availability_zone = self.resource.get_att_string("AvailabilityZone")
         self.capacity = self.resource.get_att_string("Capacity")
         """What was found about room for the machine; only with ``capacity_check``."""
+        self.launch_template = self.resource.get_att_string("LaunchTemplate")
+        """Id of the launch template that was chosen; only with ``templates``."""
         self.hold = self.resource.get_att_string("Hold")
         """Id of the reservation that holds the room, or ``none``; only with ``capacity_check``."""
 
@@ -126,6 +137,22 @@ class ImageChoice(Construct):
         )
         if parameter is not None:
             function.allow("ReadImageId", ["ssm:GetParameter"], [_parameter_arn(self, parameter)])
+
+    def _allow_spot(self, function: CustomResourceFunction) -> None:
+        # Its module is loaded by machines with the setting alone
+        from gpustation.spot_request import allow_cancelling
+
+        allow_cancelling(function)
+        function.allow_on_all(
+            "ReadSpotMarket",
+            [
+                "ec2:DescribeInstances",
+                "ec2:DescribeSpotPriceHistory",
+                "ec2:GetSpotPlacementScores",
+            ],
+            "EC2's Describe actions take no resource (service authorization reference)",
+        )
+        _allow_reading_quota(function)
 
     def _allow_holding(self, function: CustomResourceFunction) -> None:
         stack = Stack.of(self)
@@ -165,12 +192,16 @@ class ImageChoice(Construct):
             ["ec2:DescribeCapacityReservations", "ec2:DescribeInstances"],
             "EC2's Describe actions take no resource (service authorization reference)",
         )
-        function.allow_on_all(
-            "ReadQuota",
-            ["servicequotas:GetAWSDefaultServiceQuota", "servicequotas:GetServiceQuota"],
-            "Service Quotas' reading actions take no resource, only the requesting one does",
-        )
+        _allow_reading_quota(function)
         function.allow("ReadStack", ["cloudformation:DescribeStacks"], [stack.stack_id])
+
+
+def _allow_reading_quota(function: CustomResourceFunction) -> None:
+    function.allow_on_all(
+        "ReadQuota",
+        ["servicequotas:GetAWSDefaultServiceQuota", "servicequotas:GetServiceQuota"],
+        "Service Quotas' reading actions take no resource, only the requesting one does",
+    )
 
 
 def _others(settings: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, str]]:

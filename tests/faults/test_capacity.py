@@ -42,7 +42,8 @@ def create(
 
 def created(aws: LocalAws, stack: MakeStack, **settings: Any) -> Stack:
     made, status = create(aws, stack, **settings)
-    assert status == "CREATE_COMPLETE", made.events()
+    failed = [row for row in made.events() if row[1].endswith("FAILED")]
+    assert status == "CREATE_COMPLETE", failed
     return made
 
 

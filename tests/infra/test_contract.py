@@ -91,8 +91,17 @@ SPEND_LIMIT_IDS = {
 """Those that the setting ``monthly_budget_usd`` adds; another id of the table begins anew."""
 CAPACITY_IDS = {"Generation1CapacityRelease57525E3F"}
 """Those that the setting ``capacity_check`` removes."""
-REMOVED = {"capacity_check": CAPACITY_IDS}
-ADDED = {"stop_at": DAILY_STOP_IDS, "monthly_budget_usd": SPEND_LIMIT_IDS}
+SPOT_IDS = {
+    "Generation1SpotRequestFF63AF26",
+    "Generation1SpotTemplate92027328",
+    "SpotRequestHandlerFunction4CAE96A4",
+    "SpotRequestHandlerLogs076522AD",
+    "SpotRequestHandlerRole8FD8AD85",
+    "SpotRequestHandlerRoleDefaultPolicy0570EF3E",
+}
+"""Those that the setting ``spot`` adds; nothing is held on the spot market."""
+REMOVED = {"capacity_check": CAPACITY_IDS, "spot": CAPACITY_IDS}
+ADDED = {"spot": SPOT_IDS, "stop_at": DAILY_STOP_IDS, "monthly_budget_usd": SPEND_LIMIT_IDS}
 
 
 @pytest.mark.parametrize("key", [None, *ANOTHER_OF_EACH])

@@ -26,6 +26,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "cuda_toolkit": True,
         "quota": "warn",
     },
+    "spot": {"spot": True},
+    "spot-preferred": {"spot": "prefer"},
     # The net is at a time that clocks skip once a year
     "daily-stop": {"stop_at": "1:45 Europe/Berlin", "stop_at_patience": 30},
 }

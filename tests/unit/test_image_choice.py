@@ -452,4 +452,4 @@ def test_a_new_machine_gets_the_defaults_of_what_is_not_given(
     answer = decide(event("Create", {"InstanceType": "g4dn.xlarge"}), aws)
     assert answer.physical_id == TestUpdate.physical_id.replace("22.04", "24.04")
     found = Found("us-east-1b", SWITCHED_OFF)
-    assert image_choice.Choice.parse(answer.physical_id).response(found) == answer
+    assert image_choice.Choice.parse(answer.physical_id).response(found, {}) == answer

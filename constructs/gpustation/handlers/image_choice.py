@@ -53,12 +53,12 @@ DEFAULTS = {
     "Generation": "1",
 }
 
-_FIRST__TYPE = "InstanceType"
+_TYPE = "InstanceType"
 """Name in the physical id of a spot machine's type, which cannot change."""
 
 _SHOWN = {**LOCKED, _TYPE: "instance_type"}
 
-RELEASE = ("Image", "Framework", "DiskGib", "AvailabilityZone", "ReadyTimeoutMinutes")
+_FIRST_RELEASE = ("Image", "Framework", "DiskGib", "AvailabilityZone", "ReadyTimeoutMinutes")
 """Order of the values in physical ids of the first release, which have no names."""
 
 _SEPARATOR = ";"
@@ -132,9 +132,10 @@ class Choice:
             "RootDeviceName": self.root_device_name,
             "AvailabilityZone": self.availability_zone,
             "Capacity": capacity.text,
-            "LaunchTemplate": properties.get(_TEMPLATES[self.market], "none"),
             "Hold": capacity.reservation or _NO_HOLD,
         }
+        if template := properties.get(_TEMPLATES[self.market]):
+            data["LaunchTemplate"] = template
         return Response(physical_id or self.physical_id, data)
 
 

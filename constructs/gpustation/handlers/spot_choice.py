@@ -96,7 +96,7 @@ def against_spot(event: Event, market: Market, clients: Clients) -> str:
     if instances.value is not None and waiting.value is not None:
         using = [*instances.value, *waiting.value]
     need = Need(gpu_type.vcpus, replaces_own=False)
-    verdict = compare(need, quota.value, using, (), clients.ec2)
+    verdict = compare(need, quota.value, using, [], clients.ec2)
     if verdict.free is None:
         why = next((fact.why for fact in (quota, instances, waiting) if fact.why), "use unknown")
         return f"the spot quota {code} is unknown ({why})"

@@ -13,6 +13,7 @@ from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.images import baked_image
 from gpustation.catalog.locked import LOCKED
 from gpustation.catalog.quotas import QuotaMode
+from gpustation.catalog.spot import SpotMode
 from gpustation.settings import daily_stop, github, values
 from gpustation.settings.public_key import fingerprint, read_public_key
 from gpustation.settings.rows import Of, Row, When
@@ -75,6 +76,10 @@ def _framework(value: object) -> Framework:
 
 def _quota(value: object) -> QuotaMode:
     return QuotaMode(values.one_of(value, QuotaMode))
+
+
+def _spot(value: object) -> SpotMode:
+    return SpotMode(values.one_of(values.text(value).lower(), SpotMode))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,6 +225,17 @@ class Settings:
             "([capacity.md](capacity.md)); `false`: the launch itself is the test, in one zone",
             When.IN_PLACE,
             False,
+        ),
+    )
+    spot: SpotMode = _setting(
+        SpotMode.FALSE,
+        _spot,
+        Row(
+            "`true`: buy the machine on the spot market, where it costs less, and EC2 may stop it "
+            "with two minutes' notice; it starts it again when it can. `prefer`: decided when the "
+            "machine is created, by quota and offers ([spot.md](spot.md))",
+            When.NEW_GENERATION,
+            "true",
         ),
     )
     ready_timeout_minutes: int = _setting(

@@ -44,7 +44,7 @@ MAX_PARAMETER_LEVELS = 15
 MAX_NETWORKS = 60
 """Default quota of inbound rules per security group (Amazon VPC quotas)."""
 
-MAX_MIRROR = 300
+MAX_MIRROR = 200
 """Longest URL of a mirror; it keeps the settings below the 4,096 characters of an SSM parameter."""
 
 UNSET = ("", "none")
