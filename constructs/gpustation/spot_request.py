@@ -60,8 +60,14 @@ class MarketTemplate(Construct):
                 ],
             )
             if spot
-            # EC2's own default: a template must say something
-            else template.LaunchTemplateDataProperty(disable_api_termination=False)
+            # EC2's own default, which a capacity hold relies on: a template must say something
+            else template.LaunchTemplateDataProperty(
+                capacity_reservation_specification=(
+                    template.CapacityReservationSpecificationProperty(
+                        capacity_reservation_preference="open"
+                    )
+                )
+            )
         )
         self.template_id = ec2.CfnLaunchTemplate(
             self,

@@ -15,6 +15,7 @@ Properties = Mapping[str, Any]
 SPOT_KIND = "spot-instances-request"
 KNOWN = (
     "BlockDeviceMappings",
+    "CapacityReservationSpecification",
     "ImageId",
     "InstanceMarketOptions",
     "InstanceType",
@@ -25,6 +26,7 @@ KNOWN = (
     "UserData",
 )
 """Parameters of a template that launches here know; others are refused."""
+_OPEN = {"CapacityReservationPreference": "open"}
 _FLAT = "InstanceMarketOptions."
 
 
@@ -73,6 +75,9 @@ def data(specification: Properties) -> dict[str, Any]:
     template = _template(specification)
     found: dict[str, Any] = _version(template, str(specification.get("Version") or "$Default"))
     unknown = {*found} - {*KNOWN}
+    preference = found.get("CapacityReservationSpecification", _OPEN)
+    if preference != _OPEN:  # every launch here is open, EC2's default
+        unknown.add("CapacityReservationSpecification")
     if unknown:
         raise ApiError(
             "UnsupportedOperation",
