@@ -303,6 +303,8 @@ class Instances:
             public_ip=record["PublicIpAddress"],
             user_data=record["UserData"],
             token_required=record["_tokens"] == "required",
+            gpus=catalog.gpus(record["InstanceType"]),
+            instance_store=catalog.instance_store(record["InstanceType"]),
             **role_session(record),
         )
         self._machines.boot(facts, self.world.machine_faults, self.world.silent)
