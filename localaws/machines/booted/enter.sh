@@ -64,5 +64,7 @@ mount --bind "$disk/console" "$new/dev/console"
 cd "$new"
 pivot_root . .
 umount -l .
+# As systemd does on a machine; it takes this for a container, and would leave that to its manager.
+mount --make-rshared /
 exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
   /sbin/init </dev/null >>/dev/console 2>&1

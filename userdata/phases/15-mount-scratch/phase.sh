@@ -30,6 +30,11 @@ note() {
   sync "$state"
 }
 
+# is_mounted: succeeds if something is mounted at /scratch itself, not where a link leads.
+is_mounted() {
+  [[ ! -L $scratch ]] && mountpoint -q "$scratch"
+}
+
 # make_folder: make the folder that a file system is mounted at. What somebody has there is not
 # hidden by it.
 make_folder() {
@@ -223,11 +228,11 @@ size() {
 rm -f "$state/facts/$GPUSTATION_PHASE"
 # install.sh formats no disks: what they are for is known only of the stack's machines.
 of_a_stack || exit 0
-if [[ ! -e $mounted ]] && mountpoint -q "$scratch"; then
+if [[ ! -e $mounted ]] && is_mounted; then
   log "/scratch is left alone: something else is mounted there"
   exit 0
 fi
-if ! mountpoint -q "$scratch"; then
+if ! is_mounted; then
   rm -f "$mounted"
   if ! mount_scratch; then
     [[ ! -e $noted ]] || rmdir "$scratch" 2>/dev/null || true
