@@ -111,7 +111,8 @@ def test_disks_that_are_not_ours_are_left_alone(distribution: str, tmp_path: Pat
         machine.sh(
             "mkfs.ext4 -q -L gpustation-own /dev/nvme1n1; mkfs.btrfs -q /dev/nvme2n1; "
             "mkfs.ext4 -q /dev/nvme3n1; mkdir /mnt/own; mount /dev/nvme3n1 /mnt/own; "
-            "mkswap -q /dev/nvme4n1; swapon /dev/nvme4n1; "
+            # Not swapon, which would be this computer's
+            "mkswap -q /dev/nvme4n1; "
             f"printf '%-40s\\n' '{EBS}' >/sys/block/nvme5n1/device/model"
         )
         digests = "sync; for i in 1 2 4 5; do head -c 1M /dev/nvme${i}n1 | sha256sum; done"
@@ -120,13 +121,13 @@ def test_disks_that_are_not_ours_are_left_alone(distribution: str, tmp_path: Pat
         assert machine.sh(digests) == before
         machine.sh("[[ ! -e /scratch ]]")
         assert "nvme3n1 is left alone: it is mounted at /mnt/own" in said
-        assert "nvme4n1 is left alone: it is swap space" in said
         assert "nvme5n1" not in said, "a blank EBS volume is no instance store"
         warned = _warning(machine)
         assert "/dev/nvme1n1 of the instance store is left alone: it has ext4" in warned
         assert "sudo wipefs --all /dev/nvme2n1, then reboot" in warned
+        assert "/dev/nvme4n1 of the instance store is left alone: it has swap" in warned
         assert "nvme3n1" not in warned, "who uses a disk knows of it"
-        machine.sh("swapoff /dev/nvme4n1; wipefs -q --all /dev/nvme1n1 /dev/nvme4n1")
+        machine.sh("wipefs -q --all /dev/nvme1n1 /dev/nvme4n1")
         assert "mkfs.btrfs" in _mount(machine), "the blank ones are used"
         used = machine.sh("btrfs filesystem show /scratch")
         assert ("nvme1n1" in used, "nvme4n1" in used, "nvme2n1" in used) == (True, True, False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import secrets
 import struct
 import tempfile
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ TRIES = 20
 # linux/loop.h
 _GET_FREE, _CONFIGURE = 0x4C82, 0x4C0A
 _AUTOCLEAR = 4
-_INFO_BYTES, _FLAGS_OFFSET, _RESERVED_BYTES = 232, 52, 64
+_INFO_BYTES, _FLAGS_OFFSET, _NAME_OFFSET, _NAME_BYTES, _RESERVED_BYTES = 232, 52, 56, 64, 64
 
 
 class Disk:
@@ -100,6 +101,9 @@ def _attach(file: int) -> tuple[Path, int]:
     flags = os.O_RDWR | os.O_CLOEXEC
     info = bytearray(_INFO_BYTES)
     struct.pack_into("=I", info, _FLAGS_OFFSET, _AUTOCLEAR)
+    # mkfs.btrfs takes two devices whose files have one name for the same disk
+    name = f"localaws-{secrets.token_hex(8)}".encode()
+    struct.pack_into(f"={_NAME_BYTES}s", info, _NAME_OFFSET, name)
     request = struct.pack("=II", file, SECTOR) + bytes(info) + bytes(_RESERVED_BYTES)
     control = os.open(CONTROL, flags)
     try:
