@@ -23,14 +23,31 @@ if TYPE_CHECKING:
     from localaws.account.world import World
     from localaws.machines.records import RecordMachines
 
-Fault = Literal["throttle", "deny", "missing", "silent", "expired", "unsettled", "hang", "slow"]
+Fault = Literal[
+    "throttle",
+    "deny",
+    "forbid",
+    "unsupported",
+    "missing",
+    "silent",
+    "expired",
+    "unsettled",
+    "hang",
+    "slow",
+    "lost",
+]
 """How a call fails: too many requests, access denied, or the named thing does not exist. `silent`:
 a signal gets no answer. `hang`: a call gets none, for longer than any caller should wait. `slow`:
-it succeeds after 0.3 s, as with AWS from another continent.
+it succeeds after 0.3 s, as with AWS from another continent. `lost`: it is carried out, but the
+connection ends before its answer. `forbid`: as `deny`, by a service control policy. `unsupported`:
+EC2 says so of what is asked for.
 `expired`: CloudFormation says that the caller's credentials have expired. `unsettled`: EC2 right
 after a change, when it does not know an image or a snapshot yet, or still has it in use."""
 EventFault = Literal["lose", "twice", "late"]
 """How the delivery of an event to the target of a rule fails: never, two times, or held back."""
+Use = Literal["launch", "reservation", "spot"]
+"""What capacity is for: an on-demand machine (launched or started), a capacity reservation, or a
+spot machine."""
 Operation = Literal["create", "update", "delete"]
 """What CloudFormation does to a resource."""
 CALL_SECONDS = 30
@@ -43,17 +60,47 @@ NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclasses.dataclass(frozen=True)
 class InstanceEvent:
-    """One event in an instance's life.
+    """One event in the life of an instance or of a capacity reservation.
 
     Attributes:
+        instance_id: Its id, or that of the reservation.
+        event: The last three are a reservation's.
         time: In seconds since 1970.
         instance_type: The instance's type at that time.
     """
 
     instance_id: str
-    event: Literal["launched", "stopped", "started", "terminated"]
+    event: Literal[
+        "launched", "stopped", "started", "terminated", "reserved", "cancelled", "expired"
+    ]
     time: float
     instance_type: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CapacityReservation:
+    """One capacity reservation, and what of it AWS would bill.
+
+    Attributes:
+        state: `active`, `cancelled` or `expired`.
+        created: When it was made, in seconds since 1970.
+        ended: When it was cancelled or expired; None: it is active.
+        instances: Ids of the instances in it.
+        unused_seconds: Sum over all slots of the time so far in which nobody used them: AWS bills
+            it like running machines.
+    """
+
+    reservation_id: str
+    instance_type: str
+    zone: str
+    match: str
+    state: str
+    total: int
+    available: int
+    created: float
+    ended: float | None
+    instances: list[str]
+    unused_seconds: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,9 +225,9 @@ class Control:
             operation: Its API name, e.g. `GetServiceQuota`, `DescribeInstances`, `GetParameter`,
                 or IAM's name of it where several services have it: `logs:ListTagsForResource`.
                 `Signal` stands for what is sent to a wait condition's handle: status 503, or
-                with `silent` no answer. EC2, Systems Manager and Service Quotas know all kinds,
-                the other services `throttle` and `deny`. `*`: every operation of those three,
-                CloudFormation and the price list.
+                with `silent` no answer. EC2, Systems Manager and Service Quotas know all kinds
+                (`forbid` and `unsupported`: EC2 alone), the other services `throttle` and `deny`.
+                `*`: every operation of those three, CloudFormation and the price list.
             kind: How it fails; None: it works again. `expired` is for CloudFormation's calls,
                 `unsettled` for DescribeImages, DeregisterImage, DescribeSnapshots, DeleteSnapshot.
             times: How many calls fail before it works again. Default: all of them.
@@ -223,10 +270,65 @@ class Control:
         """The zones that offer a type, by full name; None: AWS's own data again."""
         _set(self._world.offerings, instance_type, None if zones is None else sorted(zones))
 
-    def set_capacity(self, instance_type: str, available: bool) -> None:
-        """Whether a launch or start finds capacity (else InsufficientInstanceCapacity)."""
-        without = self._world.no_capacity
-        (without.discard if available else without.add)(instance_type)
+    def set_capacity(
+        self,
+        instance_type: str | None,
+        available: bool,
+        *,
+        zone: str | None = None,
+        use: Use | None = None,
+    ) -> None:
+        """Whether a launch, a start or a reservation finds capacity.
+
+        Else it is refused with InsufficientInstanceCapacity. The last call that speaks of a type,
+        zone and use counts: "none, but in one zone" is two calls.
+
+        Args:
+            instance_type: None: every type.
+            available: Whether there is.
+            zone: Name of the zone. Default: every zone.
+            use: What it is for. Default: everything. With `reservation` or `launch` alone, one of
+                them is refused where the other is not.
+        """
+        self._world.set_capacity(available, use, instance_type, zone)
+
+    def take_slots(self, times: int | None = None) -> None:
+        """Let other people's machines take the slots of new open reservations.
+
+        They do so as soon as the reservation's creation is answered: a launch that follows finds
+        none, and needs capacity and quota as any other.
+
+        Args:
+            times: For how many reservations. Default: all, until `reset`.
+        """
+        self._world.thefts["slots"] = [True, times]
+
+    def late_reservations(self, seconds: float) -> None:
+        """After how many seconds of the clock DescribeCapacityReservations shows a change.
+
+        A new reservation is not listed until then. AWS says that it may take five minutes.
+        """
+        self._world.reservation_lag = seconds
+
+    def reservations(self) -> list[CapacityReservation]:
+        """Every capacity reservation of every region, ended ones too, oldest first."""
+        now = self._world.clock()
+        return [
+            CapacityReservation(
+                reservation_id=row.id,
+                instance_type=row.instance_type,
+                zone=row.zone,
+                match=row.match,
+                state=row.state,
+                total=row.total,
+                available=row.available,
+                created=row.created,
+                ended=row.ended,
+                instances=sorted(row.inside),
+                unused_seconds=row.unused(now),
+            )
+            for row in self._world.reservations.values()
+        ]
 
     def set_region(self, region: str, enabled: bool | None) -> None:
         """Whether the account has enabled a region that must be enabled; None: as a new account.
@@ -246,9 +348,10 @@ class Control:
         match: Literal["open", "targeted"] = "open",
         owner: str = "",
     ) -> None:
-        """Add an active capacity reservation of the region that the zone is in.
+        """Add an active capacity reservation, whatever quota and capacity allow.
 
-        Unlike EC2, launches do not use it and the quota of launches does not count it.
+        Launches use it and the quota counts it, as one that a call made. Machines that run already
+        do not use it: `available` says what is used. `reset` removes it.
 
         Args:
             reservation_id: Its id.
@@ -259,19 +362,15 @@ class Control:
             match: Which instances are launched into it.
             owner: Account that owns it and shares it. Default: this account.
         """
-        self._world.reservations[reservation_id] = {
-            "CapacityReservationId": reservation_id,
-            "OwnerId": owner,
-            "InstanceType": instance_type,
-            "InstancePlatform": "Linux/UNIX",
-            "AvailabilityZone": zone,
-            "Tenancy": "default",
-            "TotalInstanceCount": total,
-            "AvailableInstanceCount": available,
-            "State": "active",
-            "InstanceMatchCriteria": match,
-            "ReservationType": "default",
-        }
+        self._world.add_reservation(
+            available,
+            id=reservation_id,
+            owner=owner,
+            instance_type=instance_type,
+            zone=zone,
+            total=total,
+            match=match,
+        )
 
     def decide_request(self, request_id: str, status: str, limit: float | None = None) -> None:
         """Decide a request to raise a quota.
@@ -295,8 +394,12 @@ class Control:
         root_device_type: Literal["ebs", "instance-store"] = "ebs",
         size_gib: int = 8,
         name: str = "test image",
+        platform: str = "Linux/UNIX",
     ) -> None:
-        """Add an image of another account, as DescribeImages shows it."""
+        """Add an image of another account, as DescribeImages shows it.
+
+        `platform` is its `PlatformDetails`, which a capacity reservation must have too.
+        """
         self._world.add_image(
             image_id=image_id,
             architecture=architecture,
@@ -304,6 +407,7 @@ class Control:
             root_device_type=root_device_type,
             size_gib=size_gib,
             name=name,
+            platform=platform,
         )
 
     def wait_scale(self, scale: float) -> None:
@@ -322,8 +426,10 @@ class Control:
         return self._open_session(role)
 
     def history(self, instance_id: str | None = None) -> list[InstanceEvent]:
-        """Events of an instance, or of all instances, oldest first."""
-        return [e for e in self._world.events if instance_id in (None, e.instance_id)]
+        """Events of an instance or a capacity reservation, or of all instances, oldest first."""
+        if instance_id is not None:
+            return [e for e in self._world.events if e.instance_id == instance_id]
+        return [e for e in self._world.events if e.instance_id.startswith("i-")]
 
     def clock(self) -> float:
         """The account's time in seconds since 1970: real time, plus what `advance` added."""

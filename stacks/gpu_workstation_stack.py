@@ -75,6 +75,7 @@ class GpuWorkstationStack(SettingsStack):
             stop_at_patience=settings.stop_at_patience,
             monthly_budget_usd=settings.monthly_budget_usd,
             budget_email=settings.budget_email,
+            capacity_check=settings.capacity_check,
             generation=settings.generation,
             quota=settings.quota,
             ready_timeout=Duration.minutes(settings.ready_timeout_minutes),
@@ -98,6 +99,7 @@ class GpuWorkstationStack(SettingsStack):
                 "AvailabilityZone": (workstation.choice.availability_zone, "Where it runs"),
                 "ImageId": (workstation.choice.image_id, "The image it was started from"),
                 "Quota": (workstation.check.message, "What the quota check found"),
+                "Capacity": (workstation.choice.capacity, "Zones that were asked for room"),
                 **(
                     {"SpendLimit": (workstation.limit.message, "Costs of this month at the deploy")}
                     if workstation.limit

@@ -206,7 +206,8 @@ class GpuInstance(Construct):
             },
         )
         tag_name(self.instance)
-        self.instance.node.add_dependency(subnet.internet_connectivity_established)
+        # Not of its profile, which takes minutes and needs none of it
+        self.instance.instance.node.add_dependency(subnet.internet_connectivity_established)
         for signal in ready.values():
             signal.wait_for(self.instance)
 

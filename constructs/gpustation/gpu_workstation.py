@@ -10,6 +10,7 @@ from aws_cdk import Duration, Size, Token
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
+from gpustation.capacity_release import CapacityRelease
 from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.quotas import QuotaMode
 from gpustation.gpu_instance import READY_STEPS, GpuInstance
@@ -62,6 +63,8 @@ class GpuWorkstation(Construct):
         monthly_budget_usd: What the machines may cost in a calendar month, in USD at list price,
             before they are stopped (``SpendLimit``); 0: no limit. Default: 0.
         budget_email: Address that is told of the limit. Default: none.
+        capacity_check: Ask zone after zone for room, and hold it for the machine, before it is
+            launched or its type changes. Default: true.
         generation: 1 to 255; a different number creates a new machine. Default: 1.
         quota: Effect of a quota that is too small. Default: ``QuotaMode.ENFORCE``, the deploy
             fails before it creates anything that is billed.
@@ -109,6 +112,7 @@ class GpuWorkstation(Construct):
         stop_at_patience: int = 0,
         monthly_budget_usd: int = 0,
         budget_email: str = "",
+        capacity_check: bool = True,
         generation: int = 1,
         quota: QuotaMode = QuotaMode.ENFORCE,
         ready_timeout: Duration | None = None,
@@ -151,6 +155,7 @@ class GpuWorkstation(Construct):
             availability_zone=subnet.availability_zone if subnet else availability_zone,
             ready_timeout=timeout,
             generation=generation,
+            capacity_check=capacity_check,
             others=others,
         )
         # Report a quota that is too small before other errors
@@ -197,7 +202,18 @@ class GpuWorkstation(Construct):
             stop_at=stop_at,
             stop_at_patience=stop_at_patience,
         )
-        self.machine.instance.node.add_dependency(self.check)
+        self.machine.instance.instance.node.add_dependency(self.check)
+        if capacity_check:
+            self._hold_briefly(network)
+            release = CapacityRelease(
+                of_machine,
+                "CapacityRelease",
+                choice=self.choice,
+                instance_id=self.machine.instance_id,
+                instance_type=instance_type,
+                generation=generation,
+            )
+            release.node.add_dependency(self.machine.instance)
         if stop_at:
             # Scheduler's constructs are a part of a second of every synth that does not need them
             from gpustation.daily_stop import DailyStop
@@ -213,6 +229,13 @@ class GpuWorkstation(Construct):
             )
         if self.limit:
             self.limit.count(of_machine, self.machine.instance_id, self.machine.instance)
+
+    def _hold_briefly(self, network: WorkstationNetwork | None) -> None:
+        """Creates what takes long before the choice: what it holds is billed until the launch."""
+        instance = self.machine.instance
+        self.choice.node.add_dependency(instance.node.find_child("InstanceProfile"))
+        if network:
+            self.choice.node.add_dependency(network.internet_gateway)
 
 
 def _make_limit(

@@ -217,6 +217,17 @@ class Settings:
             "request",
         ),
     )
+    capacity_check: bool = _setting(
+        True,
+        values.boolean,
+        Row(
+            "ask zone after zone for room before the machine is launched or its type changes, and "
+            "hold it for the machine; costs up to a minute of the machine per deploy "
+            "([capacity.md](capacity.md)); `false`: the launch itself is the test, in one zone",
+            When.IN_PLACE,
+            False,
+        ),
+    )
     ready_timeout_minutes: int = _setting(
         30,
         _timeout,

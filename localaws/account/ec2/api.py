@@ -16,6 +16,7 @@ from localaws.account.ec2 import (
     image_calls,
     offerings,
     regions,
+    reservation_calls,
     security_groups,
     tagged,
     volumes,
@@ -24,6 +25,7 @@ from localaws.account.ec2 import (
 from localaws.account.ec2.instance_record import Launch
 from localaws.account.ec2.instances import Instances
 from localaws.account.ec2.request import Parameters, deep, disks, passes, tags, value
+from localaws.account.ec2.reservation import LINUX
 from localaws.account.errors import ApiError
 
 Action = Callable[[Instances, Parameters], wire.Response]
@@ -58,7 +60,8 @@ def install(instances: Instances) -> None:
         tokens = f"<httpTokens>{record['_tokens']}</httpTokens>"
         options = f"<metadataOptions><state>applied</state>{tokens}</metadataOptions>"
         text = _IP.sub("", plain_xml(record)).rpartition("</item>")[0]
-        return f"{text}{spot}{options}{_state_reason(record)}</item>"
+        more = f"{options}{_reservation(record)}{_state_reason(record)}"
+        return f"{text}{spot}{more}</item>"
 
     def matches_filters(record: dict[str, Any], filters: dict[str, list[str]]) -> bool:
         known = {name: filters[name] for name in filters if name in INSTANCE_FILTERS}
@@ -71,6 +74,18 @@ def install(instances: Instances) -> None:
     ec2._snapshot_matches_filters = image_calls.snapshot_matches
     ec2._instance_xml = instance_xml
     ec2._matches_filters = matches_filters
+
+
+def _reservation(record: dict[str, Any]) -> str:
+    """Platform, and the capacity reservation that an instance is in; upstream there is neither."""
+    name = record.get("_reservation")
+    within = f"<capacityReservationId>{name}</capacityReservationId>" if name else ""
+    preference = record.get("_preference", "open")
+    return (
+        f"<platformDetails>{record.get('_platform', LINUX)}</platformDetails>{within}"
+        "<capacityReservationSpecification><capacityReservationPreference>"
+        f"{preference}</capacityReservationPreference></capacityReservationSpecification>"
+    )
 
 
 def _state_reason(record: dict[str, Any]) -> str:
@@ -102,6 +117,7 @@ def run(instances: Instances, request: Parameters) -> wire.Response:
         public=public == "true" if public else None,
         tokens=value(request, "MetadataOptions.HttpTokens") or "optional",
         spot=value(request, "InstanceMarketOptions.MarketType") == "spot",
+        preference=_preference(request),
     )
     count = int(value(request, "MaxCount") or "1")
     records = [instances.launch(wanted) for _ in range(count)]
@@ -113,6 +129,21 @@ def run(instances: Instances, request: Parameters) -> wire.Response:
         f"<instancesSet>{items}</instancesSet>",
     )
     return response
+
+
+def _preference(request: Parameters) -> str:
+    """Whether an instance may be in an open capacity reservation; one that it names is unknown."""
+    names = "CapacityReservationSpecification."
+    preference = value(request, f"{names}CapacityReservationPreference") or "open"
+    if preference not in ("open", "none") or any(
+        name.startswith(f"{names}CapacityReservationTarget") for name in request
+    ):
+        raise ApiError(
+            "UnsupportedOperation",
+            "CapacityReservationSpecification: the embedded AWS knows the preferences open and "
+            "none; teach localaws/account/ec2/reservations.py",
+        )
+    return preference
 
 
 def describe(instances: Instances, request: Parameters) -> wire.Response:
@@ -219,7 +250,9 @@ ACTIONS: dict[str, Action] = {
     "DescribeInstanceTypeOfferings": offerings.instance_type_offerings,
     "DescribeAvailabilityZones": offerings.zones,
     "DescribeRegions": regions.describe,
-    "DescribeCapacityReservations": capacity.reservations,
+    "CreateCapacityReservation": reservation_calls.create,
+    "CancelCapacityReservation": reservation_calls.cancel,
+    "DescribeCapacityReservations": reservation_calls.describe,
     "DescribeSpotPriceHistory": capacity.spot_prices,
     "AttachVolume": volumes.attach_later,
     "CreateImage": image_calls.create,

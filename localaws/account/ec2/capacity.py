@@ -1,33 +1,14 @@
-"""Capacity reservations and spot prices; upstream there are none."""
+"""Spot prices; upstream there are none."""
 
 from __future__ import annotations
 
-from ministack.core.responses import get_account_id, get_region
+from ministack.core.responses import get_region
 from ministack.services import ec2
 
 from localaws.account import prices
 from localaws.account.ec2 import catalog, wire
 from localaws.account.ec2.instances import Instances
 from localaws.account.ec2.request import Parameters, filtered, page
-
-
-def reservations(instances: Instances, request: Parameters) -> wire.Response:
-    """DescribeCapacityReservations."""
-    rows = [
-        row | {"OwnerId": row["OwnerId"] or get_account_id()}
-        for row in instances.world.reservations.values()
-        if row["AvailabilityZone"].startswith(get_region())
-    ]
-    paths = {
-        "availability-zone": "AvailabilityZone",
-        "instance-match-criteria": "InstanceMatchCriteria",
-        "instance-type": "InstanceType",
-        "owner-id": "OwnerId",
-        "state": "State",
-        "tenancy": "Tenancy",
-    }
-    rows = filtered(rows, request, paths)
-    return page("DescribeCapacityReservations", "CapacityReservations", rows, request)
 
 
 def spot_prices(instances: Instances, request: Parameters) -> wire.Response:

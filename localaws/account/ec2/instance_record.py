@@ -26,6 +26,7 @@ class Launch:
     Attributes:
         public: Whether it has a public address. Default: as the subnet says.
         tokens: Whether the metadata service requires them: `optional` or `required`.
+        preference: `open`: it may be in an open capacity reservation. `none`: it is in none.
     """
 
     image_id: str
@@ -41,6 +42,7 @@ class Launch:
     public: bool | None = None
     tokens: str = "optional"
     spot: bool = False
+    preference: str = "open"
 
 
 def new_record(launch: Launch, subnet: Mapping[str, Any], image: Image) -> Record:
@@ -60,6 +62,7 @@ def new_record(launch: Launch, subnet: Mapping[str, Any], image: Image) -> Recor
     record["Architecture"] = image.architecture
     record["Placement"]["AvailabilityZone"] = subnet["AvailabilityZone"]
     record["_public"] = subnet["MapPublicIpOnLaunch"] if launch.public is None else launch.public
+    record["_platform"], record["_preference"] = image.platform, launch.preference
     record["_lifecycle"] = "spot" if launch.spot else ""
     record["_tokens"], record["_protected"] = launch.tokens, False
     record["_at_shutdown"] = "stop"

@@ -9,8 +9,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
-from localaws.account import quotas
-from localaws.account.ec2 import catalog, volumes
+from localaws.account.ec2 import volumes
 from localaws.account.ec2.images import Image, public_images
 from localaws.account.ec2.instance_record import (
     Launch,
@@ -21,6 +20,9 @@ from localaws.account.ec2.instance_record import (
     set_address,
 )
 from localaws.account.ec2.own_images import OwnImages
+from localaws.account.ec2.reservation import LINUX
+from localaws.account.ec2.reservations import Reservations
+from localaws.account.ec2.room import RUNNING, Room
 from localaws.account.errors import ApiError
 from localaws.account.events.state_changes import StateChanges
 from localaws.account.world import World
@@ -29,7 +31,6 @@ from localaws.machines.host import Fetch, Host
 from localaws.machines.metadata import MachineFacts
 from localaws.machines.records import RecordMachines
 
-RUNNING = ("pending", "running")
 VISITOR = "203.0.113.7"
 """Address by which security groups know this computer, the only one that reaches machines."""
 BY_USER, FROM_INSIDE = (
@@ -37,7 +38,6 @@ BY_USER, FROM_INSIDE = (
     ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown"),
 )
 """Why an instance was stopped or terminated: EC2's code and text."""
-CONTACT = "http://aws.amazon.com/contact-us/ec2-request"
 
 
 class Instances:
@@ -52,6 +52,8 @@ class Instances:
         self.world = world
         self.machines = self._machines = machines
         self.own = OwnImages(machines)
+        self.reservations = Reservations(world)
+        self.room = Room(world, self.reservations)
         self._crowds: dict[str, list[str]] = {}
         self._changes = StateChanges(world.clock)
         if isinstance(machines, BootedMachines):
@@ -71,9 +73,17 @@ class Instances:
             raise ApiError(
                 "InvalidSubnetID.NotFound", f"The subnet ID '{request.subnet_id}' does not exist"
             )
-        self._require_room(request.instance_type, subnet["AvailabilityZone"], request.spot)
-        disks = volumes.requested(image, request.disks)
-        record = new_record(request, subnet, image)
+        with self.reservations.lock:
+            slot = self.room.require_launch(
+                request.instance_type,
+                subnet["AvailabilityZone"],
+                spot=request.spot,
+                platform=image.platform,
+                preference=request.preference,
+            )
+            disks = volumes.requested(image, request.disks)
+            record = new_record(request, subnet, image)
+            self.reservations.enter(slot, record)
         volumes.attach(record, image, disks, request.volume_tags)
         if request.tags:
             ec2._tags[record["InstanceId"]] = [dict(tag) for tag in request.tags]
@@ -89,6 +99,7 @@ class Instances:
         self._changes.send(record["InstanceId"], "stopping")
         self._machines.halt(record["InstanceId"])
         record["State"] = {"Code": 80, "Name": "stopped"}
+        self.reservations.leave(record)
         record["PublicIpAddress"] = record["PublicDnsName"] = ""
         self._event(record, "stopped")
         self._changes.send(record["InstanceId"], "stopped")
@@ -109,9 +120,16 @@ class Instances:
         """
         if record["State"]["Name"] in RUNNING:
             return
-        zone = record["Placement"]["AvailabilityZone"]
-        self._require_room(record["InstanceType"], zone, bool(record["_lifecycle"]))
-        record["State"] = {"Code": 16, "Name": "running"}
+        with self.reservations.lock:
+            slot = self.room.require_launch(
+                record["InstanceType"],
+                record["Placement"]["AvailabilityZone"],
+                spot=bool(record["_lifecycle"]),
+                platform=record["_platform"],
+                preference=record["_preference"],
+            )
+            record["State"] = {"Code": 16, "Name": "running"}
+            self.reservations.enter(slot, record)
         set_address(record, self._machines)
         self._run(record, "started")
 
@@ -134,6 +152,7 @@ class Instances:
         self._changes.send(record["InstanceId"], "shutting-down")
         ec2._terminate_instances({"InstanceId.1": [record["InstanceId"]]})
         record["PublicIpAddress"] = record["PublicDnsName"] = ""
+        self.reservations.leave(record)
         self._machines.remove(record["InstanceId"])
         volumes.release(record)
         self._event(record, "terminated")
@@ -151,6 +170,7 @@ class Instances:
         for record in made:
             record |= {"_lifecycle": "", "_protected": False, "_public": False}
             record |= {"_tokens": "optional", "_at_shutdown": "stop"}
+            record |= {"_platform": LINUX, "_preference": "open"}
         for name, record in others:
             ec2._instances.pop(name)
             ec2._instances[name] = record
@@ -223,54 +243,6 @@ class Instances:
         """Set whether the metadata service requires a token, at once on a running machine."""
         record["_tokens"] = tokens
         self._machines.require_token(record["InstanceId"], tokens == "required")
-
-    def _require_room(self, instance_type: str, zone: str, spot: bool) -> None:
-        """Raise AWS's refusal of a launch: not offered in the zone, quota, capacity."""
-        if instance_type not in catalog.instance_types():
-            raise ApiError(
-                "InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType."
-            )
-        offered = catalog.offerings(get_region(), self.world.offerings)
-        zones = sorted({z for kind, z in offered if kind == instance_type})
-        if zone not in zones:
-            others = ", ".join(zones) or "another region"
-            raise ApiError(
-                "Unsupported",
-                f"Your requested instance type ({instance_type}) is not supported in your "
-                f"requested Availability Zone ({zone}). Please retry your request by not "
-                f"specifying an Availability Zone or choosing {others}.",
-            )
-        self._require_quota(instance_type, spot)
-        if instance_type in self.world.no_capacity:
-            raise ApiError(
-                "InsufficientInstanceCapacity",
-                f"We currently do not have sufficient {instance_type} capacity in the "
-                f"Availability Zone you requested ({zone}). Our system will be working on "
-                "provisioning additional capacity.",
-                500,
-            )
-
-    def _require_quota(self, instance_type: str, spot: bool) -> None:
-        code = quotas.bucket(instance_type, spot)
-        if code is None or not self.world.enforce:
-            return
-        limit = quotas.limit(self.world, code)
-        used = sum(
-            catalog.vcpus(record["InstanceType"])
-            for record in ec2._instances.values()
-            if record["State"]["Name"] in RUNNING
-            and quotas.bucket(record["InstanceType"], bool(record["_lifecycle"])) == code
-        )
-        if used + catalog.vcpus(instance_type) <= limit:
-            return
-        if spot:
-            raise ApiError("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
-        raise ApiError(
-            "VcpuLimitExceeded",
-            f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} "
-            "allows for the instance bucket that the specified instance type belongs to. Please "
-            f"visit {CONTACT} to request an adjustment to this limit.",
-        )
 
     def _run(self, record: Record, event: str) -> None:
         """Boot the machine of a launched or started instance."""
