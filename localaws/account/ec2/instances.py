@@ -9,7 +9,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
-from localaws.account.ec2 import volumes
+from localaws.account.ec2 import catalog, volumes
 from localaws.account.ec2.images import Image, public_images
 from localaws.account.ec2.instance_record import (
     Launch,
