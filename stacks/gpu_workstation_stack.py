@@ -70,6 +70,7 @@ class GpuWorkstationStack(SettingsStack):
             role_credentials_for_users=settings.role_credentials_for_users,
             python_mirror=settings.python_mirror,
             idle_stop_minutes=settings.idle_stop_minutes,
+            idle_stop_scratch_gib=settings.idle_stop_scratch_gib,
             stop_at=settings.stop_at,
             stop_at_patience=settings.stop_at_patience,
             monthly_budget_usd=settings.monthly_budget_usd,

@@ -67,6 +67,8 @@ class GpuInstance(Construct):
             framework. Default: none, releases.astral.sh or github.com.
         idle_stop_minutes: Minutes in which nothing moves on the machine before it stops itself; 0
             turns it off. Default: 60.
+        idle_stop_scratch_gib: GiB on ``/scratch`` above which an idle machine stops only when it
+            would with somebody logged in; 0: it makes no difference. Default: 0.
         stop_at: Time of day and zone at which the machine stops itself, e.g.
             ``22:00 Europe/Berlin``. Default: none.
         stop_at_patience: Minutes by which work or a request may delay that. Default: 0.
@@ -99,6 +101,7 @@ class GpuInstance(Construct):
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
         idle_stop_minutes: int = 60,
+        idle_stop_scratch_gib: int = 0,
         stop_at: str = "",
         stop_at_patience: int = 0,
         spot: bool = False,
@@ -147,6 +150,7 @@ class GpuInstance(Construct):
                     "role_credentials_for_users": role_credentials_for_users,
                     "python_mirror": python_mirror,
                     "idle_stop_minutes": idle_stop_minutes,
+                    "idle_stop_scratch_gib": idle_stop_scratch_gib,
                     "stop_at": stop_at,
                     "stop_at_patience": stop_at_patience,
                     "report": self.report.ref,

@@ -56,6 +56,8 @@ class GpuWorkstation(Construct):
         python_mirror: URL of a mirror of python-build-standalone's releases. Default: none.
         idle_stop_minutes: Minutes in which nothing moves on the machine before it stops itself; 0
             turns it off. Default: 60.
+        idle_stop_scratch_gib: GiB on ``/scratch`` above which an idle machine stops later; 0: it
+            does not. Default: 0.
         stop_at: Time of day and zone at which the machine is stopped, e.g.
             ``22:00 Europe/Berlin``. Default: none.
         stop_at_patience: Minutes by which the machine may delay that stop. Default: 0.
@@ -108,6 +110,7 @@ class GpuWorkstation(Construct):
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
         idle_stop_minutes: int = 60,
+        idle_stop_scratch_gib: int = 0,
         stop_at: str = "",
         stop_at_patience: int = 0,
         monthly_budget_usd: int = 0,
@@ -203,6 +206,7 @@ class GpuWorkstation(Construct):
             role_credentials_for_users=role_credentials_for_users,
             python_mirror=python_mirror,
             idle_stop_minutes=idle_stop_minutes,
+            idle_stop_scratch_gib=idle_stop_scratch_gib,
             stop_at=stop_at,
             stop_at_patience=stop_at_patience,
             spot=spot is not SpotMode.FALSE,

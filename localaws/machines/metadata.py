@@ -49,6 +49,9 @@ class MachineFacts:
     token_required: bool = False
     lifecycle: str = "on-demand"
     mac: str = "02:00:00:00:00:01"
+    gpus: int = 1
+    instance_store: tuple[int, ...] = ()
+    """Sizes of the type's NVMe disks in GB. EC2's service does not list them either."""
     pushed: list[tuple[str, str, float]] = field(default_factory=list, init=False)
     """Keys of EC2 Instance Connect: user, key, and the end of its time on the monotonic clock."""
 

@@ -24,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "ready_timeout_minutes": 60,
         "notebooks": False,
         "cuda_toolkit": True,
+        "idle_stop_scratch_gib": 50,
         "quota": "warn",
     },
     "spot": {"spot": True},

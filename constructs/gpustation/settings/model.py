@@ -52,6 +52,12 @@ _idle_stop = _number(
     "minutes",
     "0 turns it off",
 )
+_scratch = _number(
+    0,
+    values.MAX_SCRATCH_GIB,
+    "GiB",
+    "0: nothing on /scratch delays the idle stop",
+)
 _patience = _number(
     0,
     daily_stop.MAX_PATIENCE_MINUTES,
@@ -296,6 +302,17 @@ class Settings:
             "it does not stop itself ([idle-stop.md](idle-stop.md))",
             When.NEXT_BOOT,
             120,
+        ),
+    )
+    idle_stop_scratch_gib: int = _setting(
+        0,
+        _scratch,
+        Row(
+            "GiB on `/scratch`, which a stop loses: while more is there, an idle machine stops "
+            "after 2 h (or `idle_stop_minutes` if that is longer), as if somebody were there; 0: "
+            "that makes no difference ([idle-stop.md](idle-stop.md))",
+            When.NEXT_BOOT,
+            50,
         ),
     )
     stop_at: str = _setting(

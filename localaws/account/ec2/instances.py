@@ -8,7 +8,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
-from localaws.account.ec2 import visitors, volumes
+from localaws.account.ec2 import catalog, visitors, volumes
 from localaws.account.ec2.images import Image, public_images
 from localaws.account.ec2.instance_record import (
     Record,
@@ -286,6 +286,8 @@ class Instances:
             user_data=record["UserData"],
             token_required=record["_tokens"] == "required",
             lifecycle=record["_lifecycle"] or "on-demand",
+            gpus=catalog.gpus(record["InstanceType"]),
+            instance_store=catalog.instance_store(record["InstanceType"]),
             **role_session(record),
         )
         self._machines.boot(facts, self.world.machine_faults, self.world.silent)

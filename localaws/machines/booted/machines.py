@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from localaws.machines.booted import cgroups, standalone_python
+from localaws.machines.booted import cgroups, packages, standalone_python
 from localaws.machines.booted.disguise import certificates, disguise, place
 from localaws.machines.booted.host import BootedHost
 from localaws.machines.booted.layers import ImageLayers
@@ -96,6 +96,7 @@ class BootedMachines:
         if machine is not None and machine.wanted:
             machine.wanted = False
             self._shut_down(machine)
+            machine.namespaces.drop_store()
 
     def remove(self, instance_id: str) -> None:
         """Terminate a machine and delete its disk."""
@@ -249,8 +250,20 @@ class BootedMachines:
                 namespaces.open(address, SSH_PORT, lambda: self.admits(name))
 
         self._power_off(machine)
+        self._insert_hardware(machine)
         machine.namespaces.boot(prepare)
         threading.Thread(target=self._watch, args=(machine,), daemon=True).start()
+
+    def _insert_hardware(self, machine: BootedMachine) -> None:
+        """Give a machine what its type has; an account may have changed that while it was off."""
+        gpus = machine.root / packages.GPUS
+        gpus.parent.mkdir(parents=True, exist_ok=True)
+        gpus.write_text(f"{machine.facts.gpus}\n")
+        try:
+            machine.namespaces.insert_store(machine.facts.instance_store)
+        except OSError as error:
+            with (machine.namespaces.disk / "console").open("a") as console:
+                console.write(f"localaws: this machine has no instance store: {error}\n")
 
     def _watch(self, machine: BootedMachine) -> None:
         """Boot a machine again that restarts by itself; tell of one that powers itself off."""
