@@ -126,6 +126,7 @@ class GpuWorkstation(Construct):
             framework=framework,
             generation=generation,
             mode=quota,
+            with_price=True,
         )
         size = disk or Size.gibibytes(64)
         self.limit = _make_limit(
@@ -192,6 +193,8 @@ class GpuWorkstation(Construct):
             idle_stop_minutes=idle_stop_minutes,
             stop_at=stop_at,
             stop_at_patience=stop_at_patience,
+            usd_per_hour=self.check.usd_per_hour,
+            price_of=self.check.price_of,
         )
         self.machine.instance.node.add_dependency(self.check)
         if stop_at:

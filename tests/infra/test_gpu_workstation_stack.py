@@ -168,6 +168,7 @@ READING = {
     "freetier:GetAccountPlanState",
     "logs:CreateLogStream",
     "logs:PutLogEvents",
+    "pricing:GetProducts",
     "servicequotas:GetAWSDefaultServiceQuota",
     "servicequotas:GetServiceQuota",
     "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",
