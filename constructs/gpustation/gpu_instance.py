@@ -15,7 +15,7 @@ from constructs import Construct
 from gpustation.catalog.frameworks import DRIVER_BRANCH, Framework
 from gpustation.catalog.gpu_types import require_fitting
 from gpustation.catalog.names import REPORTS
-from gpustation.catalog.prices import CATALOG_DATE
+from gpustation.catalog.prices import CATALOG_ORIGIN
 from gpustation.image_choice import ImageChoice
 from gpustation.ready_signal import ReadySignal
 from gpustation.synth.acknowledge import acknowledge, acknowledge_checkov, acknowledge_wildcards
@@ -74,6 +74,9 @@ class GpuInstance(Construct):
         stop_at_patience: Minutes by which work or a request may delay that. Default: 0.
         spot: Whether EC2 may interrupt the machine, so that it watches for the notice. Default:
             false.
+        usd_per_hour: Price that the machine shows at login, in USD per hour, as text. Default: the
+            catalog's, which is that of us-east-1.
+        price_of: Source, date and region of that price. Default: those of the catalog's.
 
     Raises:
         ValueError: The type is not in the catalog or cannot run the framework, ``ready`` lacks a
@@ -105,6 +108,8 @@ class GpuInstance(Construct):
         stop_at: str = "",
         stop_at_patience: int = 0,
         spot: bool = False,
+        usd_per_hour: str = "",
+        price_of: str = CATALOG_ORIGIN,
     ) -> None:
         super().__init__(scope, construct_id)
         gpu_type = require_fitting(instance_type, framework)
@@ -138,8 +143,8 @@ class GpuInstance(Construct):
                     "generation": generation,
                     "framework": Framework(framework).value,
                     "instance_type": gpu_type.name,
-                    "usd_per_hour": gpu_type.usd_per_hour or "",
-                    "price_of": f"us-east-1 list price of {CATALOG_DATE}",
+                    "usd_per_hour": usd_per_hour or gpu_type.usd_per_hour or "",
+                    "price_of": price_of,
                     "gpus": gpu_type.gpus,
                     "driver_kind": gpu_type.driver,
                     "driver_branch": f"{DRIVER_BRANCH}-server",

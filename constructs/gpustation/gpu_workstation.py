@@ -138,6 +138,7 @@ class GpuWorkstation(Construct):
             generation=generation,
             spot=spot,
             mode=quota,
+            with_price=True,
         )
         size = disk or Size.gibibytes(64)
         self.limit = _make_limit(
@@ -210,6 +211,8 @@ class GpuWorkstation(Construct):
             stop_at=stop_at,
             stop_at_patience=stop_at_patience,
             spot=spot is not SpotMode.FALSE,
+            usd_per_hour=self.check.usd_per_hour,
+            price_of=self.check.price_of,
         )
         self.machine.instance.instance.node.add_dependency(self.check)
         if templates:

@@ -33,6 +33,14 @@ class QuotaCheck(Construct):
             while the old one runs. Default: 1.
         spot: Whether the machine is a spot machine, which has a quota of its own. Default: no.
         mode: Effect of a quota that is too small. Default: ``QuotaMode.ENFORCE``.
+        with_price: Also read the type's price in this region, whenever the check is called.
+            Default: false.
+
+    Attributes:
+        message: Sentence with vCPUs needed, limit and use, or with the reason why they are unknown.
+        usd_per_hour: Price of the type in USD per hour, as text: that of AWS's price list, else the
+            catalog's in us-east-1; ``unknown`` if neither has one. Empty without ``with_price``.
+        price_of: Source, date and region of that price. Empty without ``with_price``.
 
     Raises:
         ValueError: The type is not in the catalog, or the mode is invalid.
@@ -48,6 +56,7 @@ class QuotaCheck(Construct):
         generation: int = 1,
         spot: SpotMode = SpotMode.FALSE,
         mode: QuotaMode = QuotaMode.ENFORCE,
+        with_price: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         gpu_type = require_type(instance_type)
@@ -80,10 +89,21 @@ class QuotaCheck(Construct):
                 "Generation": str(generation),
                 "Mode": mode.value,
                 **({} if spot is SpotMode.FALSE else {"Spot": spot.value}),
+                # CloudFormation calls the check of a stack that an earlier release made only if a
+                # property changes, and that check gave no price
+                **({"Price": "true"} if with_price else {}),
             },
         )
         self.message = self.resource.get_att_string("Message")
-        """Sentence with vCPUs needed, limit and use, or with the reason why they are unknown."""
+        self.usd_per_hour = self.price_of = ""
+        if with_price:
+            function.allow_on_all(
+                "ReadPrices",
+                ["pricing:GetProducts"],
+                "the price list's actions take no resource",
+            )
+            self.usd_per_hour = self.resource.get_att_string("UsdPerHour")
+            self.price_of = self.resource.get_att_string("PriceOf")
 
     def _allow_reading(self, function: CustomResourceFunction) -> None:
         function.allow_on_all(

@@ -149,7 +149,7 @@ def test_a_login_says_what_there_is_and_what_it_costs(station: Workstation) -> N
     shown = station.sh(f"echo exit | {SSH} -tt 2>&1")
     for words in (
         "gpustation: MXNet 1.9.1",
-        ", g4dn.xlarge, 0.526 USD per hour (us-east-1 list price of 2026-07-20)",
+        ", g4dn.xlarge, 0.526 USD per hour (us-east-1 list price of 2026-11-20)",
         "in the environment ~/.local/share/gpustation/env",
         "pip install NAME        adds packages, which outlast a reboot",
         "gpustation-jupyter-url",

@@ -42,6 +42,8 @@ def test_a_workstation_from_first_to_last(aws: LocalAws, tmp_path: Path, account
     assert outputs["Ready"].startswith("simulated, no machine was booted: 1 x ")
     assert "MXNet 1.9.1" in outputs["Ready"]
     assert all(f"Generation1/{step}Ready" in created.output for step in ("Driver", "Gpu"))
+    at_login = account.machine_file(outputs["InstanceId"], "/etc/motd.d/gpustation").read_text()
+    assert "g4dn.xlarge, 0.526 USD per hour (us-east-1 list price of 2026-11-20)" in at_login
 
     volume = aws.client("ec2").describe_volumes(VolumeIds=[account.root_volume()])["Volumes"][0]
     assert (volume["Size"], volume["VolumeType"], volume["Encrypted"]) == (80, "gp3", True)

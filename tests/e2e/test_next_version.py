@@ -70,6 +70,10 @@ def test_a_bare_deploy_updates_the_stack_and_keeps_the_machine(
     # Once for the new user data, as the changelog says; never replaced
     assert account.events(before["InstanceId"]) == ["launched", "stopped", "started"]
     assert {name: stack.physical_id(name) for name in ids} == ids
+    # The check was called again: the released one gave no price
+    assert aws.control.machine_idle(before["InstanceId"])
+    at_login = account.machine_file(before["InstanceId"], "/etc/motd.d/gpustation").read_text()
+    assert "0.526 USD per hour (us-east-1 list price of 2026-11-20)" in at_login
     # What the machine has is still known: other values are refused, by today's handlers
     refused = cdk.deploy(image="ubuntu-24.04", disk_gib=100)
     assert refused.status != 0

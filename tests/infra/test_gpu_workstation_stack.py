@@ -169,6 +169,7 @@ READING = {
     "freetier:GetAccountPlanState",
     "logs:CreateLogStream",
     "logs:PutLogEvents",
+    "pricing:GetProducts",
     "servicequotas:GetAWSDefaultServiceQuota",
     "servicequotas:GetServiceQuota",
     "servicequotas:ListRequestedServiceQuotaChangeHistoryByQuota",

@@ -60,6 +60,13 @@ def test_a_hostile_comment_of_a_key_is_dropped_with_a_warning(comment: str) -> N
     assert comment not in json.dumps(value)
 
 
+def longest(reference: dict[str, Any]) -> str:
+    """The longest value of a reference in the settings: of a bucket's name, if not of the price."""
+    price = {"UsdPerHour": "113.9328", "PriceOf": "ap-southeast-1 list price of 2026-11-27"}
+    _, attribute = reference.get("Fn::GetAtt", ("", ""))
+    return price.get(attribute, "x" * 63)
+
+
 def test_the_longest_key_and_mirror_fit_into_the_settings_parameter() -> None:
     """4,096 characters in a standard parameter (Systems Manager, quotas)."""
     modulus = b"\0" + (1 << 16383 | 1).to_bytes(2048, "big")
@@ -75,6 +82,6 @@ def test_the_longest_key_and_mirror_fit_into_the_settings_parameter() -> None:
         stop_at_patience=720,
     )
     parts = machine_settings(told)["Properties"]["Value"]["Fn::Join"][1]
-    text = "".join(part if isinstance(part, str) else "x" * 63 for part in parts)  # a bucket's name
+    text = "".join(part if isinstance(part, str) else longest(part) for part in parts)
     assert key in text
-    assert len(text) + 128 < 4096  # a stack's name has at most 128
+    assert len(text) + 128 <= 4096  # a stack's name has at most 128

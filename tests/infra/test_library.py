@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aws_cdk import App, Duration, Stack
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Match, Template
 
 from gpustation import (
     Framework,
@@ -22,7 +22,9 @@ from gpustation import (
     ReadySignal,
     WorkstationNetwork,
 )
-from tests.support.template_graph import TemplateGraph, statements
+from gpustation.catalog.prices import CATALOG_ORIGIN
+from tests.support.synthesis import machine_settings
+from tests.support.template_graph import TemplateGraph, actions, statements
 
 
 @pytest.fixture
@@ -60,8 +62,17 @@ def test_a_machine_in_a_network_of_their_own(stack: Stack, root: Path) -> None:
 def test_a_check_alone_for_an_instance_of_their_own(stack: Stack) -> None:
     QuotaCheck(stack, "Check", instance_type="p4d.24xlarge", mode=QuotaMode.WARN)
     Template.from_stack(stack).has_resource_properties(
-        "Custom::QuotaCheck", {"InstanceType": "p4d.24xlarge", "Mode": "warn"}
+        "Custom::QuotaCheck",
+        {"InstanceType": "p4d.24xlarge", "Mode": "warn", "Price": Match.absent()},
     )
+    allowed = {action for statement in policies(stack)[0] for action in actions(statement)}
+    assert "pricing:GetProducts" not in allowed, "nobody uses the price"
+
+
+def test_a_machine_without_a_check_shows_the_catalogs_price(stack: Stack, root: Path) -> None:
+    add_machine(stack, root)
+    settings = str(machine_settings(Template.from_stack(stack)))
+    assert f'"usd_per_hour":1.006,"price_of":"{CATALOG_ORIGIN}"' in settings
 
 
 def test_two_machines_share_the_functions(stack: Stack) -> None:

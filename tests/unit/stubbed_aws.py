@@ -38,9 +38,9 @@ class StubbedAws:
             "aws_access_key_id": "x",
             "aws_secret_access_key": "x",
         }
-        names = ("ec2", "ssm", "service-quotas", "cloudformation", "freetier")
+        names = ("ec2", "ssm", "service-quotas", "cloudformation", "freetier", "pricing")
         self.clients = {name: boto3.client(name, **keys) for name in names}  # type: ignore[call-overload]
-        self._asked = {"freetier": False}
+        self._asked = {"freetier": False, "pricing": False}
         self.stubbers = {name: Stubber(client) for name, client in self.clients.items()}
         for stubber in self.stubbers.values():
             stubber.activate()
@@ -58,7 +58,7 @@ class StubbedAws:
         self.stubbers[service].add_client_error(operation, code, http_status_code=status)
 
     def asked(self, service: str) -> bool:
-        """Whether a client is there: the free plan's only where a test sets an answer of it."""
+        """Whether a client is there: of plan and prices only where a test sets an answer."""
         return self._asked.get(service, True)
 
     def assert_all_asked(self) -> None:

@@ -83,8 +83,8 @@ def answer_all(aws: StubbedAws, limit: float, *instances: dict[str, Any]) -> Non
 
 
 def decide(event: Event, aws: StubbedAws) -> Response:
-    names = ("cloudformation", "ec2", "service-quotas", "freetier")
-    clients = Clients(*(aws.clients[name] for name in names if aws.asked(name)))
+    names = ("cloudformation", "ec2", "service-quotas", "freetier", "pricing")
+    clients = Clients(*(aws.clients[name] if aws.asked(name) else None for name in names))
     return quota_check.decide(event, clients, SerialPool())
 
 

@@ -12,6 +12,9 @@ from gpustation.catalog.gpu_types import gpu_types
 CATALOG_DATE = "2026-07-20"
 """Date of the GPU catalog's prices."""
 
+CATALOG_ORIGIN = f"us-east-1 list price of {CATALOG_DATE}"
+"""Source of the GPU catalog's prices, for messages."""
+
 PRICES_AS_OF = "USD, us-east-1, machines as of 2026-07-20, all else as of 2026-11"
 
 HOURS_PER_MONTH = 730

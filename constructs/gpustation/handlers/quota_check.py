@@ -6,16 +6,19 @@ and its output says so.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from gpustation.aws import account_plan
-from gpustation.aws.calls import RETRIES, UnknownError, error_code
+from gpustation.aws.calls import RETRIES, UnknownError, call_aws, error_code
+from gpustation.aws.price_list import API_REGION, from_price_list
 from gpustation.aws.quotas import (
     compare,
     file_request,
@@ -29,6 +32,7 @@ from gpustation.aws.quotas import (
 from gpustation.aws.stacks import is_rolling_back
 from gpustation.aws.zones import zones_offering
 from gpustation.catalog.gpu_types import GpuType, gpu_types
+from gpustation.catalog.prices import CATALOG_ORIGIN
 from gpustation.catalog.quotas import Need
 from gpustation.catalog.spot import SpotMode
 from gpustation.handlers import quota_text
@@ -38,36 +42,64 @@ from gpustation.handlers.responder import Event, RefusedError, Response, respond
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_pricing import PricingClient
     from mypy_boto3_service_quotas import ServiceQuotasClient
     from mypy_boto3_service_quotas.type_defs import ServiceQuotaTypeDef
 
-DEFAULTS = {"Framework": "mxnet", "Generation": "1", "Mode": "enforce", "Spot": "false"}
+DEFAULTS = {
+    "Framework": "mxnet",
+    "Generation": "1",
+    "Mode": "enforce",
+    "Price": "false",
+    "Spot": "false",
+}
 """Values of properties that templates of other versions lack."""
+
+NO_PRICE = "unknown"
+"""In place of a price. CloudFormation's documentation does not say whether an attribute may be
+empty."""
+
+PRICE_PATIENCE_SECONDS = 20.0
+"""How long a denial of the price list is retried, as a new role's policy takes effect late. A
+deploy can do without the price, so it is shorter than for the other calls."""
+
+_BRIEF = Config(
+    retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=2, read_timeout=5
+)
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Clients:
-    """The AWS clients of the check; without ``plans`` the account's plan is unknown."""
+    """The AWS clients of the check.
+
+    Without ``plans`` the account's plan is unknown; without ``pricing`` the region's prices are.
+    """
 
     cloudformation: CloudFormationClient
     ec2: EC2Client
     quotas: ServiceQuotasClient
     plans: account_plan.FreeTierClient | None = None
+    pricing: PricingClient | None = None
 
 
 def on_event(event: dict[str, Any], context: object) -> None:
     """Entry point of the Lambda function."""
-    with ThreadPoolExecutor(max_workers=6) as pool:
+    with ThreadPoolExecutor(max_workers=7) as pool:
         respond(event, context, lambda request: decide(request, _clients(), pool), unknown)
 
 
 def _clients() -> Clients:
     ec2 = boto3.client("ec2", config=RETRIES)
+    prices = API_REGION.get(ec2.meta.partition)
     return Clients(
         boto3.client("cloudformation", config=RETRIES),
         ec2,
         boto3.client("service-quotas", config=RETRIES),
         account_plan.client(ec2.meta.partition),
+        boto3.client("pricing", region_name=prices, config=_BRIEF) if prices else None,
     )
 
 
@@ -79,8 +111,9 @@ def decide(event: Event, clients: Clients, pool: Executor) -> Response:
             plan has no GPU types.
     """
     updating = event["RequestType"] == "Update"
+    price = pool.submit(_read_price, event, clients)
     if updating and is_rolling_back(clients.cloudformation, event):
-        return _passed(event, "not checked: the stack was rolling back")
+        return _passed(event, "not checked: the stack was rolling back", price.result())
     properties = DEFAULTS | event["ResourceProperties"]
     gpu_type = gpu_types()[properties["InstanceType"]]
     need = _need(properties, event.get("OldResourceProperties"), gpu_type)
@@ -93,9 +126,9 @@ def decide(event: Event, clients: Clients, pool: Executor) -> Response:
     if need.vcpus and findings.zones is not None:  # in every mode: the launch would fail
         _require_offered(findings)
     if not findings.verdict.is_refusal and not findings.on_free_plan:
-        return _passed(event, quota_text.passed(findings))
+        return _passed(event, quota_text.passed(findings), price.result())
     if properties["Mode"] == "warn":
-        return _passed(event, quota_text.warning(findings))
+        return _passed(event, quota_text.warning(findings), price.result())
     # An increase does not help an account on the free plan
     requests = properties["Mode"] == "request" and not findings.on_free_plan
     result = _request_increase(findings, clients.quotas) if requests else ""
@@ -104,12 +137,41 @@ def decide(event: Event, clients: Clients, pool: Executor) -> Response:
 
 def unknown(event: Event, why: str) -> Response:
     """The response if the check could not be made: the deploy continues."""
-    return _passed(event, quota_text.unknown(why))
+    return _passed(event, quota_text.unknown(why), _catalog_price(event))
 
 
-def _passed(event: Event, message: str) -> Response:
+def _passed(event: Event, message: str, price: Mapping[str, str]) -> Response:
     physical_id = event.get("PhysicalResourceId") or f"{event['LogicalResourceId']}-passed"
-    return Response(physical_id, {"Message": message})
+    return Response(physical_id, {"Message": message, **price})
+
+
+def _catalog_price(event: Event) -> dict[str, str]:
+    """The attributes of the price without AWS; each response has them: templates refer to them."""
+    gpu_type = gpu_types().get(event["ResourceProperties"]["InstanceType"])
+    usd = gpu_type.usd_per_hour if gpu_type else None
+    return {"UsdPerHour": str(usd or NO_PRICE), "PriceOf": CATALOG_ORIGIN}
+
+
+def _read_price(event: Event, clients: Clients) -> dict[str, str]:
+    """The price in AWS's price list, if the template uses it; else the catalog's."""
+    properties = DEFAULTS | event["ResourceProperties"]
+    pricing, region = clients.pricing, clients.ec2.meta.region_name
+    if properties["Price"] != "true" or pricing is None:
+        return _catalog_price(event)
+    fact = known(
+        lambda: call_aws(
+            "price",
+            lambda: from_price_list(pricing, region, properties["InstanceType"]),
+            patience=PRICE_PATIENCE_SECONDS,
+        )
+    )
+    if fact.value is None or fact.value.usd_per_hour is None:
+        log.warning(
+            "the catalog's price is used: %s", fact.why or "the price list has no single price"
+        )
+        return _catalog_price(event)
+    origin = f"{region} list price of {fact.value.as_of}"
+    return {"UsdPerHour": str(round(fact.value.usd_per_hour, 4)), "PriceOf": origin}
 
 
 def _need(new: Mapping[str, str], old: Mapping[str, str] | None, gpu_type: GpuType) -> Need:

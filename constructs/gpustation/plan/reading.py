@@ -105,7 +105,8 @@ class ChangeReading:
             return bool(detail["Target"]["Attribute"] != "Metadata")  # ignored by CloudFormation
         source = detail.get("ChangeSource", "DirectModification")
         if source in ("ResourceReference", "ResourceAttribute"):
-            # The templates refer only to ids, ARNs and names, which change only by replacement
+            # The templates refer only to ids, ARNs and names, which change only by replacement, and
+            # to the price, whose change concerns the message at login alone
             cause = self._changes.get(detail["CausingEntity"].split(".")[0])
             return cause is not None and bool(self.replacing(cause))
         if source != "DirectModification" or detail.get("Evaluation") == "Static":
