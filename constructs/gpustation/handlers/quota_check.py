@@ -147,7 +147,7 @@ def _passed(event: Event, message: str, price: Mapping[str, str]) -> Response:
 
 def _catalog_price(event: Event) -> dict[str, str]:
     """The attributes of the price without AWS; each response has them: templates refer to them."""
-    gpu_type = gpu_types().get(event["ResourceProperties"]["InstanceType"])
+    gpu_type = gpu_types().get(event["ResourceProperties"].get("InstanceType", ""))
     usd = gpu_type.usd_per_hour if gpu_type else None
     return {"UsdPerHour": str(usd or NO_PRICE), "PriceOf": CATALOG_ORIGIN}
 
