@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, cast
 
 from gpustation.aws.calls import call_aws
+from gpustation.catalog.capacity import PLATFORM
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.literals import InstanceTypeType
     from mypy_boto3_ec2.type_defs import FilterTypeDef, SpotInstanceRequestTypeDef
 
 ALIVE = ("active", "disabled", "open")
@@ -41,6 +44,30 @@ def read_requests(
         patience=patience,
     )
     return [*answer.get("SpotInstanceRequests", [])]
+
+
+def lowest_prices(ec2: EC2Client, instance_types: list[str]) -> dict[str, float]:
+    """The lowest present spot price of each type in the region, in USD per hour.
+
+    Raises:
+        UnknownError: They could not be read.
+        ClientError: Another refusal of the service.
+    """
+    pages = ec2.get_paginator("describe_spot_price_history")
+    response = call_aws(
+        "spot prices",
+        lambda: pages.paginate(
+            InstanceTypes=cast("list[InstanceTypeType]", instance_types),
+            ProductDescriptions=[PLATFORM],
+            StartTime=datetime.now(timezone.utc),
+        ).build_full_result(),
+        patience=0,
+    )
+    lowest: dict[str, float] = {}
+    for row in response.get("SpotPriceHistory", []):
+        name, usd = row["InstanceType"], float(row["SpotPrice"])
+        lowest[name] = min(usd, lowest.get(name, usd))
+    return lowest
 
 
 def cancel_requests(

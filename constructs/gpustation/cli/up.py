@@ -50,7 +50,9 @@ def up(
                 synthesized = read_assembly(folder)
                 instance_type, gib = synthesized.machine
                 place = session.client("cloudformation").meta.region_name
-                costs = read_costs(session, place, instance_type, gib, HOURS_OF_A_MONTH)
+                costs = read_costs(
+                    session, place, instance_type, gib, HOURS_OF_A_MONTH, with_spot=True
+                )
                 for line in (str(plan), *cost_lines(costs), *_quota_lines(session, plan, costs)):
                     report(line)
                 if plan.effect is Effect.REFUSED:
