@@ -12,6 +12,7 @@ from gpustation import GpuWorkstation, ImageSource, Settings, SettingsReport
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.names import WORKSTATION_DESCRIPTION, context_for
 from gpustation.catalog.prices import CATALOG_DATE, VOLUME_PER_GIB
+from gpustation.catalog.spot import SpotMode
 from gpustation.settings.model import deployed
 from gpustation.settings.rows import METADATA
 from gpustation.settings.stops import what_stops
@@ -127,6 +128,11 @@ class GpuWorkstationStack(SettingsStack):
             if price
             else "a price that AWS publishes only in an offer"
         )
+        if settings.spot is not SpotMode.FALSE:
+            annotations.add_info(
+                "spot: it costs at most what is said here, and usually less (`gpustation price`); "
+                "if EC2 has none now, the deploy is rolled back: try spot=prefer or spot=false"
+            )
         stops = what_stops(
             settings.idle_stop_minutes, settings.stop_at, settings.monthly_budget_usd
         )
