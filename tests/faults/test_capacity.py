@@ -90,6 +90,7 @@ def test_no_zone_has_room(aws: LocalAws, stack: MakeStack, holds: Holds) -> None
     assert not holds.rows
 
 
+@pytest.mark.tier("all")
 def test_a_pinned_zone_has_none(aws: LocalAws, stack: MakeStack, holds: Holds) -> None:
     full_but(aws, "us-east-1c")
     text = refusal(aws, stack, availability_zone="us-east-1a")
@@ -105,6 +106,7 @@ def test_a_quota_for_exactly_one(aws: LocalAws, stack: MakeStack, holds: Holds) 
     assert holds.made() == [(TARGETED, "cancelled")]
 
 
+@pytest.mark.tier("all")
 def test_a_quota_that_is_used_up_meanwhile(aws: LocalAws, stack: MakeStack, holds: Holds) -> None:
     """With quota=warn the check lets the deploy go on, as it does before others use it up."""
     aws.control.set_quota(G_QUOTA, 3)
@@ -113,6 +115,7 @@ def test_a_quota_that_is_used_up_meanwhile(aws: LocalAws, stack: MakeStack, hold
     assert not holds.rows
 
 
+@pytest.mark.tier("all")
 def test_another_machine_takes_the_open_slot(aws: LocalAws, stack: MakeStack, holds: Holds) -> None:
     aws.control.set_quota(G_QUOTA, 64)
     aws.control.take_slots()
@@ -120,6 +123,7 @@ def test_another_machine_takes_the_open_slot(aws: LocalAws, stack: MakeStack, ho
     assert machine(made, assemble().machine)["State"]["Name"] == "running"
 
 
+@pytest.mark.tier("all")
 @pytest.mark.parametrize("limit", [64, 4], ids=["hold", "probe"])
 def test_the_room_is_gone_at_the_launch(
     aws: LocalAws, stack: MakeStack, holds: Holds, limit: int
@@ -132,6 +136,7 @@ def test_the_room_is_gone_at_the_launch(
     holds.assert_over()
 
 
+@pytest.mark.tier("all")
 def test_the_answer_is_lost_after_the_hold_was_made(
     aws: LocalAws, stack: MakeStack, holds: Holds
 ) -> None:
@@ -158,6 +163,7 @@ def test_a_launch_that_fails_leaves_no_hold(aws: LocalAws, stack: MakeStack, hol
     assert holds.made() == [(OPEN, "cancelled")]
 
 
+@pytest.mark.tier("all")
 def test_a_failure_without_rollback_ends_by_the_end_date(
     aws: LocalAws, stack: MakeStack, holds: Holds
 ) -> None:
@@ -172,6 +178,7 @@ def test_a_failure_without_rollback_ends_by_the_end_date(
     assert holds.made() == [(OPEN, "cancelled")]
 
 
+@pytest.mark.tier("all")
 def test_a_destroy_has_nothing_to_release(aws: LocalAws, stack: MakeStack, holds: Holds) -> None:
     made = created(aws, stack)
     before = holds.made()
@@ -179,6 +186,7 @@ def test_a_destroy_has_nothing_to_release(aws: LocalAws, stack: MakeStack, holds
     assert holds.made() == before
 
 
+@pytest.mark.tier("all")
 @pytest.mark.parametrize("kind", ["forbid", "unsupported"])
 def test_a_policy_or_a_type_that_forbids_it(
     aws: LocalAws, stack: MakeStack, holds: Holds, kind: Any
@@ -201,6 +209,7 @@ def test_a_permission_that_is_missing_or_throttling(
     assert made.outputs()["Capacity"].startswith("not checked in ")
 
 
+@pytest.mark.tier("all")
 def test_a_hold_that_ec2_does_not_list_yet_is_released(
     aws: LocalAws, stack: MakeStack, holds: Holds
 ) -> None:
@@ -210,6 +219,7 @@ def test_a_hold_that_ec2_does_not_list_yet_is_released(
     assert holds.made() == [(OPEN, "cancelled")]
 
 
+@pytest.mark.tier("all")
 def test_the_setting_turns_it_off(aws: LocalAws, stack: MakeStack, holds: Holds) -> None:
     aws.control.set_capacity(None, False, use="reservation")
     made = created(aws, stack, capacity_check=False)
@@ -217,6 +227,7 @@ def test_the_setting_turns_it_off(aws: LocalAws, stack: MakeStack, holds: Holds)
     assert not holds.rows
 
 
+@pytest.mark.tier("all")
 def test_three_stacks_at_once(aws: LocalAws, stack: MakeStack, holds: Holds) -> None:
     """Each brings a slot of its own, if no machine that runs already takes it; all end."""
     aws.control.set_quota(G_QUOTA, 64)
@@ -239,6 +250,7 @@ def test_three_stacks_at_once(aws: LocalAws, stack: MakeStack, holds: Holds) -> 
     holds.assert_over()
 
 
+@pytest.mark.tier("all")
 @pytest.mark.parametrize("limit", [8, 64], ids=["probe", "hold"])
 def test_another_generation_beside_it(
     aws: LocalAws, stack: MakeStack, holds: Holds, limit: int

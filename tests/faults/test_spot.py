@@ -67,7 +67,8 @@ def test_a_spot_machine_is_one(spot: LocalAws, stack: MakeStack, holds: Holds) -
     assert SPOT_QUOTA in made.outputs()["Quota"]
 
 
-@pytest.mark.parametrize("state", ["running", "stopped", "interrupted"])
+@pytest.mark.rows_in_make_test(1)
+@pytest.mark.parametrize("state", ["interrupted", "stopped", "running"])
 def test_a_destroy_leaves_no_request_and_no_machine(
     spot: LocalAws, stack: MakeStack, state: str
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_destroy_leaves_no_request_and_no_machine(
     assert_no_machine_runs(spot)
 
 
+@pytest.mark.tier("all")
 def test_a_request_that_cannot_be_cancelled_stops_the_destroy(
     spot: LocalAws, stack: MakeStack
 ) -> None:
@@ -106,6 +108,7 @@ def test_a_request_that_cannot_be_cancelled_stops_the_destroy(
     assert requests(spot) == []
 
 
+@pytest.mark.tier("all")
 @pytest.mark.parametrize("step", ["launch", "later"])
 def test_a_creation_that_fails_leaves_no_request(
     spot: LocalAws, stack: MakeStack, step: str
@@ -126,6 +129,7 @@ def test_a_creation_that_fails_leaves_no_request(
     assert_no_machine_runs(spot)
 
 
+@pytest.mark.tier("all")
 def test_the_zone_with_the_best_score_is_taken(spot: LocalAws, stack: MakeStack) -> None:
     spot.control.set_placement_score("us-east-1c", 9)
     made = created(spot, stack, spot=True)
@@ -134,12 +138,14 @@ def test_the_zone_with_the_best_score_is_taken(spot: LocalAws, stack: MakeStack)
     assert "spot in us-east-1c: placement score 9" in made.outputs()["Capacity"]
 
 
+@pytest.mark.tier("all")
 def test_denied_scores_do_not_matter(spot: LocalAws, stack: MakeStack) -> None:
     """Organizations often deny them."""
     spot.control.fault("GetSpotPlacementScores", "forbid")
     assert "spot in" in created(spot, stack, spot=True).outputs()["Capacity"]
 
 
+@pytest.mark.tier("all")
 def test_the_spot_quota_decides(aws: LocalAws, stack: MakeStack) -> None:
     aws.control.set_quota(SPOT_QUOTA, 3)
     aws.control.set_quota(G_QUOTA, 64)
@@ -150,6 +156,7 @@ def test_the_spot_quota_decides(aws: LocalAws, stack: MakeStack) -> None:
     assert f"--quota-code {SPOT_QUOTA}" in text
 
 
+@pytest.mark.tier("all")
 def test_preferred_and_possible_it_is_spot(spot: LocalAws, stack: MakeStack, holds: Holds) -> None:
     spot.control.set_quota(G_QUOTA, 64)
     made = created(spot, stack, spot="prefer")
@@ -174,6 +181,7 @@ def test_preferred_without_quota_it_is_on_demand_and_held(
     assert requests(aws) == []
 
 
+@pytest.mark.tier("all")
 def test_preferred_it_stays_what_it_was(aws: LocalAws, stack: MakeStack) -> None:
     """Decided once, at the creation: another deploy with another quota changes nothing."""
     aws.control.set_quota(SPOT_QUOTA, 0)
@@ -188,6 +196,7 @@ def test_preferred_it_stays_what_it_was(aws: LocalAws, stack: MakeStack) -> None
     assert (after["InstanceId"], after["InstanceType"]) == (before, "g4dn.2xlarge")
 
 
+@pytest.mark.tier("all")
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -209,6 +218,7 @@ def test_what_needs_another_machine_is_refused(
     assert machine(made, assemble().machine)["State"]["Name"] == "running"
 
 
+@pytest.mark.tier("all")
 def test_another_generation_cancels_the_old_request_alone(spot: LocalAws, stack: MakeStack) -> None:
     made = created(spot, stack, spot=True)
     (old,) = requests(spot)
@@ -220,6 +230,7 @@ def test_another_generation_cancels_the_old_request_alone(spot: LocalAws, stack:
     assert new["State"] == "active"
 
 
+@pytest.mark.tier("all")
 def test_from_on_demand_to_spot_by_another_generation(spot: LocalAws, stack: MakeStack) -> None:
     spot.control.set_quota(G_QUOTA, 64)
     made = created(spot, stack)
