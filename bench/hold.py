@@ -33,8 +33,8 @@ def measure() -> bool:
     with_hold, without = (statistics.median(taken[check]) for check in ("true", "false"))
     ratio = with_hold / without
     print(
-        f"deploy with the capacity hold, median of {ROUNDS}, interleaved: {with_hold:.1f} s, without "
-        f"{without:.1f} s: {ratio:.2f} x (limit {LIMIT}); a hold was unused for "
+        f"deploy with the capacity hold, median of {ROUNDS}, interleaved: {with_hold:.1f} s, "
+        f"without {without:.1f} s: {ratio:.2f} x (limit {LIMIT}); a hold was unused for "
         f"{statistics.median(held):.1f} s"
     )
     return ratio <= LIMIT
