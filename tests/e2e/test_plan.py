@@ -62,7 +62,7 @@ ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
             r"generation: 1 -> 2 \(a new machine\)",
             r"disk_gib: 64 -> 100",
             r"i-\w+ is deleted with its disk, once the new machine is ready",
-            r"17 resources created, 17 resources deleted",
+            r"18 resources created, 18 resources deleted",
         ],
     ),
     (
