@@ -312,7 +312,10 @@ class TestMatching:
 
 
 def test_two_stacks_do_not_share_one_slot(ec2: Any, aws: LocalAws) -> None:
-    """Stacks are made on threads of their own: whoever comes second finds the zone full."""
+    """Stacks are made on threads of their own: whoever comes second finds the zone full.
+
+    A lock sees to that. Without it the test is seldom red: the moment is too short.
+    """
     made = reserve(ec2)
     aws.control.set_capacity(None, False, zone=ZONE)
     stacks = [Stack(aws, f"rival-{number}") for number in range(4)]
@@ -399,10 +402,11 @@ class TestQuota:
 
     def test_a_machine_inside_counts_once(self, ec2: Any, aws: LocalAws) -> None:
         """Not documented in so many words: it follows from the rule that reservations count."""
-        aws.control.set_quota(G_QUOTA, 4)
+        aws.control.set_quota(G_QUOTA, 8)
         made = reserve(ec2)
         box = launch(ec2)
         assert box["CapacityReservationId"] == made["CapacityReservationId"]
+        assert "CapacityReservationId" not in launch(ec2)
         cancel(ec2, made)
         with pytest.raises(ClientError) as refused:
             launch(ec2)

@@ -152,17 +152,14 @@ class Room:
             and row.id != without
             and quotas.bucket(row.launch.instance_type, True) == code
         )
-        return (
-            reserved
-            + asked
-            + sum(
-                catalog.vcpus(record["InstanceType"])
-                for record in ec2._instances.values()
-                if record["State"]["Name"] in RUNNING
-                and record["InstanceId"] not in inside
-                and quotas.bucket(record["InstanceType"], bool(record["_lifecycle"])) == code
-            )
+        running = sum(
+            catalog.vcpus(record["InstanceType"])
+            for record in ec2._instances.values()
+            if record["State"]["Name"] in RUNNING
+            and record["InstanceId"] not in inside
+            and quotas.bucket(record["InstanceType"], bool(record["_lifecycle"])) == code
         )
+        return reserved + asked + running
 
 
 def _too_many(instance_type: str, spot: bool, limit: float) -> ApiError:
