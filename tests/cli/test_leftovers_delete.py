@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,18 @@ from tests.support.probe_stack import Stack
 
 OWNER = "GpuWorkstation-gone"
 TAGS = [{"Key": "gpustation", "Value": OWNER}]
+CALLS = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": "scheduler.amazonaws.com"},
+            }
+        ],
+    }
+)
 PARAMETER = "/gpustation/gone/image/mxnet"
 
 
@@ -247,3 +260,75 @@ def test_options_that_do_not_belong_together(verb: Verb) -> None:
 def test_without_anything_left_delete_does_nothing(verb: Verb) -> None:
     ran = verb("leftovers", "--delete", "--yes", "--json")
     assert (ran.status, ran.document["deletion"]) == (0, [])
+
+
+LIMITED = "GpuWorkstation-limited"
+OF_LIMIT = [{"Key": "gpustation", "Value": LIMITED}]
+
+
+@pytest.fixture
+def callers(aws: LocalAws) -> Iterator[dict[str, str]]:
+    """What a deleted stack's daily stop and limit left, with a schedule that no stack made."""
+    stack = Stack(aws, LIMITED)
+    account = f"us-east-1:{aws.account}"
+    key = {"AttributeName": "id"}
+    role = aws.client("iam").create_role(RoleName="calling", AssumeRolePolicyDocument=CALLS)["Role"]
+    schedule = {
+        "ScheduleExpression": "rate(1 day)",
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "Target": {"Arn": f"arn:aws:lambda:{account}:function:one", "RoleArn": role["Arn"]},
+    }
+    resources = {
+        "Group": kept("AWS::Scheduler::ScheduleGroup", Tags=OF_LIMIT),
+        "Daily": kept("AWS::Scheduler::Schedule", GroupName={"Ref": "Group"}, **schedule),
+        "Rule": kept("AWS::Events::Rule", EventPattern={"source": ["aws.ec2"]}, Tags=OF_LIMIT),
+        "Topic": kept("AWS::SNS::Topic", Tags=OF_LIMIT),
+        "Table": kept(
+            "AWS::DynamoDB::Table",
+            AttributeDefinitions=[{**key, "AttributeType": "S"}],
+            KeySchema=[{**key, "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+            Tags=OF_LIMIT,
+        ),
+    }
+    assert stack.create(resources) == "CREATE_COMPLETE", stack.events()
+    made = {name: stack.physical_id(name) for name in resources}
+    scheduler = aws.client("scheduler")
+    scheduler.create_schedule(Name="next", GroupName=made["Group"], **schedule)
+    assert stack.delete() == "DELETE_COMPLETE"
+    rows = {"Next": f"{made['Group']}/next", "Daily": f"{made['Group']}/{made.pop('Daily')}"}
+    yield {**made, **rows}
+    aws.control.reset()
+    aws.client("iam").delete_role(RoleName="calling")
+
+
+def test_what_calls_functions_is_deleted_by_its_tag(
+    aws: LocalAws, verb: Verb, callers: dict[str, str]
+) -> None:
+    """A schedule by its group's tag, also the one that no stack made; a foreign one is kept."""
+    scheduler = aws.client("scheduler")
+    scheduler.create_schedule_group(Name="foreign")
+    rows = {row["id"]: row for row in verb("leftovers", "--json").document["left"]}
+    assert {*rows} == {*callers.values()}
+    assert all(row["proof"].startswith("tag ") for row in rows.values()), rows
+    ran = verb("leftovers", "--delete", "--yes", "--json", *callers.values())
+    assert ran.status == 0, ran
+    assert states(ran) == dict.fromkeys(callers.values(), "deleted")
+    assert ids(verb) == set()
+    groups = scheduler.list_schedule_groups()["ScheduleGroups"]
+    assert {row["Name"] for row in groups} == {"default", "foreign"}
+    scheduler.delete_schedule_group(Name="foreign")
+
+
+def test_a_group_is_kept_while_its_schedule_cannot_be_deleted(
+    aws: LocalAws, verb: Verb, callers: dict[str, str]
+) -> None:
+    aws.control.fault("scheduler:DeleteSchedule", "deny")
+    ran = verb("leftovers", "--delete", "--yes", "--json", *callers.values())
+    assert ran.status == FINDING
+    found = states(ran)
+    assert (found[callers["Next"]], found[callers["Daily"]]) == ("failed", "failed")
+    assert found[callers["Group"]] == "skipped"
+    assert {found[callers[name]] for name in ("Rule", "Topic", "Table")} == {"deleted"}
+    aws.control.reset()
+    assert verb("leftovers", "--delete", "--yes", "--json", callers["Group"]).status == 0

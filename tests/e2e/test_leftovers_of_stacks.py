@@ -25,6 +25,11 @@ from tests.support.synthesis import make_app
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE_STACK = "Image/GpuImage"
+WATCHED = {
+    "stop_at": "02:30 Europe/Berlin",
+    "monthly_budget_usd": 20,
+    "budget_email": "a@example.com",
+}
 ONE_BUILD = {"component", "built image"}
 """Kinds that the inventory lists by version, and the checker by build, which is what exists."""
 
@@ -55,7 +60,7 @@ def paste(aws: LocalAws, *commands: str) -> None:
         env=aws.environment | {"PATH": path},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -72,7 +77,7 @@ def only_bootstrap(found: Result) -> bool:
 def test_living_stacks_own_all_that_they_made(
     aws: LocalAws, cdk: Cdk, session: boto3.session.Session
 ) -> None:
-    assert cdk.deploy(ssh_cidr="203.0.113.7/32").status == 0
+    assert cdk.deploy(ssh_cidr="203.0.113.7/32", **WATCHED).status == 0
     assert cdk.deploy_app(IMAGE_STACK).status == 0
     found = find_leftovers(session)
     assert only_bootstrap(found), found
@@ -96,11 +101,16 @@ def letting_go(folder: Path, **settings: Any) -> str:
 def test_whatever_stacks_leave_behind_is_found_and_can_be_removed(
     aws: LocalAws, cdk: Cdk, session: boto3.session.Session, tmp_path: Path
 ) -> None:
-    app = letting_go(tmp_path / "kept", ssh_cidr="203.0.113.7/32")
+    app = letting_go(tmp_path / "kept", ssh_cidr="203.0.113.7/32", **WATCHED)
     for stack in ("GpuWorkstation", IMAGE_STACK):
         assert cdk.deploy_app("--app", app, stack).status == 0
         assert cdk.destroy_app("--app", app, stack).status == 0
-    listed = {(row.kind, row.id) for row in aws.inventory()}
+    inventory = aws.inventory()
+    # Subscriptions are deleted with their topic
+    listed = {(row.kind, row.id) for row in inventory if row.kind != "subscription"}
+    assert {"schedule", "schedule group", "rule", "topic", "table"} <= {
+        row.kind for row in inventory
+    }
     assert len(listed) > 30
     found = find_leftovers(session)
     left = {

@@ -329,6 +329,57 @@ class Garden:
         s3.delete_object(Bucket=name, Key="asset with blanks.zip")
         return Planted("bucket", name)
 
+    def _schedule_group(self) -> Planted:
+        self._client("scheduler").create_schedule_group(Name="left", Tags=TAGS)
+        return Planted("schedule group", "left")
+
+    def _schedule(self) -> list[Planted]:
+        """In a group, whose tags are its own."""
+        iam, scheduler = self._client("iam"), self._client("scheduler")
+        group = self._schedule_group()
+        trust = TRUST.replace("ec2.amazonaws.com", "scheduler.amazonaws.com")
+        role = iam.create_role(RoleName="of-schedules", AssumeRolePolicyDocument=trust)["Role"]
+        self._places.append(lambda: iam.delete_role(RoleName="of-schedules"))
+        for name in (group.id, "default"):  # that in the default group is another's
+            scheduler.create_schedule(
+                Name="next",
+                GroupName=name,
+                ScheduleExpression="rate(1 day)",
+                FlexibleTimeWindow={"Mode": "OFF"},
+                Target={
+                    "Arn": f"arn:aws:lambda:us-east-1:{self.aws.account}:function:one",
+                    "RoleArn": role["Arn"],
+                },
+            )
+        self._places.append(lambda: scheduler.delete_schedule(Name="next", GroupName="default"))
+        return [Planted("schedule", f"{group.id}/next"), group]
+
+    def _rule(self) -> Planted:
+        """With targets, without which it cannot be deleted."""
+        events = self._client("events")
+        events.put_rule(Name="left", EventPattern='{"source": ["aws.ec2"]}', Tags=TAGS)
+        target = f"arn:aws:lambda:us-east-1:{self.aws.account}:function:one"
+        targets = [{"Id": name, "Arn": target} for name in ("Target0", "Target1")]
+        events.put_targets(Rule="left", Targets=targets)
+        return Planted("rule", "left")
+
+    def _topic(self) -> Planted:
+        """With a subscription that nobody confirmed."""
+        sns = self._client("sns")
+        topic = str(sns.create_topic(Name="left", Tags=TAGS)["TopicArn"])
+        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="a@example.com")
+        return Planted("topic", topic)
+
+    def _table(self) -> Planted:
+        self._client("dynamodb").create_table(
+            TableName="left",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+            Tags=TAGS,
+        )
+        return Planted("table", "left")
+
     def _component(self) -> Planted:
         document = {
             "schemaVersion": "1.0",

@@ -35,7 +35,10 @@ def policy() -> dict[str, Any]:
 ACTIONS = policy()["Statement"][0]["Action"]
 IN_MAKE_TEST = {action.split(":")[0]: action for action in reversed(ACTIONS)}.values()
 """One of each service; that every call reads all pages: tests/unit/test_leftovers_calls.py."""
-PLANTED = ("change set", "component", "role", "policy", "OIDC provider", "function", "parameter")
+PLANTED = (
+    *("change set", "component", "role", "policy", "OIDC provider", "function", "parameter"),
+    *("schedule", "rule", "topic", "table"),
+)
 """So that every call is made: of these some are asked one by one."""
 BAKED = [
     {"Key": "gpustation", "Value": "GpuImage"},

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from planting import GONE, TAGS, TRUST, Garden, parameter, specified
 
+from gpustation.catalog.spend_limit import NEXT_CALL
 from gpustation.leftovers import Result
 from gpustation.leftovers.ownership import NOT_PROVEN
 from gpustation.leftovers.report import LEFT, exit_status
@@ -99,6 +100,32 @@ def test_what_an_update_could_not_remove_is_left_though_its_stack_lives(
     assert (row.kind, row.id) == ("log group", "/probe/kept")
     assert "the stack GpuWorkstation is live and does not own it" in row.ours
     assert not row.doubt
+    paste(row.removal)
+    assert look().rows == ()
+
+
+def test_a_schedule_of_an_earlier_machine_is_left_but_not_the_limits_own(
+    aws: LocalAws, stack: Stack, look: Look, paste: Paste
+) -> None:
+    """Both lie in the group of a living stack, which lists neither."""
+    group = {"Type": "AWS::Scheduler::ScheduleGroup", "Properties": {"Tags": OURS}}
+    caller = role("scheduler")
+    assert create(stack, {"Group": group, "Caller": caller}) == "CREATE_COMPLETE"
+    scheduler, name = aws.client("scheduler"), stack.physical_id("Group")
+    for one in (NEXT_CALL, "of-generation-1"):
+        scheduler.create_schedule(
+            Name=one,
+            GroupName=name,
+            ScheduleExpression="rate(1 day)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={
+                "Arn": f"arn:aws:lambda:us-east-1:{aws.account}:function:one",
+                "RoleArn": f"arn:aws:iam::{aws.account}:role/{stack.physical_id('Caller')}",
+            },
+        )
+    (row,) = look().rows
+    assert (row.kind, row.id) == ("schedule", f"{name}/of-generation-1")
+    assert "is live and does not own it" in row.ours
     paste(row.removal)
     assert look().rows == ()
 

@@ -34,6 +34,8 @@ NAMED = {
     "list_instance_profiles_for_role": {"RoleName": "role"},
     "list_instance_profile_tags": {"InstanceProfileName": "profile"},
     "list_policy_tags": {"PolicyArn": "arn:aws:iam::123456789012:policy/own"},
+    "list_tags_of_resource": {"ResourceArn": "arn:aws:dynamodb:us-east-1:123456789012:table/one"},
+    "list_targets_by_rule": {"Rule": "one"},
     "list_entities_for_policy": {"PolicyArn": "arn:aws:iam::123456789012:policy/own"},
 }
 """Arguments of the calls that need some."""
@@ -45,7 +47,10 @@ def calls() -> list[Call]:
     return sorted(call for call in made if call.operation.startswith(("list_", "describe_")))
 
 
-SERVICES = ("ec2", "iam", "cloudformation", "imagebuilder", "lambda", "logs", "ssm", "s3")
+SERVICES = (
+    *("ec2", "iam", "cloudformation", "imagebuilder", "lambda", "logs", "ssm", "s3"),
+    *("scheduler", "events", "sns", "dynamodb"),
+)
 
 
 def client(service: str) -> Any:
@@ -121,7 +126,9 @@ def account(stubbed: dict[str, Stubber], monkeypatch: pytest.MonkeyPatch) -> Ite
 def test_call_without_pages_has_no_next_one(service: str, operation: str, member: str) -> None:
     meta = known(service).meta
     model = meta.service_model.operation_model(meta.method_to_api_mapping[operation])
-    marks = [one for one in model.output_shape.members if re.search("(?i)token|marker|trunc", one)]
+    marks = [
+        one for one in model.output_shape.members if re.search("(?i)token|marker|trunc|last", one)
+    ]
     assert bool(marks) == known(service).can_paginate(operation)
 
 

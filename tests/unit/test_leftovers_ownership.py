@@ -25,6 +25,11 @@ NAMED = (
     "AWS::Lambda::Function",
     "AWS::Logs::LogGroup",
     "AWS::EC2::SecurityGroup",
+    "AWS::DynamoDB::Table",
+    "AWS::Events::Rule",
+    "AWS::SNS::Topic",
+    "AWS::Scheduler::Schedule",
+    "AWS::Scheduler::ScheduleGroup",
 )
 """Types whose resources CloudFormation names after stack and logical id."""
 TAIL = "UJ5n2NwuSPZB"

@@ -44,6 +44,8 @@ MORE = (
         "",
         {"instance_profile_name": "one", "role_name": "two"},
     ),
+    Step("events remove-targets", REGION, {"rule": "one", "ids": "Target0"}),
+    Step("scheduler delete-schedule", REGION, {"name": "one", "group_name": "two"}),
     Step("cloudformation delete-change-set", REGION, {"stack_name": "a", "change_set_name": "b"}),
 )
 """Every step that a kind has beside its own removal; the last test compares with the code."""
@@ -121,8 +123,9 @@ def test_the_call_is_the_command(step: Step, capsys: pytest.CaptureFixture[str])
 
 
 def sorted_fields(request: Request) -> Request:
-    """The AWS CLI sends the fields of a form in another order."""
+    """The AWS CLI sends the fields of a form in another order; both add a token of their own."""
     method, url, body, target = request
+    url = re.sub(r"clientToken=[0-9a-f-]{36}", "clientToken=random", url)
     fields = sorted(parse_qsl(body)) if body and not body.startswith("{") else body
     return method, url.rstrip("/"), fields, target
 
@@ -137,10 +140,11 @@ def test_a_step_that_no_shell_may_see_is_not_called_either() -> None:
 def written() -> set[str]:
     folder = Path(gpustation.leftovers.__file__).parent
     text = "\n".join(path.read_text() for path in folder.glob("*.py"))
-    services = "|".join(("cloudformation", "ec2", "iam"))
+    services = "|".join(("cloudformation", "ec2", "events", "iam"))
     return set(re.findall(rf'"((?:{services}) [a-z][a-z -]+)"', text))
 
 
 def test_every_further_step_of_the_library_is_compared(written: set[str]) -> None:
     assert len(written) > 5
-    assert written == {step.words for step in MORE}
+    steps = {step.words for step in MORE}
+    assert steps - {kind.removal for kind in KINDS} <= written <= steps

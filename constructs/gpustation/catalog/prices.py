@@ -43,6 +43,10 @@ LOGS_PER_GB = 0.03
 ADVANCED_PARAMETER = 0.05
 """Advanced parameter, per month; standard ones are free (Systems Manager pricing page)."""
 
+TABLE_PER_GB = 0.45
+"""Per GB-month of a DynamoDB table, 0.25, and of its point-in-time recovery, 0.20 (DynamoDB pricing
+page). The account's first 25 GB of tables are free, which is not counted here."""
+
 BUCKET_PER_GB = 0.023
 """Per GB-month in the standard storage class (S3 pricing page)."""
 
@@ -108,6 +112,11 @@ def log_group(stored_bytes: int) -> Cost:
 def parameter(tier: str) -> Cost:
     """Cost of an SSM parameter."""
     return (ADVANCED_PARAMETER, "advanced") if tier == "Advanced" else (0.0, FREE)
+
+
+def table(stored_bytes: int) -> Cost:
+    """Cost of a DynamoDB table with point-in-time recovery, without requests."""
+    return TABLE_PER_GB * stored_bytes / _GB, f"{stored_bytes / 1e6:.1f} MB of a table"
 
 
 def bucket() -> Cost:

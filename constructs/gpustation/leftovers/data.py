@@ -1,4 +1,4 @@
-"""Log groups, parameters, and the bucket of ``cdk bootstrap``."""
+"""Log groups, parameters, tables, topics, and the bucket of ``cdk bootstrap``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from gpustation.catalog import prices
+from gpustation.leftovers.account import Call
 from gpustation.leftovers.commands import chain
 from gpustation.leftovers.kind import Kind, Resource, Row
 from gpustation.leftovers.ownership import Ownership
 from gpustation.leftovers.search import Search
 from gpustation.leftovers.steps import Step
 
+_TABLE = Call("dynamodb", "describe_table", "Table")
 BOOTSTRAP_BUCKET = "cdk-[a-z0-9]+-assets-[0-9]{12}-"
 """Name of the bucket, before its region; the first variable part is the qualifier."""
 _VERSIONS = shlex.quote("{Objects: [Versions, DeleteMarkers][].{Key: Key, VersionId: VersionId}}")
@@ -34,6 +36,40 @@ class Parameter(Resource):
 
     def _cost(self) -> prices.Cost:
         return prices.parameter(self.row.get("Tier", ""))
+
+
+class Topic(Resource):
+    """Is deleted with its subscriptions."""
+
+    added = ("TopicName",)
+
+    @classmethod
+    def rows(cls, search: Search, kind: Kind) -> Iterator[Row]:
+        """Each with its name, which is the end of its ARN."""
+        for row in super().rows(search, kind):
+            yield {**row, "TopicName": row["TopicArn"].rpartition(":")[2]}
+
+
+class Table(Resource):
+    """Costs what it stores, with its point-in-time recovery."""
+
+    reads = (_TABLE,)
+    added = ("TableName", "TableArn", "CreationDateTime")
+    price = f"{prices.TABLE_PER_GB:.2f} per GB"
+
+    @classmethod
+    def rows(cls, search: Search, kind: Kind) -> Iterator[Row]:
+        """As DescribeTable returns each; the list has only names."""
+        names = search.account.list(*kind.lists)
+        described = search.account.each(
+            names, lambda name: search.account.read(*_TABLE, TableName=name)
+        )
+        for _, row in described:
+            if row and row["TableStatus"] != "DELETING":
+                yield row
+
+    def _cost(self) -> prices.Cost:
+        return prices.table(self.row.get("TableSizeBytes", 0))
 
 
 class BootstrapBucket(Resource):

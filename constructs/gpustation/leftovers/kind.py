@@ -50,11 +50,13 @@ class Resource:
         tags: Its tags.
         arguments: Arguments of the list call.
         reads: The calls that a subclass makes.
+        added: Members that ``rows`` adds to what the list call returned.
         price: The price in words, for the documentation; empty if it is free.
     """
 
     arguments: ClassVar[Mapping[str, Any]] = {}
     reads: ClassVar[tuple[Call, ...]] = ()
+    added: ClassVar[tuple[str, ...]] = ()
     price: ClassVar[str] = ""
 
     search: Search
@@ -114,7 +116,7 @@ class Resource:
         kind, row = self.kind, self.row
         return self.search.left(
             self.tags,
-            self.id,
+            *self._ids(),
             *(str(row[member]) for member in kind.other_ids),
             within=[self.tags.get(BUILDER_TAG, ""), *self._within()],
             name=row.get(kind.named, ""),
@@ -136,6 +138,10 @@ class Resource:
             yield f"{words} {', '.join(others)}, which is not left"
 
     # What a subclass may override
+
+    def _ids(self) -> Iterable[str]:
+        """Ids under which a stack may list it, beside those of the table."""
+        return [self.id]
 
     def _within(self) -> Iterable[str]:
         """Ids of what contains it: if a stack owns that, it owns this."""

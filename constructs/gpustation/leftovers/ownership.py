@@ -22,11 +22,14 @@ BUILDER_TAG = "Ec2ImageBuilderArn"
 NOT_PROVEN = "not proven to be ours"
 
 PATHS = (
+    "DailyStopCaller/Group",
     "DailyStopCaller/Role/Resource",
     "DailyStopHandler/Function",
     "DailyStopHandler/Logs",
     "DailyStopHandler/Role/Resource",
     "DeployRole/Resource",
+    "Generation{number}/DailyStop/Schedule",
+    "Generation{number}/DailyStop/ScheduleAfterGap",
     "Generation{number}/Machine/Instance/InstanceProfile",
     "Generation{number}/Machine/Report",
     "Generation{number}/Machine/Role/Resource",
@@ -42,7 +45,12 @@ PATHS = (
     "QuotaCheckHandler/Function",
     "QuotaCheckHandler/Logs",
     "QuotaCheckHandler/Role/Resource",
+    "SpendLimit/Hourly",
+    "SpendLimit/Ledger",
+    "SpendLimit/Mails",
     "SpendLimit/ScheduleRole/Resource",
+    "SpendLimit/Schedules",
+    "SpendLimit/StateChanges",
     "SpendLimitHandler/Function",
     "SpendLimitHandler/Logs",
     "SpendLimitHandler/Role/Resource",

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpustation.leftovers import data, formation, identities, machines, network
+from gpustation.leftovers import callers, data, formation, identities, machines, network
 from gpustation.leftovers.account import Call
 from gpustation.leftovers.kind import Detail, Kind, Resource
 
@@ -25,6 +25,11 @@ SPECIAL = {
     "ssh rule": network.SshRule,
     "security group": network.Part,
     "vpc": network.Vpc,
+    "schedule": callers.Schedule,
+    "schedule group": callers.ScheduleGroup,
+    "rule": callers.Rule,
+    "topic": data.Topic,
+    "table": data.Table,
     "instance profile": identities.InstanceProfile,
     "role": identities.Role,
     "policy": identities.Policy,
