@@ -370,6 +370,39 @@ class Garden:
         sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="a@example.com")
         return Planted("topic", topic)
 
+    def _capacity_reservation(self) -> Planted:
+        made = self._client("ec2").create_capacity_reservation(
+            InstanceType="g4dn.xlarge",
+            InstancePlatform="Linux/UNIX",
+            AvailabilityZone="us-east-1a",
+            InstanceCount=1,
+            InstanceMatchCriteria="targeted",
+            TagSpecifications=specified("capacity-reservation"),
+        )["CapacityReservation"]
+        return Planted("capacity reservation", made["CapacityReservationId"], 0.526 * 730)
+
+    def _spot_request(self) -> Planted:
+        """Its machine has no tag of ours."""
+        ec2 = self._client("ec2")
+        self.aws.control.set_quota("L-3819A6DF", 4)
+        (machine,) = ec2.run_instances(
+            ImageId=self._image_id(),
+            InstanceType="g4dn.xlarge",
+            MinCount=1,
+            MaxCount=1,
+            InstanceMarketOptions={
+                "MarketType": "spot",
+                "SpotOptions": {
+                    "SpotInstanceType": "persistent",
+                    "InstanceInterruptionBehavior": "stop",
+                },
+            },
+            TagSpecifications=specified("spot-instances-request"),
+        )["Instances"]
+        ids = [machine["InstanceId"]]
+        self._places.append(lambda: ec2.terminate_instances(InstanceIds=ids))
+        return Planted("spot request", machine["SpotInstanceRequestId"])
+
     def _table(self) -> Planted:
         self._client("dynamodb").create_table(
             TableName="left",

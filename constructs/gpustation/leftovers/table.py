@@ -6,14 +6,16 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from gpustation.leftovers import callers, data, formation, identities, machines, network
+from gpustation.leftovers import callers, data, formation, identities, machines, market, network
 from gpustation.leftovers.account import Call
 from gpustation.leftovers.kind import Detail, Kind, Resource
 
 SPECIAL = {
     "stack": formation.Stack,
     "change set": formation.ChangeSet,
+    "spot request": market.SpotRequest,
     "instance": machines.Instance,
+    "capacity reservation": market.CapacityReservation,
     "address": machines.Address,
     "volume": machines.Volume,
     "image": machines.Image,
