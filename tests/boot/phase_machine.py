@@ -26,6 +26,7 @@ SETTINGS = {
     "python_mirror": "",
     "idle_stop_minutes": "0",
     "stop_at": "",
+    "spot": "false",
 }
 
 
