@@ -28,8 +28,9 @@ part 'ruff check' "$python" -m ruff check --quiet .
 part mypy "$python" -m mypy app.py stacks constructs localaws bench ci tests/support \
   userdata/bootstrap/agent.py
 # Its modules import each other by their names alone, as programs on the machine
-part 'mypy of userdata' env MYPYPATH=userdata/idle:userdata/jupyter "$python" -m mypy \
-  userdata/idle/*.py userdata/jupyter/*.py
+part 'mypy of userdata' env \
+  MYPYPATH=userdata/idle:userdata/jupyter:userdata/phases/13-watch-interruption "$python" -m mypy \
+  userdata/idle/*.py userdata/jupyter/*.py userdata/phases/13-watch-interruption/[a-z]*.py
 part lint-imports "$python" -c 'from importlinter.cli import lint_imports_command as lint; lint()'
 part shellcheck shellcheck --external-sources --shell=bash "$@"
 part shfmt shfmt -d -i 2 -ci "$@"

@@ -42,12 +42,18 @@ cp userdata/phases/*/gpustation-{identity,metadata}.service "$units"
 touch /opt/gpustation/scripts/run.sh /opt/gpustation/env/bin/jupyter
 chmod +x /opt/gpustation/env/bin/jupyter
 useradd --create-home ubuntu
-blanks='s|@OPT@|/opt/gpustation|g;s|@HOME@|/home/ubuntu|g;s|@USER@|ubuntu|g;s|@FRAMEWORK@|mxnet|g;s|@PORT@|8888|g;s|@STATE@|/var/lib/gpustation|g;s|@ROOT@||g'
-sed "$blanks" userdata/phases/*/gpustation-jupyter.service >"$units/gpustation-jupyter.service"
+blanks='s|@OPT@|/opt/gpustation|g;s|@HOME@|/home/ubuntu|g;s|@USER@|ubuntu|g;s|@FRAMEWORK@|mxnet|g;s|@PORT@|8888|g;s|@STATE@|/var/lib/gpustation|g;s|@ROOT@||g;s|@TARGET@|cloud-init.target|g'
+for unit in gpustation-{jupyter,interruption,training@}.service; do
+  sed "$blanks" userdata/phases/*/"$unit" >"$units/$unit"
+done
+python=/home/ubuntu/.local/share/gpustation/env/bin/python
+mkdir -p "${python%/*}"
+ln -s /usr/bin/python3 "$python"
 # install.sh's unit has the name of the bootstrap's, and takes its place
 sed "$blanks" userdata/install/gpustation.service >check/gpustation.service
 said=$(systemd-analyze verify --man=no gpustation.service gpustation-failure.service \
-  gpustation-{jupyter,identity,metadata}.service ./check/gpustation.service 2>&1) ||
+  gpustation-{jupyter,identity,metadata,interruption,training@x}.service \
+  ./check/gpustation.service 2>&1) ||
   { echo "$said"; exit 1; }
 if [[ -n $said ]]; then
   echo "$said"

@@ -58,6 +58,7 @@ remove_units() {
       rm -f "$units/$unit"
     fi
   done
+  rm -f "$units/gpustation-training@.service"
   rm -f "$root"/usr/local/bin/gpustation-{jupyter-url,shell} "$root/etc/motd.d/gpustation"
   run systemctl daemon-reload
 }

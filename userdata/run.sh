@@ -21,6 +21,7 @@ phase_rows=(
   'report        driver       08-write-report       1  every-boot'
   'idle          driver       09-watch-idle         1  every-boot'
   'limit         driver       11-tell-limit         1  every-boot'
+  'interruption  driver       13-watch-interruption 1  every-boot'
   'system        driver       10-prepare-system     3  framework'
   'metadata      driver       12-limit-metadata     1  every-boot'
   'scratch       driver       15-mount-scratch      1  every-boot'

@@ -27,6 +27,7 @@ SETTINGS = {
     "idle_stop_minutes": "0",
     "idle_stop_scratch_gib": "0",
     "stop_at": "",
+    "spot": "false",
 }
 
 
@@ -45,6 +46,11 @@ class Machine:
     def root(self) -> Path:
         """Its root file system."""
         return self._machines.get(self._name).root
+
+    @property
+    def facts(self) -> MachineFacts:
+        """What its metadata service serves."""
+        return self._machines.get(self._name).facts
 
     def reach(self, port: int) -> None:
         """Let it reach a port of this computer's loopback by its own."""

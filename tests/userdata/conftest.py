@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from cloud_bench import Cloud, archive_of, running_cloud
 from idle_bench import box, idle, watch
+from interruption_bench import machine_code, service, spot
 from machine_bench import SETTINGS, USERDATA, Machine
 
-__all__ = ["box", "idle", "watch"]
+__all__ = ["box", "idle", "machine_code", "service", "spot", "watch"]
 
 
 @pytest.fixture(scope="session")

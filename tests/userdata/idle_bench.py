@@ -20,7 +20,7 @@ from machine_bench import USERDATA
 IDLE = USERDATA / "idle"
 MODULES = (
     *("asking", "system", "decide", "daily", "collect", "marks", "tell", "policy", "deployed"),
-    *("watch", "person"),
+    *("people", "watch", "person"),
 )
 UNITS = """\
 Id=gpustation-jupyter.service

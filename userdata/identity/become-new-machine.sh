@@ -29,7 +29,7 @@ if of_a_stack; then
   fi
 fi
 rm -rf "$state"/{signaled,rebooted-for,seconds,warnings,token-of,failure.json,undelivered,warmed} \
-  "$state"/{verify.json,done/{verify,jupyter-check},facts/verify}
+  "$state"/{verify.json,interruption.json,done/{verify,jupyter-check},facts/verify}
 if [[ -e $token_file ]]; then
   make_token
 fi

@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parent.parent / "jupyter"))
+SCRIPTS = Path(__file__).resolve().parent.parent
+sys.path.append(str(SCRIPTS / "jupyter"))
+sys.path.append(str(SCRIPTS / "phases/13-watch-interruption"))
 
 if __name__ == "__main__":
     match sys.argv[1:]:

@@ -1,4 +1,7 @@
-"""The command gpustation on the machine itself: its stops, for everybody who is logged in."""
+"""The command gpustation on the machine itself: its stops, for everybody who is logged in.
+
+Beside its own stops it shows EC2's interruptions, see phases/13-watch-interruption.
+"""
 
 import json
 import re
@@ -9,6 +12,7 @@ from typing import Any
 import marks
 import tell
 from decide import gib
+from people import moment
 
 USAGE = """\
 usage: gpustation status
@@ -71,15 +75,26 @@ def keep_awake(seconds: int, *, as_json: bool) -> int:
     elif not until:
         print("gpustation: your request is taken back")
     else:
-        words = f"idleness does not stop this machine before {tell.moment(until)}"
+        words = f"idleness does not stop this machine before {moment(until)}"
         if anyway:
-            words += f", but its {daily['rule']} does, at {tell.moment(anyway)} at the latest"
+            words += f", but its {daily['rule']} does, at {moment(anyway)} at the latest"
         print(f"gpustation: {words}")
     return 0
 
 
 def status() -> int:
-    """Print the last verdict."""
+    """Print the last verdict, and what is known of EC2's interruptions."""
+    # Here, so that a fault in it keeps nobody from keeping the machine awake
+    from status import rows as interruptions
+
+    worst = _idle_status()
+    rows, well = interruptions()
+    for name, text in rows:
+        print(f"{name:<10}  {text}")
+    return worst if well else 1
+
+
+def _idle_status() -> int:
     if not _is_on():
         print("idle stop  off, and no daily stop: this machine does not stop by itself")
         return 0
@@ -92,7 +107,7 @@ def status() -> int:
     after = f"after {window / 60:.0f} min in which nothing moves" if window else "off"
     rows = [("idle stop", after)]
     if daily := verdict.get("daily_stop"):
-        at, latest = tell.moment(daily["stops_at"]), tell.moment(daily["latest"])
+        at, latest = moment(daily["stops_at"]), moment(daily["latest"])
         text = daily["rule"].removeprefix("daily stop ")
         rows.append(("daily stop", f"{text}: {at}, {latest} at the latest"))
     rows += [
@@ -100,16 +115,16 @@ def status() -> int:
         ("because", verdict["reason"]),
     ]
     if verdict["stops_at"]:
-        rows.append(("stops", f"{tell.moment(verdict['stops_at'])} if nothing moves from now on"))
+        rows.append(("stops", f"{moment(verdict['stops_at'])} if nothing moves from now on"))
     if verdict["present"]:
         rows.append(("there", ", ".join(verdict["present"])))
     if verdict.get("scratch_gib") is not None:
         rows.append(("/scratch", f"{gib(verdict['scratch_gib'])} in use, lost at every stop"))
     if verdict["keep_awake_until"]:
-        until = tell.moment(verdict["keep_awake_until"])
+        until = moment(verdict["keep_awake_until"])
         rows.append(("kept awake", f"until {until}, by {verdict['keep_awake_by']}"))
     if stop := tell.last_stop():
-        rows.append(("last stop", f"{tell.moment(stop['at'])}: {stop['reason']}"))
+        rows.append(("last stop", f"{moment(stop['at'])}: {stop['reason']}"))
     rows += [("warning", each) for each in verdict["warnings"]]
     if age > FRESH:
         rows.append(

@@ -3,13 +3,13 @@
 import dataclasses
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from daily import Decision
 from decide import Sample, Verdict, gib
+from people import moment, show_file, wall, write
 from system import ROOT, one_line, run
 
 FOLDER = Path(ROOT + "/run/gpustation/idle")
@@ -31,29 +31,13 @@ KEEP = "gpustation keep-awake 2h"
 WORTH_GIB = 0.1
 
 
-def write(path: Path, value: object) -> None:
-    """Write a value as JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".new")
-    with draft.open("w") as file:
-        file.write(json.dumps(value))
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
-def moment(clock: float) -> str:
-    """Return a moment in words."""
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(clock))
-
-
 def begin_boot(settings: dict[str, Any]) -> None:
     """Keep the reason of the last stop for this boot, and remove its notice."""
     (FOLDER / LAST_STOP.name).unlink(missing_ok=True)
     if LAST_STOP.exists():
         (FOLDER / LAST_STOP.name).write_text(LAST_STOP.read_text())
         LAST_STOP.unlink()
-    _notice(settings, "")
+    show_file(settings, NOTICE)
     report(settings)
 
 
@@ -203,18 +187,18 @@ class News:
 
     def _announce(self, before: dict[str, Any]) -> None:
         if self.verdict.state == "warned":
-            _wall(f"gpustation: this machine {self.headline()}")
+            wall(f"gpustation: this machine {self.headline()}")
             at = time.strftime("%H.%M", time.gmtime(self._clock_of(self.verdict.stops_at)))
-            _notice(self.settings, f"{NOTICE}{at}-UTC.txt", f"{self.headline()}\n")
+            show_file(self.settings, NOTICE, f"{NOTICE}{at}-UTC.txt", f"{self.headline()}\n")
         elif self.verdict.state == "awake":
-            _wall(f"gpustation: this machine stays on: {self.verdict.reason}")
-            _notice(self.settings, "")
+            wall(f"gpustation: this machine stays on: {self.verdict.reason}")
+            show_file(self.settings, NOTICE)
 
 
 def stop(reason: str, settings: dict[str, Any]) -> None:
     """Note why, tell it, and power the machine off; EC2 then stops the instance."""
     write(LAST_STOP, {"at": int(time.time()), "reason": reason})
-    _wall(f"gpustation: this machine stops now: {reason}")
+    wall(f"gpustation: this machine stops now: {reason}")
     report(settings)
     run("systemctl", "poweroff")
 
@@ -229,26 +213,3 @@ def report(settings: dict[str, Any]) -> None:
         run("python3", "-I", str(program), str(parameter), "5")
     except OSError as error:
         print(f"warning: the report was not written: {error}")
-
-
-def _wall(text: str) -> None:
-    try:
-        run("wall", text)
-    except OSError as error:
-        print(f"warning: nobody was told on their terminals: {error}")
-
-
-def _notice(settings: dict[str, Any], name: str, text: str = "") -> None:
-    """Replace the notice in the person's home folder by one of a name; without a name by none.
-
-    It is written with the person's rights.
-    """
-    home = ROOT + str(settings.get("home") or "/home/ubuntu")
-    change = f'find . -maxdepth 1 -type f -name "{NOTICE}*" -delete'
-    if name:
-        change += '; cat >"$1"'
-    scripts = f'. "{SCRIPTS}/runner/record.sh"; . "{SCRIPTS}/home/as_owner.sh"; as_owner "$@"'
-    try:
-        run("bash", "-c", scripts, "bash", home, "bash", "-c", change, "bash", name, text=text)
-    except OSError as error:
-        print(f"warning: the notice in {home} was not changed: {error}")

@@ -16,6 +16,7 @@ import marks
 import tell
 from collect import Sampler
 from decide import Sample, decide, needed
+from people import write
 from policy import SETTINGS, read_policy
 from system import one_line, run, uptime
 
@@ -186,7 +187,7 @@ class Turn:
             self.memory["daily_warned_at"] = news.clock
         samples = [dataclasses.asdict(each) for each in self.memory["samples"]]
         self.memory["daily"] = {"known": self.known, "read": self.rule}
-        tell.write(MEMORY, {**self.memory, "samples": samples})
+        write(MEMORY, {**self.memory, "samples": samples})
         news.publish()
         if news.verdict.state == "stop":
             lost = f"; {news.loss} were lost" if news.loss else ""

@@ -34,6 +34,7 @@ DEFAULTS: dict[str, object] = {
     "stop_at_patience": 0,
     "report": "",
     "limited": False,
+    "spot": False,
 }
 
 

@@ -1,5 +1,6 @@
-# Installs the notebooks in the home folder: our starter, and those of Dive into Deep Learning for
-# the framework, converted from the book's sources at a pinned commit.
+# Installs in the home folder our starter notebook, our example of a training that survives
+# interruptions, and the notebooks of Dive into Deep Learning for the framework, converted from the
+# book's sources at a pinned commit.
 #
 # Existing files are not changed: they belong to the person. Notebooks for the other framework are
 # renamed, with that framework's name in it.
@@ -33,6 +34,16 @@ set_aside() {
     sh "$1" "$2" "$kept"; then
     log "$1 was for $2; renamed it to $kept"
   fi
+}
+
+# place_example: install the example of a training that survives interruptions. Its name has the
+# framework, so that of another one stays.
+place_example() {
+  local name="resumable-$framework.py"
+  # shellcheck disable=SC2016  # expanded by the owner's shell
+  unless_there "$name" 'cat >.resumable.draft && mv .resumable.draft "$1"' \
+    <"$scripts/notebooks/$name" ||
+    warn "the example $name is missing in $home: $owner_output"
 }
 
 place_starter() {
@@ -76,6 +87,7 @@ other=mxnet
 set_aside gpu-starter.ipynb "$other"
 set_aside d2l "$other"
 place_starter
+place_example
 if [[ $(setting notebooks) == true ]]; then
   place_book
 fi

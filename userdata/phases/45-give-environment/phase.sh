@@ -81,5 +81,16 @@ place() {
   chmod 0755 "$root/usr/local/bin/gpustation-shell"
 }
 
+# place_training: install the unit that runs a program of the home folder at each boot, for those
+# whom the person enables it for.
+place_training() {
+  local unit='gpustation-training@.service' target=multi-user.target
+  ! of_a_stack || target=cloud-init.target
+  mkdir -p "$root/etc/systemd/system"
+  sed -e "s|@OPT@|$opt|g" -e "s|@HOME@|$home|g" -e "s|@USER@|$user|g" -e "s|@ROOT@|$root|g" \
+    -e "s|@TARGET@|$target|g" "$here/$unit" >"$root/etc/systemd/system/$unit"
+}
+
 give_environment
 place
+place_training
