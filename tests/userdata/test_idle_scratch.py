@@ -89,12 +89,12 @@ def test_the_machines_command_shows_it(
     use(3.21)
     watch(0)
     capsys.readouterr()
-    assert idle.person.status() == 0
+    assert idle.person._idle_status() == 0
     assert "/scratch    3.2 GiB in use, lost at every stop" in capsys.readouterr().out
     use(None)
     watch(60)
     capsys.readouterr()
-    idle.person.status()
+    idle.person._idle_status()
     assert "/scratch" not in capsys.readouterr().out
 
 
