@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import command, environment, image, quota, status, synth
+from bench import command, environment, hold, image, quota, status, synth
 from localaws.isolation import isolate
 
 if __name__ == "__main__":
@@ -12,6 +12,7 @@ if __name__ == "__main__":
         synth.measure(),
         quota.measure(),
         status.measure(),
+        hold.measure(),
         environment.measure(),
         image.measure(),
     ]

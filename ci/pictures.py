@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from localaws import LocalAws
-from localaws.account.ec2.instances import VISITOR
+from localaws.account.ec2.visitors import VISITOR
 from localaws.machines.booted.support import why_not
 
 ROOT = Path(__file__).resolve().parent.parent

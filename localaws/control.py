@@ -15,24 +15,26 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, get_origin, get_type_hints
 
 from localaws.machines.booted.machines import BootedMachines
+from localaws.reports import (
+    CapacityReservation,
+    CommandResult,
+    EventFault,
+    Fault,
+    InstanceEvent,
+    Mail,
+    Operation,
+    ScheduleRun,
+    Signal,
+    Use,
+)
 
 if TYPE_CHECKING:
     from localaws.account.world import World
     from localaws.machines.records import RecordMachines
 
-Fault = Literal["throttle", "deny", "missing", "silent", "expired", "unsettled", "hang", "slow"]
-"""How a call fails: too many requests, access denied, or the named thing does not exist. `silent`:
-a signal gets no answer. `hang`: a call gets none, for longer than any caller should wait. `slow`:
-it succeeds after 0.3 s, as with AWS from another continent.
-`expired`: CloudFormation says that the caller's credentials have expired. `unsettled`: EC2 right
-after a change, when it does not know an image or a snapshot yet, or still has it in use."""
-EventFault = Literal["lose", "twice", "late"]
-"""How the delivery of an event to the target of a rule fails: never, two times, or held back."""
-Operation = Literal["create", "update", "delete"]
-"""What CloudFormation does to a resource."""
 CALL_SECONDS = 30
 """How long a call may take, beside the seconds that it waits for something."""
 MOST_SECONDS = 3600.0
@@ -41,78 +43,17 @@ NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """A proxy of the environment would get the secret."""
 
 
-@dataclasses.dataclass(frozen=True)
-class InstanceEvent:
-    """One event in an instance's life.
+class Spot(Protocol):
+    """What EC2 does to spot machines by itself."""
 
-    Attributes:
-        time: In seconds since 1970.
-        instance_type: The instance's type at that time.
-    """
+    def interrupt(self, instance_id: str, notice: float) -> None:
+        """Take a machine's capacity back after a notice."""
 
-    instance_id: str
-    event: Literal["launched", "stopped", "started", "terminated"]
-    time: float
-    instance_type: str
+    def resume(self, instance_id: str) -> None:
+        """Start a machine that was interrupted."""
 
-
-@dataclasses.dataclass(frozen=True)
-class ScheduleRun:
-    """One attempt of a schedule to invoke its target.
-
-    Attributes:
-        time: When it was made, in seconds since 1970.
-        schedule: The schedule's ARN.
-        outcome: `delivered`: the target took it. `failed`: it is tried again. `dropped`: it is
-            not, as its retry policy says or because the schedule is gone.
-        scheduled: When the schedule was due, in seconds since 1970.
-        attempt: Its number, from 1.
-        reason: Why it failed; empty if it did not.
-    """
-
-    time: float
-    schedule: str
-    outcome: Literal["delivered", "failed", "dropped"]
-    scheduled: float
-    attempt: int
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Mail:
-    """What a topic sent to an address by e-mail.
-
-    Attributes:
-        time: In seconds since 1970.
-        topic: The topic's ARN.
-        subject: Empty if it was published without one.
-    """
-
-    time: float
-    topic: str
-    address: str
-    subject: str
-    message: str
-
-
-@dataclasses.dataclass(frozen=True)
-class CommandResult:
-    """Result of a command in a machine."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Signal:
-    """One signal to a wait condition's handle; the names are CloudFormation's."""
-
-    handle: str
-    UniqueId: str
-    Status: str
-    Reason: str
-    Data: str
+    def reconsider(self) -> None:
+        """Launch what could not be launched before."""
 
 
 class Control:
@@ -125,6 +66,7 @@ class Control:
         crowd: Adds instances of other people to the account.
         release: Delivers the events that are held back.
         confirm: Confirms the e-mail subscriptions of an address.
+        spot: Interrupts spot machines.
     """
 
     def __init__(
@@ -135,7 +77,9 @@ class Control:
         crowd: Callable[[str, int], None],
         release: Callable[[], None],
         confirm: Callable[[str], None],
+        spot: Spot,
     ) -> None:
+        self._spot = spot
         self._release = release
         self._confirm = confirm
         self._world = world
@@ -178,9 +122,9 @@ class Control:
             operation: Its API name, e.g. `GetServiceQuota`, `DescribeInstances`, `GetParameter`,
                 or IAM's name of it where several services have it: `logs:ListTagsForResource`.
                 `Signal` stands for what is sent to a wait condition's handle: status 503, or
-                with `silent` no answer. EC2, Systems Manager and Service Quotas know all kinds,
-                the other services `throttle` and `deny`. `*`: every operation of those three,
-                CloudFormation and the price list.
+                with `silent` no answer. EC2, Systems Manager and Service Quotas know all kinds
+                (`forbid` and `unsupported`: EC2 alone), the other services `throttle` and `deny`.
+                `*`: every operation of those three, CloudFormation and the price list.
             kind: How it fails; None: it works again. `expired` is for CloudFormation's calls,
                 `unsettled` for DescribeImages, DeregisterImage, DescribeSnapshots, DeleteSnapshot.
             times: How many calls fail before it works again. Default: all of them.
@@ -223,10 +167,106 @@ class Control:
         """The zones that offer a type, by full name; None: AWS's own data again."""
         _set(self._world.offerings, instance_type, None if zones is None else sorted(zones))
 
-    def set_capacity(self, instance_type: str, available: bool) -> None:
-        """Whether a launch or start finds capacity (else InsufficientInstanceCapacity)."""
-        without = self._world.no_capacity
-        (without.discard if available else without.add)(instance_type)
+    def set_capacity(
+        self,
+        instance_type: str | None,
+        available: bool,
+        *,
+        zone: str | None = None,
+        use: Use | None = None,
+    ) -> None:
+        """Whether a launch, a start or a reservation finds capacity.
+
+        Else it is refused with InsufficientInstanceCapacity. The last call that speaks of a type,
+        zone and use counts: "none, but in one zone" is two calls.
+
+        Args:
+            instance_type: None: every type.
+            available: Whether there is.
+            zone: Name of the zone. Default: every zone.
+            use: What it is for. Default: everything. With `reservation` or `launch` alone, one of
+                them is refused where the other is not.
+        """
+        self._world.set_capacity(available, use, instance_type, zone)
+        self._spot.reconsider()
+
+    def interrupt(self, instance_id: str, notice: float = 120) -> None:
+        """Let EC2 take the capacity of a running spot machine back.
+
+        Its metadata service says so at once, at `/latest/meta-data/spot/instance-action`, and so
+        does an event on the default bus. Then EC2 stops or terminates it, as its request says.
+
+        Args:
+            instance_id: The machine.
+            notice: After how many seconds of the clock. Default: 120, as AWS. 0: at once.
+
+        Raises:
+            ValueError: It is no spot machine, or does not run.
+        """
+        self._spot.interrupt(instance_id, notice)
+
+    def resume_spot(self, instance_id: str) -> None:
+        """Let EC2 start a spot machine that it stopped, as when it has capacity again.
+
+        Raises:
+            ValueError: EC2 did not stop it, or there is no room for it.
+        """
+        self._spot.resume(instance_id)
+
+    def spot_delays(self, *, stop: float = 1, service: float = 0) -> None:
+        """How late spot requests follow, in seconds of the clock; how long AWS takes is not known.
+
+        Args:
+            stop: From a person's stop until the request is `disabled` and the machine can be
+                started again.
+            service: Until EC2 does what a request asks for: launches another machine for a
+                persistent request whose machine was terminated, or terminates a stopped machine
+                whose request was cancelled. 0: before the call is answered.
+        """
+        self._world.spot_stop_seconds = stop
+        self._world.spot_service_seconds = service
+
+    def set_placement_score(self, zone: str, score: int | None) -> None:
+        """The spot placement score of a zone, 1 to 10; None: a made-up low one again."""
+        _set(self._world.placement_scores, zone, score)
+
+    def take_slots(self, times: int | None = None) -> None:
+        """Let other people's machines take the slots of new open reservations.
+
+        They do so as soon as the reservation's creation is answered: a launch that follows finds
+        none, and needs capacity and quota as any other.
+
+        Args:
+            times: For how many reservations. Default: all, until `reset`.
+        """
+        self._world.thefts["slots"] = [True, times]
+
+    def late_reservations(self, seconds: float) -> None:
+        """After how many seconds of the clock DescribeCapacityReservations shows a change.
+
+        A new reservation is not listed until then. AWS says that it may take five minutes.
+        """
+        self._world.reservation_lag = seconds
+
+    def reservations(self) -> list[CapacityReservation]:
+        """Every capacity reservation of every region, ended ones too, oldest first."""
+        now = self._world.clock()
+        return [
+            CapacityReservation(
+                reservation_id=row.id,
+                instance_type=row.instance_type,
+                zone=row.zone,
+                match=row.match,
+                state=row.state,
+                total=row.total,
+                available=row.available,
+                created=row.created,
+                ended=row.ended,
+                instances=sorted(row.inside),
+                unused_seconds=row.unused(now),
+            )
+            for row in self._world.reservations.values()
+        ]
 
     def set_region(self, region: str, enabled: bool | None) -> None:
         """Whether the account has enabled a region that must be enabled; None: as a new account.
@@ -246,9 +286,10 @@ class Control:
         match: Literal["open", "targeted"] = "open",
         owner: str = "",
     ) -> None:
-        """Add an active capacity reservation of the region that the zone is in.
+        """Add an active capacity reservation, whatever quota and capacity allow.
 
-        Unlike EC2, launches do not use it and the quota of launches does not count it.
+        Launches use it and the quota counts it, as one that a call made. Machines that run already
+        do not use it: `available` says what is used. `reset` removes it.
 
         Args:
             reservation_id: Its id.
@@ -259,19 +300,15 @@ class Control:
             match: Which instances are launched into it.
             owner: Account that owns it and shares it. Default: this account.
         """
-        self._world.reservations[reservation_id] = {
-            "CapacityReservationId": reservation_id,
-            "OwnerId": owner,
-            "InstanceType": instance_type,
-            "InstancePlatform": "Linux/UNIX",
-            "AvailabilityZone": zone,
-            "Tenancy": "default",
-            "TotalInstanceCount": total,
-            "AvailableInstanceCount": available,
-            "State": "active",
-            "InstanceMatchCriteria": match,
-            "ReservationType": "default",
-        }
+        self._world.add_reservation(
+            available,
+            id=reservation_id,
+            owner=owner,
+            instance_type=instance_type,
+            zone=zone,
+            total=total,
+            match=match,
+        )
 
     def decide_request(self, request_id: str, status: str, limit: float | None = None) -> None:
         """Decide a request to raise a quota.
@@ -295,8 +332,12 @@ class Control:
         root_device_type: Literal["ebs", "instance-store"] = "ebs",
         size_gib: int = 8,
         name: str = "test image",
+        platform: str = "Linux/UNIX",
     ) -> None:
-        """Add an image of another account, as DescribeImages shows it."""
+        """Add an image of another account, as DescribeImages shows it.
+
+        `platform` is its `PlatformDetails`, which a capacity reservation must have too.
+        """
         self._world.add_image(
             image_id=image_id,
             architecture=architecture,
@@ -304,6 +345,7 @@ class Control:
             root_device_type=root_device_type,
             size_gib=size_gib,
             name=name,
+            platform=platform,
         )
 
     def wait_scale(self, scale: float) -> None:
@@ -322,8 +364,10 @@ class Control:
         return self._open_session(role)
 
     def history(self, instance_id: str | None = None) -> list[InstanceEvent]:
-        """Events of an instance, or of all instances, oldest first."""
-        return [e for e in self._world.events if instance_id in (None, e.instance_id)]
+        """Events of an instance or a capacity reservation, or of all instances, oldest first."""
+        if instance_id is not None:
+            return [e for e in self._world.events if e.instance_id == instance_id]
+        return [e for e in self._world.events if e.instance_id.startswith("i-")]
 
     def clock(self) -> float:
         """The account's time in seconds since 1970: real time, plus what `advance` added."""

@@ -58,6 +58,14 @@ def _machines(client: Clients) -> Iterator[InventoryItem]:
         yield InventoryItem("address", address["AllocationId"])
     for pair in ec2.describe_key_pairs()["KeyPairs"]:
         yield InventoryItem("key pair", pair["KeyName"])
+    living = [{"Name": "state", "Values": ["open", "active", "disabled"]}]
+    for row in ec2.describe_spot_instance_requests(Filters=living)["SpotInstanceRequests"]:
+        detail = f"{row['LaunchSpecification']['InstanceType']} {row['State']}"
+        yield InventoryItem("spot request", row["SpotInstanceRequestId"], detail)
+    active = [{"Name": "state", "Values": ["active"]}]
+    for row in ec2.describe_capacity_reservations(Filters=active)["CapacityReservations"]:
+        detail = f"{row['InstanceType']} {row['AvailabilityZone']}"
+        yield InventoryItem("capacity reservation", row["CapacityReservationId"], detail)
     for template in ec2.describe_launch_templates()["LaunchTemplates"]:
         yield InventoryItem("launch template", template["LaunchTemplateId"])
 

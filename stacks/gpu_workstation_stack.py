@@ -12,6 +12,7 @@ from gpustation import GpuWorkstation, ImageSource, Settings, SettingsReport
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.names import WORKSTATION_DESCRIPTION, context_for
 from gpustation.catalog.prices import CATALOG_DATE, VOLUME_PER_GIB
+from gpustation.catalog.spot import SpotMode
 from gpustation.settings.model import deployed
 from gpustation.settings.rows import METADATA
 from gpustation.settings.stops import what_stops
@@ -70,10 +71,13 @@ class GpuWorkstationStack(SettingsStack):
             role_credentials_for_users=settings.role_credentials_for_users,
             python_mirror=settings.python_mirror,
             idle_stop_minutes=settings.idle_stop_minutes,
+            idle_stop_scratch_gib=settings.idle_stop_scratch_gib,
             stop_at=settings.stop_at,
             stop_at_patience=settings.stop_at_patience,
             monthly_budget_usd=settings.monthly_budget_usd,
             budget_email=settings.budget_email,
+            capacity_check=settings.capacity_check,
+            spot=settings.spot,
             generation=settings.generation,
             quota=settings.quota,
             ready_timeout=Duration.minutes(settings.ready_timeout_minutes),
@@ -97,6 +101,7 @@ class GpuWorkstationStack(SettingsStack):
                 "AvailabilityZone": (workstation.choice.availability_zone, "Where it runs"),
                 "ImageId": (workstation.choice.image_id, "The image it was started from"),
                 "Quota": (workstation.check.message, "What the quota check found"),
+                "Capacity": (workstation.choice.capacity, "Zones that were asked for room"),
                 **(
                     {"SpendLimit": (workstation.limit.message, "Costs of this month at the deploy")}
                     if workstation.limit
@@ -123,6 +128,11 @@ class GpuWorkstationStack(SettingsStack):
             if price
             else "a price that AWS publishes only in an offer"
         )
+        if settings.spot is not SpotMode.FALSE:
+            annotations.add_info(
+                "spot: it costs at most what is said here, and usually less (`gpustation price`); "
+                "if EC2 has none now, the deploy is rolled back: try spot=prefer or spot=false"
+            )
         stops = what_stops(
             settings.idle_stop_minutes, settings.stop_at, settings.monthly_budget_usd
         )

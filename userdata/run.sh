@@ -23,6 +23,7 @@ phase_rows=(
   'limit         driver       11-tell-limit         1  every-boot'
   'system        driver       10-prepare-system     3  framework'
   'metadata      driver       12-limit-metadata     1  every-boot'
+  'scratch       driver       15-mount-scratch      1  every-boot'
   'driver        driver       20-install-driver     1  machine driver_kind driver_branch fabric_manager'
   'driver-check  driver       25-check-driver       1  every-boot'
   'environment   environment  30-build-environment  1  framework cuda_toolkit'

@@ -19,6 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gpustation.capacity_release import CapacityRelease
     from gpustation.catalog.frameworks import Framework
     from gpustation.catalog.quotas import QuotaMode
     from gpustation.deploy_role import DeployRole
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "READY_STEPS",
+    "CapacityRelease",
     "DeployRole",
     "Framework",
     "GpuImage",
@@ -54,6 +56,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "CapacityRelease": "capacity_release",
     "DeployRole": "deploy_role",
     "Framework": "catalog.frameworks",
     "GpuImage": "image.gpu_image",

@@ -67,9 +67,13 @@ class GpuInstance(Construct):
             framework. Default: none, releases.astral.sh or github.com.
         idle_stop_minutes: Minutes in which nothing moves on the machine before it stops itself; 0
             turns it off. Default: 60.
+        idle_stop_scratch_gib: GiB on ``/scratch`` above which an idle machine stops only when it
+            would with somebody logged in; 0: it makes no difference. Default: 0.
         stop_at: Time of day and zone at which the machine stops itself, e.g.
             ``22:00 Europe/Berlin``. Default: none.
         stop_at_patience: Minutes by which work or a request may delay that. Default: 0.
+        spot: Whether EC2 may interrupt the machine, so that it watches for the notice. Default:
+            false.
         usd_per_hour: Price that the machine shows at login, in USD per hour, as text. Default: the
             catalog's, which is that of us-east-1.
         price_of: Source, date and region of that price. Default: those of the catalog's.
@@ -100,8 +104,10 @@ class GpuInstance(Construct):
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
         idle_stop_minutes: int = 60,
+        idle_stop_scratch_gib: int = 0,
         stop_at: str = "",
         stop_at_patience: int = 0,
+        spot: bool = False,
         usd_per_hour: str = "",
         price_of: str = CATALOG_ORIGIN,
     ) -> None:
@@ -149,10 +155,12 @@ class GpuInstance(Construct):
                     "role_credentials_for_users": role_credentials_for_users,
                     "python_mirror": python_mirror,
                     "idle_stop_minutes": idle_stop_minutes,
+                    "idle_stop_scratch_gib": idle_stop_scratch_gib,
                     "stop_at": stop_at,
                     "stop_at_patience": stop_at_patience,
                     "report": self.report.ref,
                     "limited": bool(notice),
+                    "spot": spot,
                     "scripts": {
                         "bucket": asset.bucket_name,
                         "key": asset.object_key,
@@ -207,7 +215,8 @@ class GpuInstance(Construct):
             },
         )
         tag_name(self.instance)
-        self.instance.node.add_dependency(subnet.internet_connectivity_established)
+        # Not of its profile, which takes minutes and needs none of it
+        self.instance.instance.node.add_dependency(subnet.internet_connectivity_established)
         for signal in ready.values():
             signal.wait_for(self.instance)
 

@@ -10,8 +10,10 @@ from aws_cdk import Duration, Size, Token
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
+from gpustation.capacity_release import CapacityRelease
 from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.quotas import QuotaMode
+from gpustation.catalog.spot import SpotMode
 from gpustation.gpu_instance import READY_STEPS, GpuInstance
 from gpustation.image.source import ImageSource
 from gpustation.image_choice import ImageChoice
@@ -54,12 +56,18 @@ class GpuWorkstation(Construct):
         python_mirror: URL of a mirror of python-build-standalone's releases. Default: none.
         idle_stop_minutes: Minutes in which nothing moves on the machine before it stops itself; 0
             turns it off. Default: 60.
+        idle_stop_scratch_gib: GiB on ``/scratch`` above which an idle machine stops later; 0: it
+            does not. Default: 0.
         stop_at: Time of day and zone at which the machine is stopped, e.g.
             ``22:00 Europe/Berlin``. Default: none.
         stop_at_patience: Minutes by which the machine may delay that stop. Default: 0.
         monthly_budget_usd: What the machines may cost in a calendar month, in USD at list price,
             before they are stopped (``SpendLimit``); 0: no limit. Default: 0.
         budget_email: Address that is told of the limit. Default: none.
+        capacity_check: Ask zone after zone for room, and hold it for the machine, before it is
+            launched or its type changes. Default: true.
+        spot: Buy the machine on the spot market: EC2 may stop it after two minutes' notice, and
+            starts it again when it can. Default: no.
         generation: 1 to 255; a different number creates a new machine. Default: 1.
         quota: Effect of a quota that is too small. Default: ``QuotaMode.ENFORCE``, the deploy
             fails before it creates anything that is billed.
@@ -102,10 +110,13 @@ class GpuWorkstation(Construct):
         role_credentials_for_users: bool = False,
         python_mirror: str = "",
         idle_stop_minutes: int = 60,
+        idle_stop_scratch_gib: int = 0,
         stop_at: str = "",
         stop_at_patience: int = 0,
         monthly_budget_usd: int = 0,
         budget_email: str = "",
+        capacity_check: bool = True,
+        spot: SpotMode = SpotMode.FALSE,
         generation: int = 1,
         quota: QuotaMode = QuotaMode.ENFORCE,
         ready_timeout: Duration | None = None,
@@ -125,6 +136,7 @@ class GpuWorkstation(Construct):
             instance_type=instance_type,
             framework=framework,
             generation=generation,
+            spot=spot,
             mode=quota,
             with_price=True,
         )
@@ -139,6 +151,7 @@ class GpuWorkstation(Construct):
         if covers_the_world(cidrs):
             _acknowledge_world_access(self.security_group)
         of_machine = Construct(self, f"Generation{generation}")
+        templates = _market_templates(of_machine, spot, generation)
         self.choice = ImageChoice(
             of_machine,
             "ImageChoice",
@@ -149,6 +162,9 @@ class GpuWorkstation(Construct):
             availability_zone=subnet.availability_zone if subnet else availability_zone,
             ready_timeout=timeout,
             generation=generation,
+            capacity_check=capacity_check,
+            spot=spot,
+            templates=(templates[0], templates[1]) if len(templates) == 2 else None,
             others=others,
         )
         # Report a quota that is too small before other errors
@@ -191,12 +207,27 @@ class GpuWorkstation(Construct):
             role_credentials_for_users=role_credentials_for_users,
             python_mirror=python_mirror,
             idle_stop_minutes=idle_stop_minutes,
+            idle_stop_scratch_gib=idle_stop_scratch_gib,
             stop_at=stop_at,
             stop_at_patience=stop_at_patience,
+            spot=spot is not SpotMode.FALSE,
             usd_per_hour=self.check.usd_per_hour,
             price_of=self.check.price_of,
         )
-        self.machine.instance.node.add_dependency(self.check)
+        self.machine.instance.instance.node.add_dependency(self.check)
+        if templates:
+            self._buy_on_spot_market(of_machine, templates, generation)
+        if capacity_check and spot is not SpotMode.TRUE:
+            self._hold_briefly(network)
+            release = CapacityRelease(
+                of_machine,
+                "CapacityRelease",
+                choice=self.choice,
+                instance_id=self.machine.instance_id,
+                instance_type=instance_type,
+                generation=generation,
+            )
+            release.node.add_dependency(self.machine.instance)
         if stop_at:
             # Scheduler's constructs are a part of a second of every synth that does not need them
             from gpustation.daily_stop import DailyStop
@@ -212,6 +243,47 @@ class GpuWorkstation(Construct):
             )
         if self.limit:
             self.limit.count(of_machine, self.machine.instance_id, self.machine.instance)
+
+    def _buy_on_spot_market(
+        self, of_machine: Construct, templates: tuple[str, ...], generation: int
+    ) -> None:
+        from gpustation.spot_request import VERSION, SpotRequest
+
+        resource = self.machine.instance.instance
+        resource.launch_template = ec2.CfnInstance.LaunchTemplateSpecificationProperty(
+            launch_template_id=templates[0] if len(templates) == 1 else self.choice.launch_template,
+            version=VERSION,
+        )
+        request = SpotRequest(
+            of_machine,
+            "SpotRequest",
+            instance_id=self.machine.instance_id,
+            generation=generation,
+        )
+        request.node.add_dependency(self.machine.instance)
+
+    def _hold_briefly(self, network: WorkstationNetwork | None) -> None:
+        """Creates what takes long before the choice: what it holds is billed until the launch."""
+        instance = self.machine.instance
+        self.choice.node.add_dependency(instance.node.find_child("InstanceProfile"))
+        if network:
+            self.choice.node.add_dependency(network.internet_gateway)
+
+
+def _market_templates(scope: Construct, spot: SpotMode, generation: int) -> tuple[str, ...]:
+    """Ids of the launch templates of a machine: that of spot, and of on-demand with a choice."""
+    if spot is SpotMode.FALSE:
+        return ()
+    # Most synths need none of it
+    from gpustation.spot_request import MarketTemplate
+
+    names = {"SpotTemplate": True}
+    if spot is SpotMode.PREFER:
+        names["OnDemandTemplate"] = False
+    return tuple(
+        MarketTemplate(scope, name, spot=is_spot, generation=generation).template_id
+        for name, is_spot in names.items()
+    )
 
 
 def _make_limit(

@@ -8,6 +8,7 @@ from constructs import Construct
 from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.gpu_types import require_type
 from gpustation.catalog.quotas import QuotaMode
+from gpustation.catalog.spot import SpotMode
 from gpustation.synth.custom_resource_function import RESPONSE_TIMEOUT, CustomResourceFunction
 
 _QUOTA_SERVICE = "servicequotas.amazonaws.com"
@@ -30,6 +31,7 @@ class QuotaCheck(Construct):
         framework: Framework that suggested alternative types must support. Default: MXNet.
         generation: Number of the machine. A different number means that a new machine starts
             while the old one runs. Default: 1.
+        spot: Whether the machine is a spot machine, which has a quota of its own. Default: no.
         mode: Effect of a quota that is too small. Default: ``QuotaMode.ENFORCE``.
         with_price: Also read the type's price in this region, whenever the check is called.
             Default: false.
@@ -52,6 +54,7 @@ class QuotaCheck(Construct):
         instance_type: str,
         framework: Framework = Framework.MXNET,
         generation: int = 1,
+        spot: SpotMode = SpotMode.FALSE,
         mode: QuotaMode = QuotaMode.ENFORCE,
         with_price: bool = False,
     ) -> None:
@@ -66,7 +69,14 @@ class QuotaCheck(Construct):
         self._allow_reading(function)
         mode = QuotaMode(mode)
         if mode is QuotaMode.REQUEST:
-            self._allow_requesting(function, gpu_type.quota_code)
+            of_spot = spot is SpotMode.TRUE and gpu_type.spot_quota_code
+            self._allow_requesting(function, of_spot or gpu_type.quota_code)
+        if spot is not SpotMode.FALSE:
+            function.allow_on_all(
+                "ReadSpotUse",
+                ["ec2:DescribeSpotInstanceRequests"],
+                "EC2's Describe actions take no resource (service authorization reference)",
+            )
         self.resource = CustomResource(
             self,
             "Resource",
@@ -78,6 +88,7 @@ class QuotaCheck(Construct):
                 "Framework": Framework(framework).value,
                 "Generation": str(generation),
                 "Mode": mode.value,
+                **({} if spot is SpotMode.FALSE else {"Spot": spot.value}),
                 # CloudFormation calls the check of a stack that an earlier release made only if a
                 # property changes, and that check gave no price
                 **({"Price": "true"} if with_price else {}),

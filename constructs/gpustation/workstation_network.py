@@ -58,12 +58,13 @@ class WorkstationNetwork(Construct):
         )
         gateway = ec2.CfnInternetGateway(self, "InternetGateway")
         self._gateway_id = gateway.ref
-        self._attachment = ec2.CfnVPCGatewayAttachment(
+        self.internet_gateway = ec2.CfnVPCGatewayAttachment(
             self,
             "InternetGatewayAttachment",
             vpc_id=self.vpc.vpc_id,
             internet_gateway_id=gateway.ref,
         )
+        """The gateway, attached to the VPC."""
         self.security_group = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=self.vpc, description="GPU workstation"
         )
@@ -108,6 +109,6 @@ class WorkstationNetwork(Construct):
             cidr_block=f"{first}/{prefix_length}",
             map_public_ip_on_launch=True,
         )
-        subnet.add_default_internet_route(self._gateway_id, self._attachment)
+        subnet.add_default_internet_route(self._gateway_id, self.internet_gateway)
         tag_name(subnet)
         return subnet

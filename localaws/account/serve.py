@@ -18,11 +18,13 @@ from localaws.account.cloudformation import custom_resources
 from localaws.account.cloudformation import engine as cloudformation
 from localaws.account.ec2 import api as ec2_api
 from localaws.account.ec2.instances import Instances
+from localaws.account.ec2.spot_interruptions import Interruptions
+from localaws.account.ec2.visitors import Crowd
 from localaws.account.events import function_clock, mails
 from localaws.account.events.invocations import Invocations
 from localaws.account.events.rules import Deliveries
 from localaws.account.gate import CONTROL_PATH, Gate
-from localaws.account.iam import function_sessions, instance_tags, signatures, simulation
+from localaws.account.iam import ec2_authorization, function_sessions, signatures, simulation
 from localaws.account.scheduler import resource_types as schedule_types
 from localaws.account.scheduler import service as scheduler
 from localaws.account.scheduler.runs import Runs
@@ -60,7 +62,7 @@ def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentia
     function_sessions.install()
     simulation.install()
     signatures.install(world.time.datetime)
-    instance_tags.install()
+    ec2_authorization.install()
     deliveries = _install_events(world, f"http://127.0.0.1:{port}")
     services.install_refusals(world)
     config = Config()
@@ -71,9 +73,10 @@ def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentia
         world,
         machines,
         function_sessions.open_session,
-        instances.crowd,
+        Crowd(),
         deliveries.release,
         mails.confirm,
+        Interruptions(instances),
     )
     served = _application(control, world)
     gate: Any = Gate(served, credentials, port, custom_resources.response_known, world.clock)

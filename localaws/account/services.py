@@ -44,6 +44,18 @@ _FAULTS = {
         "perform: ec2:{} because no identity-based policy allows it",
         403,
     ),
+    ("forbid", "ec2"): (
+        "UnauthorizedOperation",
+        "You are not authorized to perform this operation. User: somebody is not authorized to "
+        "perform: ec2:{} with an explicit deny in a service control policy",
+        403,
+    ),
+    ("unsupported", "ec2"): (
+        "Unsupported",
+        "The requested configuration is currently not supported. Please check the documentation "
+        "for supported configurations.",
+        400,
+    ),
     ("deny", "servicequotas"): (
         "AccessDeniedException",
         "User is not authorized to perform: servicequotas:{}",
@@ -274,8 +286,9 @@ def _with_faults(name: str, service: Service, world: World) -> Service:
         kind = next((found for one in names if (found := world.take_fault(one, region))), None)
         if kind == "slow":
             await asyncio.sleep(SLOW_SECONDS)
-        if kind in (None, "slow"):
-            return await service(method, path, headers, body, query)
+        if kind in (None, "slow", "lost"):
+            answer = await service(method, path, headers, body, query)
+            return _cut_off(answer) if kind == "lost" else answer
         if kind == "hang":
             await asyncio.sleep(HANG_SECONDS)
             kind = "throttle"
@@ -284,6 +297,12 @@ def _with_faults(name: str, service: Service, world: World) -> Service:
         return _REFUSALS.get(name, _json_refusal)(error)
 
     return faulty
+
+
+def _cut_off(answer: Answer) -> Answer:
+    """An answer of which only the head arrives: the server then ends the connection."""
+    status, headers, _ = answer
+    return status, {**headers, "Content-Length": "65536"}, b""
 
 
 def _operation(headers: Mapping[str, str], body: bytes) -> str:

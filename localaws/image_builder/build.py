@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 
-from localaws.account.ec2.instance_record import Launch, Record, role_session
+from localaws.account.ec2.instance_record import Record, role_session
 from localaws.account.ec2.instances import Instances
+from localaws.account.ec2.launch import Launch
 from localaws.account.ec2.own_images import ImageRequest
 from localaws.image_builder.execution import Execution
 from localaws.image_builder.role_access import Log, clients, fetcher

@@ -47,9 +47,16 @@ class MachineFacts:
     secret_key: str = ""
     session_token: str = ""
     token_required: bool = False
+    lifecycle: str = "on-demand"
     mac: str = "02:00:00:00:00:01"
+    gpus: int = 1
+    instance_store: tuple[int, ...] = ()
+    """Sizes of the type's NVMe disks in GB. EC2's service does not list them either."""
     pushed: list[tuple[str, str, float]] = field(default_factory=list, init=False)
     """Keys of EC2 Instance Connect: user, key, and the end of its time on the monotonic clock."""
+
+    interruption: tuple[str, str] | None = field(default=None, init=False)
+    """What EC2 will do to a spot machine, and when."""
 
     def push_key(self, user: str, key: str) -> None:
         """Offer a key to the machine's SSH server."""
@@ -71,6 +78,7 @@ class MachineFacts:
         values = {
             "ami-id": self.image_id,
             "instance-id": self.instance_id,
+            "instance-life-cycle": self.lifecycle,
             "instance-type": self.instance_type,
             "local-ipv4": self.private_ip,
             "public-ipv4": self.public_ip,
@@ -86,6 +94,12 @@ class MachineFacts:
             f"network/interfaces/macs/{self.mac}/vpc-id": "vpc-0123456789abcdef0",
         }
         tree = {f"/latest/meta-data/{name}": value for name, value in values.items() if value}
+        if self.interruption is not None:
+            action, when = self.interruption
+            notice = json.dumps({"action": action, "time": when})
+            tree["/latest/meta-data/spot/instance-action"] = notice
+            if action == "terminate":
+                tree["/latest/meta-data/spot/termination-time"] = when
         tree["/latest/dynamic/instance-identity/document"] = json.dumps(identity, indent=2)
         for user in {user for user, _, _ in self.pushed}:
             keys = [key for who, key, end in self.pushed if who == user and end > time.monotonic()]

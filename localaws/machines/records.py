@@ -155,6 +155,12 @@ class RecordMachines:
         if metadata is not None:
             metadata.facts.token_required = required
 
+    def announce(self, instance_id: str, action: str, when: str) -> None:
+        """Let a running machine's metadata service say that EC2 will interrupt it."""
+        metadata = self.get(instance_id).metadata
+        if metadata is not None:
+            metadata.facts.interruption = (action, when)
+
     def push_key(self, instance_id: str, user: str, key: str) -> None:
         """Offer a key by the metadata service; a record has no SSH server."""
         metadata = self.get(instance_id).metadata

@@ -25,6 +25,7 @@ SETTINGS = {
     "cuda_toolkit": "false",
     "python_mirror": "",
     "idle_stop_minutes": "0",
+    "idle_stop_scratch_gib": "0",
     "stop_at": "",
 }
 
@@ -36,8 +37,8 @@ class Machine:
         lower: The read-only root below its disk.
     """
 
-    def __init__(self, machines: BootedMachines, lower: Path, name: str) -> None:
-        self._machines, self._name = machines, name
+    def __init__(self, machines: BootedMachines, lower: Path, facts: MachineFacts) -> None:
+        self._machines, self._name, self._facts = machines, facts.instance_id, facts
         self.lower = lower
 
     @property
@@ -91,6 +92,18 @@ class Machine:
         self._machines.cut_power(self._name)
         assert self.await_boot() != before
 
+    def stop_and_start(self, disks: tuple[int, ...] | None = None) -> None:
+        """Stop and start it; its instance store is blank then.
+
+        Args:
+            disks: Sizes of that of its new type, in GB. Default: the type is the same.
+        """
+        self._machines.halt(self._name)
+        if disks is not None:
+            self._facts.instance_store = disks
+        self._machines.boot(self._facts, {}, silent=False)
+        self.await_boot()
+
     def await_boot(self) -> str:
         deadline = time.monotonic() + 300
         namespaces = self._machines.get(self._name).namespaces
@@ -102,7 +115,11 @@ class Machine:
 
 @contextlib.contextmanager
 def phase_machine(
-    distribution: str, folder: Path, disk: Path | None = None, name: str = "i-phases"
+    distribution: str,
+    folder: Path,
+    disk: Path | None = None,
+    name: str = "i-phases",
+    instance_store: tuple[int, ...] = (),
 ) -> Iterator[Machine]:
     """A machine until the block ends.
 
@@ -111,18 +128,20 @@ def phase_machine(
         folder: Where its disk is made.
         disk: What another machine has written over that distribution. Default: nothing.
         name: Of the machine; another one for each that runs beside it.
+        instance_store: Sizes of its NVMe disks in GB. Default: it has none.
     """
     lower = machine_root(distribution)
     machines = BootedMachines(folder, "http://127.0.0.1:9", lower)
     facts = MachineFacts(
         *(name, "g4dn.xlarge", "ami-00000000", "123456789012", "us-east-1", "us-east-1a"),
         *("10.0.0.4", "", ""),
+        instance_store=instance_store,
     )
     if disk is not None:
         machines.lend(facts.image_id, disk)
     try:
         machines.boot(facts, {}, silent=False)
-        made = Machine(machines, lower, name)
+        made = Machine(machines, lower, facts)
         made.await_boot()
         home = machines.get(name).root / "root"
         shutil.copytree(USERDATA, home / "userdata")

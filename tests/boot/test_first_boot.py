@@ -99,6 +99,15 @@ def test_a_notebook_kernel_computes(station: Workstation) -> None:
     assert '"mxnet"' in kernels
 
 
+def test_scratch_is_the_types_disk_also_for_programs_of_jupyter(station: Workstation) -> None:
+    assert station.sh("findmnt -n -o FSTYPE /scratch") == "ext4"
+    assert "114 GiB, fast; empty after every stop" in station.sh("cat /etc/motd.d/gpustation")
+    pid = station.sh("systemctl show -p MainPID --value gpustation-jupyter.service")
+    as_owner = "setpriv --reuid=ubuntu --regid=ubuntu --clear-groups"
+    station.sh(f"nsenter --target {pid} --mount {as_owner} touch /scratch/of-a-notebook")
+    assert station.sh("stat -c %U /scratch/of-a-notebook") == "ubuntu"
+
+
 def test_packages_of_kernel_and_driver_are_held(station: Workstation) -> None:
     held = station.sh("apt-mark showhold").split()
     assert "libnvidia-compute-580-server" in held
@@ -116,11 +125,13 @@ def test_second_run_by_hand_changes_nothing(station: Workstation) -> None:
 
 def test_reboot_changes_nothing_and_jupyter_is_back(station: Workstation) -> None:
     token, started = station.token(), [station.starts(phase) for phase in PHASES[1:]]
+    station.sh("touch /scratch/kept; sync")
     station.reboot()
     assert [station.starts(phase) for phase in PHASES[1:]] == started
     assert station.signals() == SUCCESS
     assert station.token() == token
     assert station.sh(_UNTIL_UP) == "up"
+    assert "kept" in station.sh("ls /scratch")
 
 
 @pytest.mark.tier("all")

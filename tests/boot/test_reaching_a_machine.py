@@ -21,7 +21,7 @@ import pytest
 
 from gpustation.access.report import read_reports
 from localaws import LocalAws
-from localaws.account.ec2.instances import VISITOR
+from localaws.account.ec2.visitors import VISITOR
 from stacks.outputs import WorkstationCommands
 from tests.boot.conftest import launched_from
 from tests.boot.installed import installed_disk

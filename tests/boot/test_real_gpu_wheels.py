@@ -16,6 +16,7 @@ from localaws import LocalAws
 from tests.boot.notebooks import execute, text_of
 from tests.boot.workstation import Workstation
 from tests.support.cdk_cli import Account, Cdk
+from tests.support.probe_stack import G_QUOTA
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -76,9 +77,14 @@ def test_pytorchs_build_computes_on_the_cpu_where_it_is_told_to(
     cloud: LocalAws, cdk: Cdk, tmp_path: Path
 ) -> None:
     cloud.control.machine_gpu(False)
-    run = cdk.deploy(framework="pytorch", notebooks=False)
+    # Four GPUs, so the all-reduce is made too: by four processes with Gloo instead of NCCL
+    cloud.control.set_quota(G_QUOTA, 48)
+    run = cdk.deploy(framework="pytorch", notebooks=False, instance_type="g4dn.12xlarge")
     assert run.status == 0
-    assert "no GPU: computed on the CPU: 1 x CPU ready: PyTorch 2.14.1" in run.outputs["Ready"]
+    assert (
+        "no GPU: computed on the CPU: 4 x CPU ready: PyTorch 2.14.1 computed on the CPU, and an "
+        "all-reduce over 4 ("
+    ) in run.outputs["Ready"]
     station = Workstation(cloud, run.outputs["InstanceId"])
     kernels = station.sh("/opt/gpustation/env/bin/jupyter kernelspec list --json")
     assert '"pytorch"' in kernels

@@ -396,3 +396,24 @@ def test_an_error_is_one_line(aws: LocalAws, verb: Verb) -> None:
     aws.control.fault("DescribeRegions", "deny")
     ran: Ran = verb("regions")
     assert len(ran.err.splitlines()) == 1
+
+
+class TestSpotQuota:
+    """`gpustation quota --spot`: the quota of spot machines, and what counts against it."""
+
+    def test_is_another_quota(self, aws: LocalAws, verb: Verb) -> None:
+        aws.control.set_quota("L-3819A6DF", 7)
+        answer = verb("quota", "g4dn.xlarge", "--spot", "--json").document
+        assert (answer["quota_code"], answer["limit"]) == ("L-3819A6DF", 7)
+        assert (answer["in_use"], answer["suffices"]) == (0, True)
+
+    def test_too_small_it_names_the_request(self, aws: LocalAws, verb: Verb) -> None:
+        aws.control.set_quota("L-3819A6DF", 0)
+        ran = verb("quota", "g4dn.xlarge", "--spot")
+        assert ran.status == NO_CAPACITY
+        assert "`gpustation quota request g4dn.xlarge --spot` asks for 4 vCPUs" in ran.out
+
+    def test_a_type_whose_spot_quota_is_not_known(self, verb: Verb) -> None:
+        ran = verb("quota", "p6-b200.48xlarge", "--spot")
+        assert ran.status == FINDING
+        assert "it is not known which spot quota counts a p6-b200.48xlarge" in ran.err

@@ -125,16 +125,20 @@ def test_the_verdict_of_the_idle_stop_is_shown(
     verdict = {"state": state, "reason": "nothing moved", "decided_at": moment, "stops_at": moment}
     until = int(time.time()) + 600
     stop = {"at": moment, "reason": "quiet \x1b[31m"}
-    name = tell(aws, deployed, {"verdict": verdict, "last_stop": stop, "keep_awake_until": until})
+    told = {"verdict": verdict, "last_stop": stop, "keep_awake_until": until, "scratch_gib": 114}
+    name = tell(aws, deployed, told)
     facts = dict(verb("status").rows)
     assert words in facts["idle stop"]
     assert facts["kept awake"].startswith("until 20")
     assert facts["stopped itself"] == r"2026-11-28 21:31 UTC: quiet \x1b[31m"
+    assert facts["scratch"] == "114 GiB at /scratch, lost at every stop"
     (one,) = verb("status", "--json").document["workstations"]
+    assert one["scratch_gib"] == 114
     assert one["verdict"]["state"] == state
     assert one["last_stop"]["at"] == "2026-11-28T21:31:00+00:00"
     tell(aws, deployed, {"keep_awake_until": 5})
-    assert not {"kept awake", "idle stop", "stopped itself"} & {*dict(verb("status").rows)}
+    gone = {"kept awake", "idle stop", "stopped itself", "scratch"}
+    assert not gone & {*dict(verb("status").rows)}
     aws.client("ssm").put_parameter(Name=name, Value="{}", Overwrite=True)
 
 

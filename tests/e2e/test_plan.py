@@ -62,7 +62,7 @@ ROWS: list[tuple[dict[str, Any], Effect, list[str]]] = [
             r"generation: 1 -> 2 \(a new machine\)",
             r"disk_gib: 64 -> 100",
             r"i-\w+ is deleted with its disk, once the new machine is ready",
-            r"17 resources created, 17 resources deleted",
+            r"18 resources created, 18 resources deleted",
         ],
     ),
     (
@@ -112,7 +112,10 @@ def test_says_what_a_deploy_would_do(
     assert headline == f"{STACK}: {effect.meaning}"
     for line in lines:
         assert any(re.search(line, one) for one in rest), line
-    assert re.search(r"running  [0-9.]+ USD per hour, .*\n  stopped  .*\n  month    ", done.stdout)
+    assert re.search(
+        r"running  [0-9.]+ USD per hour, .*\n  spot     from [0-9.]+ USD .*\n  stopped  .*\n  month    ",
+        done.stdout,
+    )
     changed = {one.split(":")[0].strip() for one in rest if " -> " in one}
     assert changed == set(settings) - {*OF_OTHER_STACKS, *SYNTH_ONLY}, "and no other setting"
     assert PUBLIC_KEY.split()[1] not in done.stdout

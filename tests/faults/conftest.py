@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from localaws import LocalAws
+from tests.faults.holds import Holds
 from tests.faults.outcome import remove
 from tests.support.assembly import WORKSTATION, minimal_bootstrap
 from tests.support.probe_stack import G_QUOTA, Stack
@@ -42,3 +43,11 @@ def stack(aws: LocalAws) -> Iterator[MakeStack]:
     aws.control.reset()
     for created in reversed(made):
         remove(created)
+
+
+@pytest.fixture
+def holds(aws: LocalAws) -> Iterator[Holds]:
+    """The test's reservations; at its end none may be left."""
+    holds = Holds(aws)
+    yield holds
+    holds.assert_over()

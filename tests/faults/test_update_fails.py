@@ -27,10 +27,10 @@ UPDATES: dict[str, dict[str, Any]] = {
 }
 TOUCHED = {
     "in-place": ["MachineSettings", "NetworkSecurityGroup", "QuotaCheck"],
-    "type": ["ImageChoice", "MachineInstance", "MachineSettings", "QuotaCheck"],
+    "type": ["ImageChoice", "CapacityRelease", "MachineInstance", "MachineSettings", "QuotaCheck"],
     "generation": [
         *("ImageChoice", "QuotaCheck", "MachineInstance", "GpuReady"),
-        *("DriverReady", "EnvironmentReady"),
+        *("CapacityRelease", "DriverReady", "EnvironmentReady"),
         *(f"{step}ReadyHandle" for step in ("Driver", "Environment", "Gpu")),
         *("MachineInstanceInstanceProfile", "MachineRole", "MachineRoleDefaultPolicy"),
         *("MachineReport", "MachineSettings", "Subnet", "SubnetDefaultRoute"),

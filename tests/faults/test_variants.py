@@ -45,7 +45,11 @@ BEFORE_A_MACHINE: dict[str, tuple[Break, str]] = {
     "quota": (lambda aws: aws.control.set_quota(G_QUOTA, 3), "quota too small"),
     "choice": (lambda aws: aws.control.fault("DescribeImages", "missing"), "DescribeImages: "),
     "machine": (
-        lambda aws: aws.control.set_capacity("g4dn.xlarge", False),
+        # Others take what was held
+        lambda aws: (
+            aws.control.take_slots(),
+            aws.control.set_capacity("g4dn.xlarge", False, use="launch"),
+        ),
         "do not have sufficient g4dn.xlarge capacity",
     ),
 }

@@ -47,7 +47,8 @@ NOTHING_STAYS = {
     "AWS::SSM::Parameter": "",
     "AWS::Scheduler::Schedule": "",
     "AWS::Scheduler::ScheduleGroup": "",
-    "Custom::ImageChoice": "only an answer",
+    "Custom::CapacityRelease": "only an act",
+    "Custom::ImageChoice": "an answer, and a hold that its deletion and its end date end",
     "Custom::QuotaCheck": "only an answer",
 }
 """Every type that was considered, with what happens to it where that is not obvious."""

@@ -89,7 +89,19 @@ SPEND_LIMIT_IDS = {
     "SpendLimitStateChangesMayCall63CD651D",
 }
 """Those that the setting ``monthly_budget_usd`` adds; another id of the table begins anew."""
-ADDED = {"stop_at": DAILY_STOP_IDS, "monthly_budget_usd": SPEND_LIMIT_IDS}
+CAPACITY_IDS = {"Generation1CapacityRelease57525E3F"}
+"""Those that the setting ``capacity_check`` removes."""
+SPOT_IDS = {
+    "Generation1SpotRequestFF63AF26",
+    "Generation1SpotTemplate92027328",
+    "SpotRequestHandlerFunction4CAE96A4",
+    "SpotRequestHandlerLogs076522AD",
+    "SpotRequestHandlerRole8FD8AD85",
+    "SpotRequestHandlerRoleDefaultPolicy0570EF3E",
+}
+"""Those that the setting ``spot`` adds; nothing is held on the spot market."""
+REMOVED = {"capacity_check": CAPACITY_IDS, "spot": CAPACITY_IDS}
+ADDED = {"spot": SPOT_IDS, "stop_at": DAILY_STOP_IDS, "monthly_budget_usd": SPEND_LIMIT_IDS}
 
 
 @pytest.mark.parametrize("key", [None, *ANOTHER_OF_EACH])
@@ -97,7 +109,8 @@ def test_logical_ids_are_pinned_whatever_the_settings(key: str | None) -> None:
     settings = {key: ANOTHER_OF_EACH[key]} if key else {}
     added = ADDED.get(key or "", set())
     made = set(synthesize(**settings).to_json()["Resources"])
-    assert made == GENERATION_1_IDS | LASTING_IDS | added
+    removed = REMOVED.get(key or "", set())
+    assert made == (GENERATION_1_IDS | CAPACITY_IDS | LASTING_IDS | added) - removed
 
 
 def test_another_generation_renames_what_belongs_to_the_machine_and_nothing_else() -> None:
@@ -106,7 +119,7 @@ def test_another_generation_renames_what_belongs_to_the_machine_and_nothing_else
     own = {re.sub(r"[0-9A-F]{8}$", "", name) for name in ids - LASTING_IDS}
     assert own == {
         re.sub(r"[0-9A-F]{8}$", "", name).replace("Generation1", "Generation2")
-        for name in GENERATION_1_IDS
+        for name in GENERATION_1_IDS | CAPACITY_IDS
     }
 
 
@@ -159,7 +172,7 @@ def changed_types(key: str) -> set[str]:
     after = synthesize(**{key: ANOTHER_OF_EACH[key]}).to_json()["Resources"]
     return {
         after[name]["Type"]
-        for name in before
+        for name in before.keys() & after.keys()
         if before[name].get("Properties") != after[name].get("Properties")
     }
 
@@ -173,6 +186,7 @@ def test_what_changes_in_place_reaches_nothing_of_the_machine(key: str) -> None:
             "ssh_cidr": {"AWS::EC2::SecurityGroup"},
             "allow_world_ssh": set(),
             "quota": {"Custom::QuotaCheck", "AWS::IAM::Policy"},
+            "capacity_check": {CHOICE, "AWS::IAM::Policy"},
             # Other resources are added, see ADDED
             "stop_at": {PARAMETER},
             "stop_at_patience": {PARAMETER},

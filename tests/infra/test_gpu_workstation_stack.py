@@ -101,6 +101,7 @@ UNTAGGABLE = {
     "AWS::IAM::InstanceProfile",
     "AWS::IAM::Policy",
     "AWS::Scheduler::Schedule",
+    "Custom::CapacityRelease",
     "Custom::ImageChoice",
     "Custom::QuotaCheck",
 }
@@ -308,6 +309,7 @@ def test_outputs_are_those_of_the_contract() -> None:
         "AvailabilityZone",
         "ImageId",
         "Quota",
+        "Capacity",
         "Ready",
         "SshCommand",
         "JupyterCommand",

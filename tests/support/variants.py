@@ -24,8 +24,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "ready_timeout_minutes": 60,
         "notebooks": False,
         "cuda_toolkit": True,
+        "idle_stop_scratch_gib": 50,
         "quota": "warn",
     },
+    "spot": {"spot": True},
+    "spot-preferred": {"spot": "prefer"},
     # The net is at a time that clocks skip once a year
     "daily-stop": {"stop_at": "1:45 Europe/Berlin", "stop_at_patience": 30},
 }

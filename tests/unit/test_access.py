@@ -80,12 +80,15 @@ STOP = {"at": 1795816000, "reason": "nothing moved for 60 min"}
 
 
 def test_what_the_idle_stop_says_is_read() -> None:
-    read = parse_report(report(verdict=VERDICT, last_stop=STOP, keep_awake_until=1795816000))
+    read = parse_report(
+        report(verdict=VERDICT, last_stop=STOP, keep_awake_until=1795816000, scratch_gib=114)
+    )
     assert read is not None and read.verdict is not None and read.last_stop is not None
     assert (read.verdict.state, read.verdict.reason) == ("warned", "nothing moved")
     assert (read.verdict.stops - read.verdict.decided).total_seconds() == 300
     assert (read.last_stop.at.year, read.last_stop.reason) == (2026, "nothing moved for 60 min")
     assert read.keep_awake_until == read.last_stop.at
+    assert read.scratch_gib == 114
 
 
 @pytest.mark.parametrize(
@@ -100,6 +103,11 @@ def test_what_the_idle_stop_says_is_read() -> None:
         ("last_stop", {"at": 5}),
         ("keep_awake_until", "tomorrow"),
         ("keep_awake_until", -1),
+        ("scratch_gib", "114"),
+        ("scratch_gib", 114.5),
+        ("scratch_gib", True),
+        ("scratch_gib", -1),
+        ("scratch_gib", 10**9),
     ],
 )
 def test_what_the_idle_stop_says_in_another_form_is_refused(name: str, told: object) -> None:

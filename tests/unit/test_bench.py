@@ -314,6 +314,6 @@ def test_of_several_processes_one_that_fails_ends_the_others() -> None:
     with (
         subprocess.Popen(["sleep", "60"], text=True) as waits,
         subprocess.Popen(["false"], text=True) as fails,
-        pytest.raises(SystemExit, match=r"training ended with \[-9, 1\]"),
+        pytest.raises(SystemExit, match=r"the processes of the GPUs ended with \[-9, 1\]"),
     ):
         machine_program._await([waits, fails])

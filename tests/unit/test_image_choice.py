@@ -5,6 +5,7 @@ import pytest
 
 from gpustation.catalog.images import DATA_VOLUMES_TAG, IMAGE_PARAMETERS
 from gpustation.handlers import image_choice
+from gpustation.handlers.capacity_hold import SWITCHED_OFF, Clients, Found
 from gpustation.handlers.responder import RefusedError, Response
 from tests.unit.stubbed_aws import Event, StubbedAws
 
@@ -59,15 +60,20 @@ def answer_zones(aws: StubbedAws, *offered: str) -> None:
 UBUNTU = IMAGE_PARAMETERS["ubuntu-22.04"]
 
 
+def clients(aws: StubbedAws) -> Clients:
+    ec2 = aws.clients["ec2"]
+    return Clients(aws.clients["cloudformation"], ec2, ec2, aws.clients["service-quotas"])
+
+
 def decide(event: Event, aws: StubbedAws) -> Response:
-    answer = image_choice.decide(event, aws.clients["ec2"], aws.clients["ssm"])
+    answer = image_choice.decide(event, clients(aws), aws.clients["ssm"])
     aws.assert_all_asked()
     return answer
 
 
 def refusal(event: Event, aws: StubbedAws) -> str:
     with pytest.raises(RefusedError) as refused:
-        image_choice.decide(event, aws.clients["ec2"], aws.clients["ssm"])
+        image_choice.decide(event, clients(aws), aws.clients["ssm"])
     aws.assert_all_asked()
     return str(refused.value)
 
@@ -92,6 +98,8 @@ def test_an_image_by_name_is_read_from_its_parameter(
         "ImageId": AMI,
         "RootDeviceName": "/dev/sda1",
         "AvailabilityZone": "us-east-1b",
+        "Capacity": SWITCHED_OFF,
+        "Hold": "none",
     }
 
 
@@ -332,7 +340,7 @@ def test_fails_in_one_line_when_an_answer_lacks_what_it_must_have(
     aws.answer("ec2", "describe_availability_zones", {"AvailabilityZones": []})
     aws.answer("ec2", "describe_instance_type_offerings", {"InstanceTypeOfferings": []})
     with pytest.raises(RefusedError, match="availability zones: AWS named none"):
-        image_choice.decide(event("Create", properties()), aws.clients["ec2"], aws.clients["ssm"])
+        image_choice.decide(event("Create", properties()), clients(aws), aws.clients["ssm"])
 
 
 @pytest.mark.parametrize("changes", [{"Architecture": None}, {"BlockDeviceMappings": [{}]}])
@@ -369,6 +377,8 @@ class TestUpdate:
             "ImageId": AMI,
             "RootDeviceName": "/dev/sda1",
             "AvailabilityZone": "us-east-1b",
+            "Capacity": SWITCHED_OFF,
+            "Hold": "none",
         }
 
     @pytest.mark.parametrize(
@@ -441,4 +451,5 @@ def test_a_new_machine_gets_the_defaults_of_what_is_not_given(
     answer_zones(aws, "us-east-1b")
     answer = decide(event("Create", {"InstanceType": "g4dn.xlarge"}), aws)
     assert answer.physical_id == TestUpdate.physical_id.replace("22.04", "24.04")
-    assert image_choice.Choice.parse(answer.physical_id).response() == answer
+    found = Found("us-east-1b", SWITCHED_OFF)
+    assert image_choice.Choice.parse(answer.physical_id).response(found, {}) == answer

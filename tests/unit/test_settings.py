@@ -41,6 +41,8 @@ def test_nothing_given_means_the_defaults() -> None:
         ("ready_timeout_minutes", "720", 720),
         ("allow_world_ssh", "true", True),
         ("notebooks", "False", False),
+        ("idle_stop_scratch_gib", "0", 0),
+        ("idle_stop_scratch_gib", 28312, 28312),
         ("cuda_toolkit", "TRUE", True),
         ("image_instance_type", "g5.xlarge", "g5.xlarge"),
         ("image_retain", "true", True),
@@ -288,6 +290,8 @@ def test_none_is_taken_at_its_word(key: str, value: str) -> None:
         ({"stop_at": "22:00 ../../etc/passwd"}, ["must be HH:MM"]),
         ({"stop_at_patience": 721}, ["from 0 to 720"]),
         ({"idle_stop_minute": 30}, ["did you mean idle_stop_minutes?"]),
+        ({"idle_stop_scratch_gib": -1}, ["from 0 to 30000", "nothing on /scratch"]),
+        ({"idle_stop_scratch_gib": 1.5}, ["whole number of GiB"]),
     ],
 )
 def test_fails_with_one_line_that_helps(context: dict[str, Any], words: list[str]) -> None:

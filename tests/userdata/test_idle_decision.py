@@ -98,6 +98,55 @@ def test_presence_after_work_holds_from_the_work_on() -> None:
     assert life(see)[0] == 150
 
 
+def scratch(minute: int, gib: float | None, present: tuple[str, ...] = ()) -> Any:
+    return decide.dataclasses.replace(sample(minute, present), scratch_gib=gib)
+
+
+def test_much_on_scratch_holds_up_to_the_cap() -> None:
+    policy = decide.Policy(window=HOUR, scratch_gib=50)
+    minute, verdicts = life(lambda minute: scratch(minute, 51.2), policy)
+
+    assert minute == 121
+    assert verdicts[90].reason == "51 GiB on /scratch would be lost"
+    assert verdicts[-1].reason == "nothing moved for 120 min"
+
+
+@pytest.mark.parametrize(
+    ("limit", "gib"),
+    [
+        pytest.param(50, 50.0, id="not more than the limit"),
+        pytest.param(50, None, id="no instance store"),
+        pytest.param(0, 7000.0, id="off"),
+    ],
+)
+def test_scratch_makes_no_difference(limit: float, gib: float | None) -> None:
+    policy = decide.Policy(window=HOUR, scratch_gib=limit)
+
+    assert life(lambda minute: scratch(minute, gib), policy)[0] == 61
+
+
+def test_scratch_that_is_emptied_holds_no_longer() -> None:
+    policy = decide.Policy(window=HOUR, scratch_gib=50)
+    minute, verdicts = life(lambda m: scratch(m, 60.0 if m < 90 else 0.0), policy)
+
+    assert minute == 95, "with the warning's five minutes"
+    assert verdicts[89].state == "warned"
+
+
+def test_scratch_holds_no_machine_whose_window_is_longer_than_the_cap() -> None:
+    policy = decide.Policy(window=3 * HOUR, scratch_gib=50)
+
+    assert life(lambda minute: scratch(minute, 60.0), policy)[0] == 181
+
+
+def test_who_is_there_is_named_before_scratch() -> None:
+    policy = decide.Policy(window=HOUR, scratch_gib=50)
+    minute, verdicts = life(lambda m: scratch(m, 60.0, ("1 open session",)), policy)
+
+    assert minute == 121, "one cap, not two"
+    assert verdicts[90].reason == "open, but nothing moves: 1 open session"
+
+
 def test_who_leaves_after_the_window_is_warned_before_the_stop() -> None:
     """Nobody is cut off without the five minutes, even if nothing moved for longer."""
     minute, verdicts = life(lambda minute: sample(minute, ("a session",) if minute < 90 else ()))
@@ -247,6 +296,24 @@ def test_presence_never_stops_it_earlier(data: Any, window: float) -> None:
         decide.decide(after, policy, now=now).stops_at
         >= decide.decide(before, policy, now=now).stops_at
     )
+
+
+@settings(deadline=None)
+@given(st.data(), WINDOWS, st.floats(0, 100), st.one_of(st.none(), st.floats(0, 200)))
+def test_scratch_counts_like_presence_or_not_at_all(
+    data: Any, window: float, limit: float, gib: float | None
+) -> None:
+    off = decide.Policy(window=window, cap=1800, patience=900)
+    on = decide.dataclasses.replace(off, scratch_gib=limit)
+    seen = data.draw(samples())
+    last = decide.dataclasses.replace(seen[-1], present=(), scratch_gib=gib)
+    there = decide.dataclasses.replace(last, present=("a session",))
+    now = last.at
+
+    stops = decide.decide([*seen[:-1], last], on, now=now).stops_at
+
+    like = there if limit and (gib or 0) > limit else last
+    assert stops == decide.decide([*seen[:-1], like], off, now=now).stops_at
 
 
 @settings(deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,19 @@ def test_what_the_idle_stop_decided_is_part_of_the_report(machine: Machine) -> N
     assert write(machine).returncode == 0
     report = json.loads(machine.cloud.written[-1]["Value"])
     assert report["verdict"] is report["last_stop"] is report["keep_awake_until"] is None
+
+
+def test_the_size_of_scratch_is_part_of_the_report(machine: Machine) -> None:
+    prepare(machine)
+    (machine.root / "scratch").mkdir()
+    assert write(machine).returncode == 0
+    assert json.loads(machine.cloud.written[-1]["Value"])["scratch_gib"] is None, "a plain folder"
+    (machine.root / "run/gpustation/scratch").touch()
+    assert write(machine).returncode == 0
+    report = parse_report(machine.cloud.written[-1]["Value"])
+    known = os.statvfs(machine.root)
+    assert report is not None
+    assert report.scratch_gib == round(known.f_blocks * known.f_frsize / (1 << 30))
 
 
 def test_every_phase_of_a_boot_is_told_and_its_end(machine: Machine) -> None:

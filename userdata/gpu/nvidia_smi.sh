@@ -134,6 +134,13 @@ loaded_kind() {
   fi
 }
 
+# count_gpus: print how many GPUs the driver sees.
+count_gpus() {
+  local visible
+  visible=$(nvidia_smi_with_timeout --query-gpu=driver_version --format=csv,noheader) || true
+  driver_versions <<<"$visible" | wc -l
+}
+
 # require_fit VERSION: die if the driver works but does not fit the framework or the machine, before
 # a large download. Fields that an old driver does not know are left to phase 60-verify-gpu.
 require_fit() {
@@ -144,8 +151,7 @@ require_fit() {
   rows=$(nvidia_smi_with_timeout --query-gpu=name,compute_cap --format=csv,noheader) || rows=
   obstacle=$(python3 -I "$scripts/gpu/check_capability.py" "$framework" "$1" "$owner" 2>&1 \
     <<<"$rows") || die "$(one_line "$obstacle")"
-  visible=$(nvidia_smi_with_timeout --query-gpu=driver_version --format=csv,noheader) || true
-  visible=$(driver_versions <<<"$visible" | wc -l)
+  visible=$(count_gpus)
   if ((visible < gpus)); then
     kind=$(loaded_kind)
     obstacle="the driver $1 sees $((visible)) of the $gpus GPU(s) of this machine"

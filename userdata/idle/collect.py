@@ -7,6 +7,7 @@ anywhere else counts: sessions, containers, cron, ``systemd-run``, notebooks.
 
 import contextlib
 import json
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -20,6 +21,9 @@ from system import PROC, ROOT, Hung, Process, one_line, read_process, run, uptim
 CGROUPS = Path(ROOT + "/sys/fs/cgroup")
 TERMINALS = Path(ROOT + "/dev/pts")
 STATE = Path(ROOT + "/var/lib/gpustation")
+SCRATCH = Path(ROOT + "/scratch")
+#: Exists while the instance store is mounted there: phase 15-mount-scratch made it in this boot.
+MOUNTED = Path(ROOT + "/run/gpustation/scratch")
 
 #: Units whose work is the machine's own: patterns of systemctl.
 UPKEEP = """
@@ -127,6 +131,7 @@ class Sampler:
             present=self.present(),
             set_up=self.units.get("gpustation.service", {}).get("ActiveState") == "activating",
             faults=faults,
+            scratch_gib=scratch_gib(),
         )
 
     def gpu(self, samples: int, pause: float) -> float:
@@ -385,6 +390,17 @@ class Sampler:
         output = run("ss", "-Htn", "state", "established", f"( sport = :{self.port} )")
         count = len(output.splitlines())
         return _several(count, "open connection to Jupyter", "open connections to Jupyter")
+
+
+def scratch_gib() -> float | None:
+    """Return the GiB in use on /scratch; ``None`` if no instance store is mounted there."""
+    if not MOUNTED.exists():
+        return None
+    try:
+        known = os.statvfs(SCRATCH)
+    except OSError:
+        return None
+    return (known.f_blocks - known.f_bfree) * known.f_frsize / (1 << 30)
 
 
 _RUNS = ("active", "activating", "deactivating", "reloading")

@@ -41,6 +41,9 @@ class Policy:
     tick: float = 60
     #: Time for which signals that cannot be sampled count as moving.
     patience: float = 7200
+    #: GiB on /scratch above which the machine stops only after the cap; 0: never. The setting
+    #: idle_stop_scratch_gib.
+    scratch_gib: float = 0
 
     @property
     def lead(self) -> float:
@@ -58,6 +61,7 @@ class Sample:
         present: Who is there, in words.
         set_up: Whether the machine's set-up runs.
         faults: Reason for each signal that could not be sampled.
+        scratch_gib: GiB in use on /scratch, which a stop loses; ``None`` if there is no /scratch.
     """
 
     at: float
@@ -65,6 +69,7 @@ class Sample:
     present: Sequence[str] = ()
     set_up: bool = False
     faults: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    scratch_gib: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,10 +128,10 @@ def decide(
     holds += movement
     quiet_since = max([samples[0].at, *(hold.until - policy.window for hold in movement)])
     need = policy.window
-    present = samples[-1].present
-    if present and policy.cap > policy.window:
+    stays = _stays(samples[-1], policy)
+    if stays and policy.cap > policy.window:
         need = policy.cap
-        reason = f"open, but nothing moves: {', '.join(present)}"
+        reason = stays
         moving = [hold for hold in movement if hold.until > now]
         if moving:
             reason = max(moving, key=lambda hold: hold.until).reason
@@ -161,6 +166,20 @@ def needed(samples: Sequence[Sample], policy: Policy) -> Sequence[Sample]:
 def minutes(seconds: float) -> str:
     """Return a duration in words, such as ``90 min``."""
     return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
+
+
+def _stays(sample: Sample, policy: Policy) -> str:
+    """Return what keeps a machine on which nothing moves awake until the cap; empty for nothing."""
+    if sample.present:
+        return f"open, but nothing moves: {', '.join(sample.present)}"
+    if policy.scratch_gib and (sample.scratch_gib or 0) > policy.scratch_gib:
+        return f"{gib(sample.scratch_gib or 0)} on /scratch would be lost"
+    return ""
+
+
+def gib(amount: float) -> str:
+    """Return an amount of data in words, such as ``12 GiB``."""
+    return f"{amount:.0f} GiB" if amount >= 9.95 else f"{amount:.1f} GiB"
 
 
 def _with_gaps(samples: Sequence[Sample], policy: Policy) -> Iterator[Sample]:

@@ -39,6 +39,15 @@ report() {
   fi
 }
 
+# loss: print what a stop would lose, as the end of a sentence; nothing if there is no /scratch.
+loss() {
+  local blocks free bytes used
+  [[ -e "$root/run/gpustation/scratch" ]] || return 0
+  read -r blocks free bytes < <(stat --file-system --format='%b %f %S' "$root/scratch") || return 0
+  used=$((((blocks - free) * bytes) >> 30))
+  ((used == 0)) || printf '; %s GiB on /scratch will be lost' "$used"
+}
+
 mkdir -p "$noted"
 read -r uptime _ <"$root/proc/uptime"
 now=${uptime%.*}
@@ -68,7 +77,8 @@ fi
 reason="nothing decided for $(((now - since) / 60)) min whether it was idle"
 if [[ ! -e "$noted/failing-announced" ]]; then
   printf '%s\n' "$now" >"$noted/failing-announced"
-  tell "this machine stops in $((lead / 60)) min: $reason; this delays it: gpustation keep-awake 2h"
+  tell "this machine stops in $((lead / 60)) min: $reason$(loss); this delays it: \
+gpustation keep-awake 2h"
   exit 0
 fi
 if ((now - $(number "$noted/failing-announced") >= lead)); then

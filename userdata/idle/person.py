@@ -8,6 +8,7 @@ from typing import Any
 
 import marks
 import tell
+from decide import gib
 
 USAGE = """\
 usage: gpustation status
@@ -102,6 +103,8 @@ def status() -> int:
         rows.append(("stops", f"{tell.moment(verdict['stops_at'])} if nothing moves from now on"))
     if verdict["present"]:
         rows.append(("there", ", ".join(verdict["present"])))
+    if verdict.get("scratch_gib") is not None:
+        rows.append(("/scratch", f"{gib(verdict['scratch_gib'])} in use, lost at every stop"))
     if verdict["keep_awake_until"]:
         until = tell.moment(verdict["keep_awake_until"])
         rows.append(("kept awake", f"until {until}, by {verdict['keep_awake_by']}"))

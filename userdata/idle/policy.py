@@ -23,7 +23,10 @@ USUAL_MINUTES = 60
 def read_policy(settings: dict[str, Any]) -> Policy:
     """Return the policy of the settings, or that of a root-owned file for tests."""
     # Without idle stop it only says until when work delays the daily stop.
-    policy = Policy(window=60.0 * (int(settings.get("idle_stop_minutes") or 0) or USUAL_MINUTES))
+    policy = Policy(
+        window=60.0 * (int(settings.get("idle_stop_minutes") or 0) or USUAL_MINUTES),
+        scratch_gib=float(settings.get("idle_stop_scratch_gib") or 0),
+    )
     if TIMES.exists():
         state = TIMES.stat()
         if state.st_uid != 0 or state.st_mode & 0o022:

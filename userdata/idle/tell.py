@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from daily import Decision
-from decide import Sample, Verdict
+from decide import Sample, Verdict, gib
 from system import ROOT, one_line, run
 
 FOLDER = Path(ROOT + "/run/gpustation/idle")
@@ -27,6 +27,8 @@ BOOTSTRAP = Path(ROOT + "/etc/gpustation/bootstrap.json")
 #: Name of a file in the person's home folder, which JupyterLab shows.
 NOTICE = "THIS-MACHINE-STOPS-AT-"
 KEEP = "gpustation keep-awake 2h"
+#: GiB on /scratch from which on a stop names them; an empty file system has some MiB in use.
+WORTH_GIB = 0.1
 
 
 def write(path: Path, value: object) -> None:
@@ -133,6 +135,7 @@ class News:
             "moved": dict(self.sample.moved),
             "present": [*self.sample.present],
             "warnings": [one_line(each) for each in self.verdict.warnings],
+            "scratch_gib": self.sample.scratch_gib and round(self.sample.scratch_gib, 1),
             "keep_awake_until": int(self.kept_until) or None,
             "keep_awake_by": self.kept_by or None,
             "daily_stop": self.daily
@@ -143,9 +146,17 @@ class News:
             },
         }
 
+    @property
+    def loss(self) -> str:
+        """What a stop would lose, in words; empty for nothing worth a word."""
+        used = self.sample.scratch_gib or 0.0
+        return f"{gib(used)} on /scratch" if used >= WORTH_GIB else ""
+
     def headline(self) -> str:
         """Return the verdict in one line."""
         at, reason = moment(self._clock_of(self.verdict.stops_at)), self.verdict.reason
+        if self.loss and self.verdict.state != "awake":
+            reason += f"; {self.loss} will be lost"
         if self.verdict.state == "stop":
             return f"stops now: {reason}"
         if self.verdict.state == "warned":

@@ -189,7 +189,8 @@ class Turn:
         tell.write(MEMORY, {**self.memory, "samples": samples})
         news.publish()
         if news.verdict.state == "stop":
-            tell.stop(news.verdict.reason, self.settings)
+            lost = f"; {news.loss} were lost" if news.loss else ""
+            tell.stop(news.verdict.reason + lost, self.settings)
 
 
 def wait_until(clock: float) -> None:

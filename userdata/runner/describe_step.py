@@ -8,7 +8,7 @@ STATE = Path(os.environ.get("GPUSTATION_ROOT", "") + "/var/lib/gpustation")
 #: In the order in which they run.
 PHASES = ("system", "driver", "environment", "notebooks", "jupyter", "verify", "jupyter-check")
 #: Phases whose seconds are not shown, but whose warnings are.
-ONLY_WARN = ("access", "report", "metadata", "person")
+ONLY_WARN = ("access", "report", "metadata", "scratch", "person")
 #: The phases whose facts are part of a step's sentence.
 FACTS = {"driver": ("driver",), "environment": ("environment",), "gpu": ("verify",)}
 

@@ -29,6 +29,7 @@ DEFAULTS: dict[str, object] = {
     "python_mirror": "",
     "instance_type": "",
     "idle_stop_minutes": 0,
+    "idle_stop_scratch_gib": 0,
     "stop_at": "",
     "stop_at_patience": 0,
     "report": "",

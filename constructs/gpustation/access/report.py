@@ -27,6 +27,8 @@ MAX_CHARACTERS = 4096
 """Size of a standard parameter (Systems Manager, quotas)."""
 MAX_KEYS = 8
 MAX_PHASES = 40
+MAX_SCRATCH_GIB = 1_000_000
+"""Far above the largest instance store, 28,312 GiB."""
 STATES = ("running", "complete", "failed")
 VERDICTS = ("awake", "warned", "stop", "failing")
 """What the idle stop of a machine can say: nothing stops it now, it stops soon, it stops, or
@@ -94,6 +96,7 @@ class Report:
         verdict: Of its idle stop; ``None`` if that is off or has not decided.
         last_stop: Its last stop; ``None`` if it did not stop by itself.
         keep_awake_until: Until when somebody asked not to stop it; ``None`` if nobody did.
+        scratch_gib: Size of its instance store at ``/scratch`` in GiB; ``None`` without.
     """
 
     instance_id: str
@@ -102,6 +105,7 @@ class Report:
     verdict: Verdict | None = None
     last_stop: OwnStop | None = None
     keep_awake_until: datetime | None = None
+    scratch_gib: int | None = None
 
 
 def parse_report(text: str) -> Report | None:
@@ -154,6 +158,12 @@ def _moment(data: Any) -> datetime:
     return datetime.fromtimestamp(data, timezone.utc)
 
 
+def _size(data: Any) -> int:
+    if type(data) is not int or not 0 <= data <= MAX_SCRATCH_GIB:
+        raise ValueError
+    return data
+
+
 def _text(data: Any) -> str:
     if not isinstance(data, str):
         raise TypeError
@@ -193,6 +203,7 @@ _MEMBERS: Mapping[str, Callable[[Any], Any]] = {
         "verdict": _verdict,
         "last_stop": _own_stop,
         "keep_awake_until": _moment,
+        "scratch_gib": _size,
     }.items()
 }
 """Parts that a machine need not have, e.g. because it is of an earlier release."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from botocore.exceptions import ClientError
 
 from gpustation.aws.calls import NOT_UNDERSTOOD, UnknownError, call_aws, error_code
+from gpustation.aws.spot import read_requests
+from gpustation.catalog.capacity import HOLD_TAG
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.quotas import (
     FAMILIES,
@@ -126,8 +128,26 @@ def read_instances(
     ]
 
 
+def read_open_spot_requests(ec2: EC2Client, *, patience: float | None = None) -> list[Instance]:
+    """Machines that open spot requests may launch at any moment; they count as if they ran.
+
+    Raises:
+        UnknownError: They could not be read.
+        ClientError: Another refusal of the service.
+    """
+    return [
+        Instance(
+            instance_id=row["SpotInstanceRequestId"],
+            instance_type=row.get("LaunchSpecification", {}).get("InstanceType", ""),
+            state="pending",
+            lifecycle="spot",
+        )
+        for row in read_requests(ec2, {}, states=("open",), patience=patience)
+    ]
+
+
 def read_reservations(
-    ec2: EC2Client, account: str, *, patience: float | None = None
+    ec2: EC2Client, account: str, stack_id: str = "", *, patience: float | None = None
 ) -> list[Reservation]:
     """The region's on-demand capacity reservations that the account can launch into.
 
@@ -136,6 +156,8 @@ def read_reservations(
     Args:
         ec2: Client of the region.
         account: Id of the account.
+        stack_id: Stack whose own holds are left out: its machine is launched into them. Default:
+            none.
         patience: See ``call_aws``.
 
     Raises:
@@ -154,6 +176,7 @@ def read_reservations(
         _reservation(row, account)
         for row in response.get("CapacityReservations", [])
         if row.get("ReservationType", "default") == "default"
+        and not (stack_id and _hold_of(row) == stack_id)
     ]
 
 
@@ -273,8 +296,14 @@ def _reservation(row: CapacityReservationTypeDef, account: str) -> Reservation:
         unused=row["AvailableInstanceCount"],
         zone=row.get("AvailabilityZone", ""),
         owned=row.get("OwnerId", account) == account,
-        open=plain and row.get("InstanceMatchCriteria") == "open",
+        # Another stack's hold is meant for that stack's machine
+        open=plain and row.get("InstanceMatchCriteria") == "open" and not _hold_of(row),
     )
+
+
+def _hold_of(row: CapacityReservationTypeDef) -> str:
+    """Id of the stack for whose machine it is held; empty for a reservation of the person."""
+    return next((tag["Value"] for tag in row.get("Tags", []) if tag["Key"] == HOLD_TAG), "")
 
 
 def _default_vcpus(ec2: EC2Client, types: set[str], patience: float | None) -> dict[str, int]:

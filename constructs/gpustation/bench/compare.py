@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     *("machine", "GPUs", "framework", "images/s", "+-", "TFLOP/s", "efficiency"),
-    *("images/USD", "fp32", "tf32", "bf16", "GB/s"),
+    *("images/USD", "fp32", "tf32", "bf16", "GB/s", "all-reduce"),
 )
-"""Rates of the training, then of one device: matrix products in TFLOP/s, and memory."""
+"""Rates of the training, then of one device: matrix products in TFLOP/s, and memory; then of the
+bus between all GPUs."""
 PRECISIONS = ("fp32", "tf32", "bf16")
 BAR_WIDTH = 40
 
@@ -39,6 +40,7 @@ def document(records: Sequence[Record]) -> dict[str, Any]:
                 "tflop_per_s": vars(training.tflop_per_s),
                 "scaling_efficiency": _rounded(record.efficiency(training), 4),
                 "images_per_usd": _rounded(record.images_per_usd(training), 1),
+                "all_reduce_bus_gb_per_s": (found := _bus(record, training)) and vars(found),
                 "usd_per_hour": record.usd_per_hour,
                 "price_origin": record.price_origin or None,
             }
@@ -87,6 +89,7 @@ def draw_bars(records: Sequence[Record], console: Console) -> None:
 def _row(record: Record, training: Training) -> tuple[object, ...]:
     efficiency, per_usd = record.efficiency(training), record.images_per_usd(training)
     products = (record.products.get(precision) for precision in PRECISIONS)
+    bus = _bus(record, training)
     return (
         record.name,
         training.gpus,
@@ -98,7 +101,14 @@ def _row(record: Record, training: Training) -> tuple[object, ...]:
         None if per_usd is None else f"{per_usd:.0f}",
         *(None if number is None else f"{number.median:.2f}" for number in products),
         f"{record.memory_gb_per_s.median:.1f}",
+        None if bus is None else f"{bus.median:.1f}",
     )
+
+
+def _bus(record: Record, training: Training) -> Number | None:
+    """Bandwidth of the all-reduce, in the row of the GPUs that it was measured with."""
+    known = record.all_reduce
+    return known.bus_gb_per_s if known and known.gpus == training.gpus else None
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

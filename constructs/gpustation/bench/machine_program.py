@@ -46,6 +46,8 @@ BUFFER_BYTES = {"gpu": 1 << 30, "cpu": 1 << 28}
 """Copied to measure the memory; far more than any cache."""
 BATCH = {"gpu": 64, "cpu": 4}
 """Images per device and step; 64 fit into 16 GB in fp32."""
+REDUCE_BYTES = {"gpu": 1 << 28, "cpu": 1 << 24}
+"""Summed over all GPUs; of that size the bandwidth hardly depends on the latency."""
 STEPS = {"gpu": 10, "cpu": 1}
 """Steps of one timed run of the training."""
 IMAGE = 224
@@ -110,6 +112,9 @@ def measure(framework: str | None, counts: list[int], quick: bool) -> Document:
     training = []
     for count in counts if device == "gpu" else [1]:
         training.append(child("training", {**task, "gpus": count}))
+    reduced = not_reduced("one GPU" if device == "gpu" else "no GPU", counts[-1])
+    if device == "gpu" and counts[-1] > 1:
+        reduced = child("all_reduce", {**task, "gpus": counts[-1]})
     return {
         "schema": 1,
         "kind": "gpustation bench",
@@ -124,6 +129,7 @@ def measure(framework: str | None, counts: list[int], quick: bool) -> Document:
         "memory": single["memory"],
         "clocks_under_load": single["clocks"],
         "training": training,
+        "all_reduce": reduced,
     }
 
 
@@ -352,28 +358,36 @@ class Torch:
 
     def training(self, task: Document) -> Document:
         """Return the rate of training steps on several GPUs, one process for each."""
-        count = task["gpus"]
-        if count == 1:
+        if task["gpus"] == 1:
             return train_torch({**task, "rank": 0, "address": ""})
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-        command = [sys.executable, str(Path(__file__).resolve()), "--child", "rank"]
-        ranks: list[subprocess.Popen[str]] = []
-        for rank in range(count):
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
-            ranks.append(process)
-            assert process.stdin
-            process.stdin.write(
-                json.dumps({**task, "rank": rank, "address": f"tcp://127.0.0.1:{port}"})
-            )
-            process.stdin.close()
-        _await(ranks)
-        outputs = [process.stdout.read() for process in ranks if process.stdout]
-        result: Document = json.loads(outputs[0].splitlines()[-1])
-        return result
+        return together("rank", task)
+
+    def all_reduce(self, task: Document) -> Document:
+        """Return the rate of an all-reduce over several GPUs, one process for each."""
+        return together("reduce-rank", task)
+
+
+def together(name: str, task: Document) -> Document:
+    """Return the result of the first of several processes, one for each GPU."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    command = [sys.executable, str(Path(__file__).resolve()), "--child", name]
+    ranks: list[subprocess.Popen[str]] = []
+    for rank in range(task["gpus"]):
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        ranks.append(process)
+        assert process.stdin
+        process.stdin.write(
+            json.dumps({**task, "rank": rank, "address": f"tcp://127.0.0.1:{port}"})
+        )
+        process.stdin.close()
+    _await(ranks)
+    outputs = [process.stdout.read() for process in ranks if process.stdout]
+    result: Document = json.loads(outputs[0].splitlines()[-1])
+    return result
 
 
 def _await(ranks: Sequence[subprocess.Popen[str]]) -> None:
@@ -386,7 +400,7 @@ def _await(ranks: Sequence[subprocess.Popen[str]]) -> None:
         time.sleep(POLL_SECONDS)
         statuses = [process.poll() for process in ranks]
     if any(statuses):
-        sys.exit(f"training ended with {statuses}")
+        sys.exit(f"the processes of the GPUs ended with {statuses}")
 
 
 def train_torch(task: Document) -> Document:
@@ -429,6 +443,35 @@ def train_torch(task: Document) -> Document:
     if count > 1:
         torch.distributed.destroy_process_group()
     return trained(task, images, "tf32" if tf32 else "fp32")
+
+
+def reduce_torch(task: Document) -> Document:
+    """Sum an array of each rank on all of them; returns the rate."""
+    framework = Torch()
+    torch: Any = framework.torch
+    device = framework.device(task["rank"])
+    if framework.has_gpu:
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group(
+        "nccl" if framework.has_gpu else "gloo",
+        init_method=task["address"],
+        rank=task["rank"],
+        world_size=task["gpus"],
+    )
+    size = reduce_bytes(task)
+    # Zeros, whose sum stays the same however often it is made
+    array = torch.zeros(size // 4, device=device)
+
+    def synchronize() -> None:
+        framework.synchronize()
+        torch.distributed.barrier()
+
+    def run() -> None:
+        torch.distributed.all_reduce(array)
+
+    rates = timed(run, synchronize, task["runs"], size / 1e9)
+    torch.distributed.destroy_process_group()
+    return reduced(task, rates, "nccl" if framework.has_gpu else "gloo")
 
 
 # MXNet 1.9.1
@@ -519,6 +562,22 @@ class MxNet:
         precision = "fp32, convolutions may use TF32" if self.has_gpu else "fp32"
         return trained(task, images, precision)
 
+    def all_reduce(self, task: Document) -> Document:
+        """Return the rate at which a key-value store sums gradients, as gluon.Trainer uses it."""
+        nd, size = self.mx.nd, reduce_bytes(task)
+        devices = [self.device(index) for index in range(task["gpus"])]
+        kind = "nccl" if self.has_gpu else "device"
+        store = self.mx.kv.create(kind)
+        arrays = [nd.zeros((size // 4,), ctx=each) for each in devices]
+        store.init(0, arrays[0])
+
+        def run() -> None:
+            store.push(0, arrays)
+            store.pull(0, out=arrays)
+
+        rates = timed(run, self.synchronize, task["runs"], size / 1e9)
+        return reduced(task, rates, f"kvstore {kind}")
+
 
 def batch_and_steps(task: Document) -> tuple[int, int]:
     """Return images per device and steps of one timed run."""
@@ -537,6 +596,36 @@ def trained(task: Document, images: Document, precision: str) -> Document:
         "images_per_s": images,
         "tflop_per_s": {**flops, "runs": images["runs"]},
     }
+
+
+def reduce_bytes(task: Document) -> int:
+    """Return the size of the array of an all-reduce."""
+    return REDUCE_BYTES[task["device"]] // (4 if task["quick"] else 1)
+
+
+def reduced(task: Document, rates: Document, way: str) -> Document:
+    """Return the result of an all-reduce.
+
+    With n GPUs each sends and receives 2 (n - 1) / n of the array, by any algorithm: that is the
+    bandwidth of the bus, which can be compared between numbers of GPUs (NVIDIA's nccl-tests,
+    PERFORMANCE.md).
+    """
+    factor = 2 * (task["gpus"] - 1) / task["gpus"]
+    bus = {name: rates[name] * factor for name in ("median", "low", "high")}
+    return {
+        "gpus": task["gpus"],
+        "bytes": reduce_bytes(task),
+        "way": way,
+        "gb_per_s": rates,
+        "bus_gb_per_s": {**bus, "runs": rates["runs"]},
+        "reason": "",
+    }
+
+
+def not_reduced(reason: str, count: int) -> Document:
+    """Return the result of an all-reduce that was not made."""
+    nothing = {"bytes": 0, "way": "", "gb_per_s": None, "bus_gb_per_s": None}
+    return {"gpus": count if reason == "one GPU" else 0, **nothing, "reason": reason}
 
 
 MODULES = {"pytorch": "torch", "mxnet": "mxnet"}
@@ -574,7 +663,19 @@ def training(task: Document) -> Document:
     return load(task).training({**task, "gpus": task.get("gpus", 1)})
 
 
-CHILDREN = {"facts": facts, "single": single, "training": training, "rank": train_torch}
+def all_reduce(task: Document) -> Document:
+    """Measure an all-reduce over several devices."""
+    return load(task).all_reduce(task)
+
+
+CHILDREN = {
+    "facts": facts,
+    "single": single,
+    "training": training,
+    "rank": train_torch,
+    "all_reduce": all_reduce,
+    "reduce-rank": reduce_torch,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

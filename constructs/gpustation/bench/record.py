@@ -55,6 +55,23 @@ class Training:
 
 
 @dataclass(frozen=True)
+class AllReduce:
+    """A sum of one array of each GPU on all of them.
+
+    Attributes:
+        gpus: Number of GPUs.
+        mebibytes: Size of the array in MiB.
+        way: What sums: ``nccl``, or a key-value store of MXNet.
+        bus_gb_per_s: Bandwidth of the bus between the GPUs, as nccl-tests defines it.
+    """
+
+    gpus: int
+    mebibytes: int
+    way: str
+    bus_gb_per_s: Number
+
+
+@dataclass(frozen=True)
 class Record:
     """The benchmark of a machine.
 
@@ -68,6 +85,8 @@ class Record:
         training: Training by number of GPUs, ascending.
         usd_per_hour: Price of the machine; ``None`` if it is unknown.
         price_origin: Source and date of the price; empty if it is unknown.
+        all_reduce: All-reduce over several GPUs; ``None`` if it was not measured.
+        not_reduced: Why not, in words; empty in records of earlier releases.
     """
 
     name: str
@@ -79,6 +98,8 @@ class Record:
     training: tuple[Training, ...]
     usd_per_hour: float | None
     price_origin: str
+    all_reduce: AllReduce | None = None
+    not_reduced: str = ""
 
     def efficiency(self, training: Training) -> float | None:
         """Share of the ideal rate, that of one GPU times their number; ``None`` without that."""
@@ -147,7 +168,16 @@ def record_of(document: Any, name: str) -> Record:
         training=tuple(sorted(training, key=lambda each: each.gpus)),
         usd_per_hour=None if usd is None else float(usd),
         price_origin=f"{price['source']} of {price['as_of']}, {price['region']}" if price else "",
+        all_reduce=_all_reduce(document.get("all_reduce") or {}),
+        not_reduced=str((document.get("all_reduce") or {}).get("reason", "")),
     )
+
+
+def _all_reduce(row: Mapping[str, Any]) -> AllReduce | None:
+    if not row or row["bus_gb_per_s"] is None:
+        return None
+    rate = _number(row["bus_gb_per_s"])
+    return AllReduce(int(row["gpus"]), int(row["bytes"]) >> 20, str(row["way"]), rate)
 
 
 def _training(row: Mapping[str, Any]) -> Training:

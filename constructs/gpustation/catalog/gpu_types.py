@@ -35,6 +35,7 @@ class GpuType:
         cpu_architecture: ``"amd64"`` or ``"arm64"``.
         vcpus: Default number of vCPUs, the unit of the quotas.
         quota_code: Service Quotas code of the on-demand quota.
+        spot_quota_code: The code of the spot quota; empty where public tables disagree.
         usd_per_hour: On-demand price in us-east-1 on 2026-07-20; ``None`` if none is public.
         driver: Kernel module: ``"open"``, ``"proprietary"``, ``"grid"`` or ``"amd"``.
         min_driver: Oldest of Ubuntu's driver branches (580, 595) that supports it; 0 if none does.
@@ -49,6 +50,7 @@ class GpuType:
     cpu_architecture: str
     vcpus: int
     quota_code: str
+    spot_quota_code: str
     usd_per_hour: float | None
     driver: str
     min_driver: int
@@ -129,6 +131,7 @@ def _from_row(row: dict[str, str]) -> GpuType:
         cpu_architecture=row["cpu_arch"],
         vcpus=int(row["vcpu"]),
         quota_code=row["quota_od"],
+        spot_quota_code="" if row["quota_spot"].endswith("?") else row["quota_spot"],
         usd_per_hour=float(row["usd_h_us_east_1"]) if row["usd_h_us_east_1"] else None,
         driver=row["driver"],
         min_driver=int(row["min_driver"] or 0),

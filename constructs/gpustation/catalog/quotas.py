@@ -20,8 +20,15 @@ from dataclasses import dataclass
 FAMILIES = {"G": ("g", "gr", "vt"), "P": ("p",)}
 """Prefixes of the instance families that count against each quota ("G and VT", "P")."""
 
-KNOWN_CLASSES = tuple(f"{family}/OnDemand" for family in FAMILIES)
+MARKETS = {"OnDemand": "", "Spot": "spot"}
+"""An instance's lifecycle, by the second part of a usage class."""
+
+KNOWN_CLASSES = tuple(f"{family}/{market}" for market in MARKETS for family in FAMILIES)
 """Usage classes, as in a quota's usage metric, that this module can count."""
+
+_P_SPOT = "P/Spot"
+_P_SPOT_TYPE = re.compile(r"p[234]")
+"""The only P types of that class ("All P4, P3 and P2 Spot Instance Requests")."""
 
 
 class QuotaMode(str, enum.Enum):
@@ -202,6 +209,8 @@ def judge(
         reservations: Capacity reservations in the region; ``None`` if unknown. Default: none.
     """
     whole_limit = None if limit is None else int(limit)
+    if usage_class.endswith("/Spot"):
+        reservations = ()  # they are on-demand capacity
     if instances is None:
         return Verdict(need.vcpus, whole_limit, None)
     every = [*instances]
@@ -234,10 +243,11 @@ def judge(
 
 
 def counts(instance: Instance, usage_class: str) -> bool:
-    """True if the instance currently counts against the on-demand quota of this class."""
+    """True if the instance currently counts against the quota of this class."""
+    market = usage_class.partition("/")[2]
     return (
         instance.state in ("pending", "running")
-        and not instance.lifecycle
+        and instance.lifecycle == MARKETS.get(market, "")
         and is_of(instance.instance_type, usage_class)
     )
 
@@ -245,6 +255,8 @@ def counts(instance: Instance, usage_class: str) -> bool:
 def is_of(instance_type: str, usage_class: str) -> bool:
     """True if the type belongs to the families of this class."""
     family, _, _market = usage_class.partition("/")
+    if usage_class == _P_SPOT:
+        return _P_SPOT_TYPE.match(instance_type) is not None
     letters = re.match(r"[a-z]+", instance_type)
     return letters is not None and letters.group() in FAMILIES[family]
 

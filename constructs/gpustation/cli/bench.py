@@ -80,8 +80,8 @@ def bench(
 ) -> None:
     """Measure the machine's GPUs, or its processor if it has none, and keep a record.
 
-    Matrix products, memory and a training step of ResNet-50, by ssh. Other work on the machine
-    disturbs the numbers.
+    Matrix products, memory, a training step of ResNet-50, and an all-reduce over several GPUs, by
+    ssh. Other work on the machine disturbs the numbers.
     """
     if context.invoked_subcommand:
         return
@@ -170,12 +170,21 @@ def _show(records: list[Record]) -> None:
         say_drawn(lambda console: draw_bars(records, console))
     say_note(
         "images/s, TFLOP/s: a training step of ResNet-50; +-: half of the range of the runs; "
-        "fp32, tf32, bf16: matrix product in TFLOP/s; GB/s: memory"
+        "fp32, tf32, bf16: matrix product in TFLOP/s; GB/s: memory; all-reduce: bus between the "
+        "GPUs in GB/s, 2 (n - 1) / n of what nccl-tests calls algbw"
     )
     for record in records:
         on_gpus = any(training.gpus for training in record.training)
         kind = "" if on_gpus else "no GPU, the processor was measured: "
-        say_note(f"{record.name}: {kind}{record.device}")
+        say_note(f"{record.name}: {kind}{record.device}{_reduced(record)}")
     origins = sorted({record.price_origin for record in records if record.price_origin})
     if origins:
         say_note(f"Prices: {'; '.join(origins)}, without tax and discounts; {BILL_DECIDES}.")
+
+
+def _reduced(record: Record) -> str:
+    """What is to say of the all-reduce, as the end of a sentence."""
+    known = record.all_reduce
+    if known is not None:
+        return f"; all-reduce of {known.mebibytes} MiB over {known.gpus} by {known.way}"
+    return f"; all-reduce not measured: {record.not_reduced}" if record.not_reduced else ""

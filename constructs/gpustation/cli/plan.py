@@ -84,4 +84,4 @@ def _make(session: boto3.Session, app: str, context: list[str]) -> tuple[Plan, C
     except AssemblyError as error:
         raise PlanError(str(error)) from error
     place = session.client("cloudformation").meta.region_name
-    return plan, read_costs(session, place, instance_type, gib, HOURS_OF_A_MONTH)
+    return plan, read_costs(session, place, instance_type, gib, HOURS_OF_A_MONTH, with_spot=True)

@@ -37,6 +37,8 @@ class DefaultsToShow(TyperGroup):
         return super().parse_args(ctx, args)
 
 
+Spot = Annotated[bool, typer.Option("--spot", help="The quota of spot machines.")]
+
 app = typer.Typer(
     cls=DefaultsToShow,
     help="Show the vCPU quota of a type, request a higher one, and follow the request.\n\n"
@@ -47,7 +49,12 @@ app = typer.Typer(
 
 
 @app.command(epilog=EPILOG)
-def show(instance_type: OptionalType = "", region: Region = "", as_json: AsJson = False) -> None:
+def show(
+    instance_type: OptionalType = "",
+    spot: Spot = False,
+    region: Region = "",
+    as_json: AsJson = False,
+) -> None:
     """Compare the quota with what a machine needs, as a deploy does.
 
     Without TYPE it is about the region's workstation, which needs nothing while it runs. With TYPE
@@ -65,7 +72,7 @@ def show(instance_type: OptionalType = "", region: Region = "", as_json: AsJson 
         own = None if instance_type else own_machine(session, PATIENT)
         name = instance_type or (own.instance_type if own else DEFAULT_TYPE)
         runs = own is not None and own.state in ("pending", "running")
-        report = read_report(session, require_type(name), machines=0 if runs else 1)
+        report = read_report(session, require_type(name), machines=0 if runs else 1, spot=spot)
         if as_json:
             say_json(document(report))
         else:
@@ -81,6 +88,7 @@ def request(
     machines: Annotated[
         int, typer.Option(min=1, help="Number of machines beside those that run.")
     ] = 1,
+    spot: Spot = False,
     region: Region = "",
     yes: Yes = False,
     as_json: AsJson = False,
@@ -98,7 +106,7 @@ def request(
         from gpustation.offers.quota import read_report
 
         session = make_session(region)
-        report = read_report(session, require_type(instance_type), machines)
+        report = read_report(session, require_type(instance_type), machines, spot=spot)
         verdict, filed, found = report.verdict, False, None
         report_line = warn if as_json else say
         if report.open_requests:
@@ -145,6 +153,7 @@ def watch(
     timeout: Annotated[
         int, typer.Option(min=1, metavar="SECONDS", help="How long to wait at most.")
     ] = 3600,
+    spot: Spot = False,
     region: Region = "",
     as_json: AsJson = False,
 ) -> None:
@@ -161,7 +170,7 @@ def watch(
         from gpustation.offers import quota
 
         session = make_session(region)
-        code = require_type(instance_type).quota_code
+        code = quota.code_of(require_type(instance_type), spot)
         followed = quota.last_request(session, code)
         place = session.region_name
         if followed is None:
@@ -214,7 +223,7 @@ def _place(report: QuotaReport) -> dict[str, str]:
     return {
         "region": report.region,
         "instance_type": report.gpu_type.name,
-        "quota_code": report.gpu_type.quota_code,
+        "quota_code": report.quota_code,
     }
 
 
@@ -230,7 +239,7 @@ def _request(request: OpenRequest | None) -> dict[str, Any] | None:
 
 
 def _name(report: QuotaReport) -> str:
-    return f"{report.quota_name or 'the quota'} ({report.gpu_type.quota_code})"
+    return f"{report.quota_name or 'the quota'} ({report.quota_code})"
 
 
 def _show(report: QuotaReport) -> None:
@@ -257,11 +266,11 @@ def _show(report: QuotaReport) -> None:
 
 
 def _verdict(report: QuotaReport) -> str:
-    verdict, name = report.verdict, report.gpu_type.name
+    verdict = report.verdict
     if report.suffices is None:
         return "UNKNOWN whether the quota suffices"
     if not report.suffices:
-        return f"TOO SMALL: `gpustation quota request {name}` asks for {verdict.desired} vCPUs"
+        return f"TOO SMALL: `{report.remedy}` asks for {verdict.desired} vCPUs"
     if verdict.needs_reservation:
         return f"suffices only for the capacity reservation in {', '.join(verdict.room_in)}"
     return "suffices"

@@ -120,6 +120,7 @@ def document(one: Status) -> dict[str, Any]:
         "verdict": vars(report.verdict) if report and report.verdict else None,
         "last_stop": vars(report.last_stop) if report and report.last_stop else None,
         "keep_awake_until": report.keep_awake_until if report else None,
+        "scratch_gib": report.scratch_gib if report else None,
         "daily_stop": one.daily_stop or None,
         "spend_limit": _limit(one),
         "hours": _rounded(one.hours, 3),
@@ -203,6 +204,7 @@ def _facts(one: Status) -> dict[str, object]:
             "image": machine.image_id,
             "running": _running(one),
             "disks": ", ".join(f"{disk.gib} GiB {disk.kind}" for disk in one.disks),
+            "scratch": _scratch(one),
         }
     facts["port 22"] = ", ".join(str(rule) for rule in one.rules if not rule.expired(one.now))
     for step in one.steps:
@@ -213,6 +215,13 @@ def _facts(one: Status) -> dict[str, object]:
     facts |= _spend_limit(one)
     facts["ready"] = workstation.outputs.get("Ready")
     return {**facts, **_costs(one)}
+
+
+def _scratch(one: Status) -> str:
+    """The instance store while the machine runs; without a machine that runs there is none."""
+    runs = one.machine is not None and one.machine.state == "running"
+    size = one.report.scratch_gib if one.report and runs else None
+    return f"{size} GiB at /scratch, lost at every stop" if size else ""
 
 
 def _set_up(one: Status) -> dict[str, object]:

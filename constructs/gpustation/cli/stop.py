@@ -20,7 +20,8 @@ def stop(
 ) -> None:
     """Stop the machine, and wait until it is stopped.
 
-    Running programs end. The disk is kept, and billed; the machine and its address are not.
+    Running programs end. The disk is kept, and billed; the machine and its address are not. What is
+    on /scratch is lost.
     """
     stack = named(name, stack)
 
@@ -34,7 +35,11 @@ def stop(
         workstation = selected(session.client("cloudformation"), stack)
         ec2 = session.client("ec2")
         machine_id = machine_of(ec2, workstation).instance_id
-        confirm(f"Stop {workstation.stack} ({machine_id})? Running programs end.", yes)
+        confirm(
+            f"Stop {workstation.stack} ({machine_id})? Running programs end, and what is on "
+            "/scratch is lost.",
+            yes,
+        )
         machine = power.stop(ec2, machine_id, warn if as_json else say)
         if as_json:
             say_json(

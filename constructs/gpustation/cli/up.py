@@ -50,8 +50,12 @@ def up(
                 synthesized = read_assembly(folder)
                 instance_type, gib = synthesized.machine
                 place = session.client("cloudformation").meta.region_name
-                costs = read_costs(session, place, instance_type, gib, HOURS_OF_A_MONTH)
-                for line in (str(plan), *cost_lines(costs), *_quota_lines(session, plan, costs)):
+                costs = read_costs(
+                    session, place, instance_type, gib, HOURS_OF_A_MONTH, with_spot=True
+                )
+                spot = synthesized.settings.get("spot") == "true"
+                quota = _quota_lines(session, plan, costs, spot)
+                for line in (str(plan), *cost_lines(costs), *quota):
                     report(line)
                 if plan.effect is Effect.REFUSED:
                     raise CommandError("the deploy would be refused; see above")
@@ -74,7 +78,7 @@ def _options(context: list[str], app: str) -> list[str]:
     return [*options, *(["--app", app] if app else [])]
 
 
-def _quota_lines(session: boto3.Session, plan: Plan, costs: Costs) -> list[str]:
+def _quota_lines(session: boto3.Session, plan: Plan, costs: Costs, spot: bool) -> list[str]:
     """The quota, if the deploy launches a machine; the deploy itself checks it again."""
     from gpustation.catalog.gpu_types import require_type
     from gpustation.catalog.quotas import in_words
@@ -83,12 +87,13 @@ def _quota_lines(session: boto3.Session, plan: Plan, costs: Costs) -> list[str]:
 
     if plan.effect not in (Effect.NEW, Effect.REPLACED):
         return []
-    report = read_report(session, require_type(costs.instance_type))
+    gpu_type = require_type(costs.instance_type)
+    report = read_report(session, gpu_type, spot=spot and bool(gpu_type.spot_quota_code))
     verdict = report.verdict
     left = f"needs {verdict.needed} vCPUs, {in_words(verdict.free)} free"
-    line = f"  quota    {left} (limit {in_words(verdict.limit)}, {report.gpu_type.quota_code})"
+    line = f"  quota    {left} (limit {in_words(verdict.limit)}, {report.quota_code})"
     if report.suffices is False:
-        line += f": too small, `gpustation quota request {report.gpu_type.name}` asks for more"
+        line += f": too small, `{report.remedy}` asks for more"
     return [line, *(f"           {why}" for why in report.unknown)]
 
 

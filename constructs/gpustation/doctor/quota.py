@@ -18,16 +18,20 @@ def quota(subject: Subject) -> Finding:
     if gpu_type is None:
         cure = "`gpustation types` lists the types"
         return Finding("quota", Mark.UNKNOWN, f"{name} is not in the catalog", cure)
-    return _finding(read_report(subject.session, gpu_type))
+    # With spot=prefer the on-demand quota decides whether there is a machine at all
+    spot = str(subject.context.get("spot", "false")).lower() == "true"
+    if spot and not gpu_type.spot_quota_code:
+        return Finding("quota", Mark.UNKNOWN, f"it is not known which spot quota counts a {name}")
+    return _finding(read_report(subject.session, gpu_type, spot=spot))
 
 
 def _finding(report: QuotaReport) -> Finding:
     verdict, name = report.verdict, report.gpu_type.name
     detail = (
-        f"{name} ({report.gpu_type.quota_code}): {verdict.needed} vCPUs needed, limit "
+        f"{name} ({report.quota_code}): {verdict.needed} vCPUs needed, limit "
         f"{in_words(verdict.limit)}, in use {in_words(verdict.in_use)}"
     )
-    cure = f"gpustation quota request {name}"
+    cure = report.remedy
     if verdict.limit is not None and verdict.limit < verdict.needed:
         return Finding("quota", Mark.FAILED, detail, cure)
     if report.suffices is None:

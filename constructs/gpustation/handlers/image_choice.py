@@ -1,5 +1,8 @@
 """Resolves image, root device and zone of one generation at Create, and keeps them afterwards.
 
+It owns the zone, so it also holds capacity there, for a new machine or a new type. Its function
+serves ``Custom::CapacityRelease`` too, which ends that hold behind the instance.
+
 The physical id holds the result and the settings that it was resolved for, so an Update needs no
 other state: unchanged settings return the same result (also in a rollback), changed settings fail
 the update before the machine is changed. A setting that is not given keeps the machine's value, so
@@ -30,6 +33,9 @@ from gpustation.catalog.images import (
     is_baked,
 )
 from gpustation.catalog.locked import LOCKED
+from gpustation.catalog.spot import MARKET, ON_DEMAND, SPOT, SpotMode
+from gpustation.handlers import capacity_hold, spot_choice, spot_request
+from gpustation.handlers.capacity_hold import Clients, Found
 from gpustation.handlers.responder import Event, RefusedError, Response, respond
 
 if TYPE_CHECKING:
@@ -47,10 +53,25 @@ DEFAULTS = {
     "Generation": "1",
 }
 
+_TYPE = "InstanceType"
+"""Name in the physical id of a spot machine's type, which cannot change."""
+
+_SHOWN = {**LOCKED, _TYPE: "instance_type"}
+
 _FIRST_RELEASE = ("Image", "Framework", "DiskGib", "AvailabilityZone", "ReadyTimeoutMinutes")
 """Order of the values in physical ids of the first release, which have no names."""
 
 _SEPARATOR = ";"
+
+_HOLD = "Hold"
+"""Name in the physical id of the reservation that held room at creation, for the deletion."""
+
+_NO_HOLD = "none"
+
+_TEMPLATES = {SPOT: "SpotTemplate", ON_DEMAND: "OnDemandTemplate"}
+"""Property with the id of the launch template of each market."""
+
+RELEASE = "Custom::CapacityRelease"
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +93,11 @@ class Choice:
     locked: Mapping[str, str]
 
     @property
+    def market(self) -> str:
+        """``SPOT`` or ``ON_DEMAND``."""
+        return self.locked.get(MARKET, ON_DEMAND)
+
+    @property
     def physical_id(self) -> str:
         """All values in one line, readable in the console."""
         named = [f"{name}={value}" for name, value in self.locked.items()]
@@ -89,10 +115,15 @@ class Choice:
             locked = dict(zip(_FIRST_RELEASE, parts, strict=False))
         return cls(image_id, device, zone, locked)
 
-    def response(self, physical_id: str = "") -> Response:
+    def response(
+        self, capacity: Found, properties: Mapping[str, Any], physical_id: str = ""
+    ) -> Response:
         """The response to CloudFormation.
 
         Args:
+            capacity: What was found about room for the machine.
+            properties: The resource's properties; with ``spot=prefer`` they have the launch
+                template of each market.
             physical_id: The existing id, which must not change. Default: for a new resource, the
                 id of this choice.
         """
@@ -100,7 +131,11 @@ class Choice:
             "ImageId": self.image_id,
             "RootDeviceName": self.root_device_name,
             "AvailabilityZone": self.availability_zone,
+            "Capacity": capacity.text,
+            "Hold": capacity.reservation or _NO_HOLD,
         }
+        if template := properties.get(_TEMPLATES[self.market]):
+            data["LaunchTemplate"] = template
         return Response(physical_id or self.physical_id, data)
 
 
@@ -108,28 +143,59 @@ def on_event(event: dict[str, Any], context: object) -> None:
     """Entry point of the Lambda function."""
 
     def with_clients(request: Event) -> Response:
+        if request.get("ResourceType") == RELEASE:
+            return _release(request, boto3.client("ec2", config=RETRIES))
+        clients = capacity_hold.make_clients()
+        return decide(request, clients, boto3.client("ssm", config=RETRIES))
+
+    respond(event, context, with_clients, on_delete=_on_delete)
+
+
+def _on_delete(event: Event) -> None:
+    """Ends a hold, e.g. in the rollback of a machine that could not be launched.
+
+    A spot request too: one whose launch failed has no ``SpotRequest`` yet that would cancel it.
+    """
+    if "Spot" in event["ResourceProperties"]:
+        spot_request.cancel(event, boto3.client("ec2", config=RETRIES))
+    if capacity_hold.given(event["ResourceProperties"]):
+        # "...-refused" if the creation failed; then the hold is found by its tags alone
+        _, _, hold = event["PhysicalResourceId"].partition(f"{_SEPARATOR}{_HOLD}=")
         ec2 = boto3.client("ec2", config=RETRIES)
-        return decide(request, ec2, boto3.client("ssm", config=RETRIES))
-
-    respond(event, context, with_clients)
+        capacity_hold.release(event, ec2, hold.partition(_SEPARATOR)[0])
 
 
-def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Response:
+def _release(event: Event, ec2: EC2Client) -> Response:
+    """Ends the hold once the machine exists; on an error, it ends by itself."""
+    properties = event["ResourceProperties"]
+    reservation = str(properties.get("Hold", _NO_HOLD))
+    try:
+        if reservation == _NO_HOLD:
+            capacity_hold.release(event, ec2)
+        else:
+            capacity_hold.await_exchange(ec2, properties["InstanceId"], reservation)
+            capacity_hold.release(event, ec2, reservation)
+    except (UnknownError, ClientError):
+        log.exception("holds were not listed, they end by themselves")
+    return Response(event.get("PhysicalResourceId") or f"{event['LogicalResourceId']}-released")
+
+
+def decide(event: Event, clients: Clients, ssm: SSMClient) -> Response:
     """Resolves the choice at Create; returns it unchanged at Update, or refuses.
 
     Raises:
-        RefusedError: The choice cannot be resolved, or a changed setting needs a new machine.
+        RefusedError: The choice cannot be resolved, a changed setting needs a new machine, or EC2
+            has no room for the machine.
     """
     given = event["ResourceProperties"]
     if event["RequestType"] == "Update":
-        choice = Choice.parse(event["PhysicalResourceId"])
-        require_same_settings(choice, given)
-        return choice.response(event["PhysicalResourceId"])
+        return _keep(event, clients)
     properties = DEFAULTS | given
+    ec2 = clients.ec2
     try:
         image = _find_image(properties, ec2, ssm)
         device = _require_usable(image, properties)
-        zone = _choose_zone(event, properties, ec2)
+        zones, others = _zones(event, properties, ec2)
     except UnknownError as unknown:
         raise _cannot_choose(str(unknown)) from unknown
     except ClientError as error:
@@ -139,7 +205,51 @@ def decide(event: Event, ec2: EC2Client, ssm: SSMClient) -> Response:
         text = f"unexpected response of AWS ({type(fault).__name__}: {fault})"
         raise _cannot_choose(text) from fault
     locked = {name: properties[name] for name in LOCKED} | given.get("Others", {})
-    return Choice(image["ImageId"], device, zone, locked).response()
+    platform = image.get("PlatformDetails", "")
+    capacity, bought = _find_place(event, zones, others, platform, clients)
+    locked |= bought
+    if capacity.reservation:
+        locked[_HOLD] = capacity.reservation
+    return Choice(image["ImageId"], device, capacity.zone, locked).response(capacity, given)
+
+
+def _find_place(
+    event: Event, zones: list[str], others: list[str], platform: str, clients: Clients
+) -> tuple[Found, dict[str, str]]:
+    """The zone, and what must be remembered of how the machine is bought."""
+    given = event["ResourceProperties"]
+    instance_type = given["InstanceType"]
+    spot, against = SpotMode(given.get("Spot", "false")), ""
+    if spot is not SpotMode.FALSE:
+        market = spot_choice.read_market(instance_type, zones, clients.ec2)
+        if spot is SpotMode.PREFER:
+            against = spot_choice.against_spot(event, market, clients)
+        if not against:
+            return Found(market.zones[0], str(market)), {MARKET: SPOT, _TYPE: instance_type}
+    found = Found(zones[0], capacity_hold.SWITCHED_OFF)
+    if capacity_hold.given(given):
+        found = capacity_hold.for_new_machine(event, zones, platform, clients, others=others)
+    if spot is SpotMode.FALSE:
+        return found, {}
+    text = f"on-demand, because {against}; {found.text}"
+    return Found(found.zone, text, found.reservation), {MARKET: ON_DEMAND}
+
+
+def _keep(event: Event, clients: Clients) -> Response:
+    """The existing choice, with room for another type held in its zone."""
+    given, physical_id = event["ResourceProperties"], event["PhysicalResourceId"]
+    choice = Choice.parse(physical_id)
+    require_same_settings(choice, given)
+    zone = choice.availability_zone
+    if choice.market == SPOT:
+        capacity = Found(zone, "spot: decided when the machine was created")
+    elif not capacity_hold.given(given):
+        capacity = Found(zone, capacity_hold.SWITCHED_OFF)
+    elif event.get("OldResourceProperties", {}).get("InstanceType") == given["InstanceType"]:
+        capacity = Found(zone, capacity_hold.NOT_CHANGED)
+    else:
+        capacity = capacity_hold.for_new_type(event, zone, clients)
+    return choice.response(capacity, given, physical_id)
 
 
 def _cannot_choose(reason: str) -> RefusedError:
@@ -158,8 +268,11 @@ def require_same_settings(choice: Choice, properties: Mapping[str, Any]) -> None
     """
     current = {**properties.get("Before", {}), **choice.locked}
     wanted = {name: properties[name] for name in LOCKED if name in properties}
+    if choice.market == SPOT and "InstanceType" in properties:
+        # EC2 changes the type of no stopped spot machine
+        wanted[_TYPE] = properties["InstanceType"]
     changed = [
-        f"{LOCKED.get(name, name)}={value} (the machine has {current[name]})"
+        f"{_SHOWN.get(name, name)}={value} (the machine has {current[name]})"
         for name, value in (wanted | properties.get("Others", {})).items()
         if value != current.get(name, value)
     ]
@@ -289,7 +402,10 @@ def _require_fitting(name: str, image: ImageTypeDef, properties: Mapping[str, st
         )
 
 
-def _choose_zone(event: Event, properties: Mapping[str, str], ec2: EC2Client) -> str:
+def _zones(
+    event: Event, properties: Mapping[str, str], ec2: EC2Client
+) -> tuple[list[str], list[str]]:
+    """Zones in which the machine may be launched, in order, and those that a setting excludes."""
     wanted, instance_type = properties["AvailabilityZone"], properties["InstanceType"]
     zones = zones_offering(ec2, instance_type)
     if not zones:
@@ -297,16 +413,17 @@ def _choose_zone(event: Event, properties: Mapping[str, str], ec2: EC2Client) ->
             f"instance_type={instance_type}: no zone of {_region(ec2)} offers it; use another "
             "type or another region"
         )
+    # The order differs per stack and per attempt, as one zone may have no capacity
+    seed = f"{event['StackId']}/{event['RequestId']}"
+    zones.sort(key=lambda zone: hashlib.sha256(f"{seed}/{zone}".encode()).digest())
     if wanted == "auto":
-        # The order differs per stack and per attempt, as one zone may have no capacity
-        seed = f"{event['StackId']}/{event['RequestId']}"
-        return min(zones, key=lambda zone: hashlib.sha256(f"{seed}/{zone}".encode()).digest())
+        return zones, []
     if wanted not in zones:
         raise RefusedError(
-            f"availability_zone={wanted}: {instance_type} is offered in {', '.join(zones)} only; "
-            "use one of these, or auto"
+            f"availability_zone={wanted}: {instance_type} is offered in "
+            f"{', '.join(sorted(zones))} only; use one of these, or auto"
         )
-    return str(wanted)
+    return [wanted], [zone for zone in zones if zone != wanted]
 
 
 def _region(client: EC2Client) -> str:

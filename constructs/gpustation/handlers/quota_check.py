@@ -25,6 +25,7 @@ from gpustation.aws.quotas import (
     known,
     read_instances,
     read_open_requests,
+    read_open_spot_requests,
     read_quota,
     read_reservations,
 )
@@ -33,6 +34,7 @@ from gpustation.aws.zones import zones_offering
 from gpustation.catalog.gpu_types import GpuType, gpu_types
 from gpustation.catalog.prices import CATALOG_ORIGIN
 from gpustation.catalog.quotas import Need
+from gpustation.catalog.spot import SpotMode
 from gpustation.handlers import quota_text
 from gpustation.handlers.quota_text import Findings
 from gpustation.handlers.responder import Event, RefusedError, Response, respond
@@ -42,8 +44,15 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_pricing import PricingClient
     from mypy_boto3_service_quotas import ServiceQuotasClient
+    from mypy_boto3_service_quotas.type_defs import ServiceQuotaTypeDef
 
-DEFAULTS = {"Framework": "mxnet", "Generation": "1", "Mode": "enforce", "Price": "false"}
+DEFAULTS = {
+    "Framework": "mxnet",
+    "Generation": "1",
+    "Mode": "enforce",
+    "Price": "false",
+    "Spot": "false",
+}
 """Values of properties that templates of other versions lack."""
 
 NO_PRICE = "unknown"
@@ -108,7 +117,12 @@ def decide(event: Event, clients: Clients, pool: Executor) -> Response:
     properties = DEFAULTS | event["ResourceProperties"]
     gpu_type = gpu_types()[properties["InstanceType"]]
     need = _need(properties, event.get("OldResourceProperties"), gpu_type)
-    findings = _collect_findings(event, gpu_type, need, clients, pool)
+    spot = SpotMode(properties["Spot"])
+    findings = _collect_findings(event, gpu_type, need, clients, pool, spot is SpotMode.TRUE)
+    if spot is SpotMode.PREFER and findings.verdict.is_refusal:
+        of_spot = _collect_findings(event, gpu_type, need, clients, pool, True)
+        if of_spot.verdict.free is not None and not of_spot.verdict.is_refusal:
+            findings = of_spot
     if need.vcpus and findings.zones is not None:  # in every mode: the launch would fail
         _require_offered(findings)
     if not findings.verdict.is_refusal and not findings.on_free_plan:
@@ -133,7 +147,7 @@ def _passed(event: Event, message: str, price: Mapping[str, str]) -> Response:
 
 def _catalog_price(event: Event) -> dict[str, str]:
     """The attributes of the price without AWS; each response has them: templates refer to them."""
-    gpu_type = gpu_types().get(event["ResourceProperties"]["InstanceType"])
+    gpu_type = gpu_types().get(event["ResourceProperties"].get("InstanceType", ""))
     usd = gpu_type.usd_per_hour if gpu_type else None
     return {"UsdPerHour": str(usd or NO_PRICE), "PriceOf": CATALOG_ORIGIN}
 
@@ -170,32 +184,44 @@ def _need(new: Mapping[str, str], old: Mapping[str, str] | None, gpu_type: GpuTy
 
 
 def _collect_findings(
-    event: Event, gpu_type: GpuType, need: Need, clients: Clients, pool: Executor
+    event: Event, gpu_type: GpuType, need: Need, clients: Clients, pool: Executor, spot: bool
 ) -> Findings:
     """Makes all calls in parallel, so that the check takes as long as the slowest of them."""
-    code, ec2, stack_id = gpu_type.quota_code, clients.ec2, event["StackId"]
-    quota_future = pool.submit(known, lambda: read_quota(clients.quotas, code))
+    code = gpu_type.spot_quota_code if spot else gpu_type.quota_code
+    ec2, stack_id = clients.ec2, event["StackId"]
+    quota_future = pool.submit(known, lambda: _quota(clients, gpu_type, code))
     instances_future = pool.submit(known, lambda: read_instances(ec2, stack_id))
     reservations_future = pool.submit(known, lambda: read_reservations(ec2, _account(stack_id)))
     zones_future = pool.submit(known, lambda: zones_offering(ec2, gpu_type.name))
+    waiting_future = pool.submit(known, lambda: read_open_spot_requests(ec2) if spot else [])
     requests_future = pool.submit(known, lambda: read_open_requests(clients.quotas, code))
     plan_future = pool.submit(known, lambda: account_plan.is_free(clients.plans))
     quota, instances = quota_future.result(), instances_future.result()
-    reservations = reservations_future.result()
+    reservations, waiting = reservations_future.result(), waiting_future.result()
+    using = None
+    if instances.value is not None and waiting.value is not None:
+        using = [*instances.value, *waiting.value]
     own = [i for i in instances.value or () if i.own and i.state != "terminated"]
     return Findings(
         gpu_type=gpu_type,
         framework=(DEFAULTS | event["ResourceProperties"])["Framework"],
         region=ec2.meta.region_name,
+        quota_code=code,
         quota_name=quota.value.get("QuotaName", "") if quota.value else "",
-        verdict=compare(need, quota.value, instances.value, reservations.value, ec2),
-        unknown=tuple(fact.why for fact in (quota, instances, reservations) if fact.why),
+        verdict=compare(need, quota.value, using, reservations.value, ec2),
+        unknown=tuple(fact.why for fact in (quota, instances, waiting, reservations) if fact.why),
         zones=zones_future.result().value,
         machine_zone=own[0].zone if own and need.replaces_own else "",
         own_instance_ids=tuple(i.instance_id for i in own if i.state in ("pending", "running")),
         open_requests=tuple(requests_future.result().value or ()),
         on_free_plan=bool(need.vcpus and plan_future.result().value),
     )
+
+
+def _quota(clients: Clients, gpu_type: GpuType, code: str) -> ServiceQuotaTypeDef:
+    if not code:
+        raise UnknownError(f"it is not known which spot quota counts a {gpu_type.name}")
+    return read_quota(clients.quotas, code)
 
 
 def _account(stack_id: str) -> str:
@@ -225,7 +251,7 @@ def _require_offered(findings: Findings) -> None:
 
 def _request_increase(findings: Findings, client: ServiceQuotasClient) -> str:
     """Requests an increase unless a request is open; returns the result as a clause."""
-    verdict, code = findings.verdict, findings.gpu_type.quota_code
+    verdict, code = findings.verdict, findings.quota_code
     if findings.open_requests:
         return "no new request: one is open"
     try:

@@ -19,6 +19,7 @@ class Findings:
         gpu_type: Instance type in the settings.
         framework: Framework in the settings, for suggested alternative types.
         region: Name of the region.
+        quota_code: Code of the quota that counts the machine.
         quota_name: AWS's name of the quota; empty if unknown.
         verdict: Comparison of need and quota.
         unknown: A clause for each value that could not be determined.
@@ -32,6 +33,7 @@ class Findings:
     gpu_type: GpuType
     framework: str
     region: str
+    quota_code: str
     quota_name: str
     verdict: Verdict
     unknown: tuple[str, ...]
@@ -44,7 +46,7 @@ class Findings:
     @property
     def quota(self) -> str:
         """Name and code of the quota."""
-        return f"{self.quota_name or 'the quota'}, {self.gpu_type.quota_code}, {self.region}"
+        return f"{self.quota_name or 'the quota'}, {self.quota_code}, {self.region}"
 
 
 def passed(findings: Findings) -> str:
@@ -85,7 +87,7 @@ def refusal(findings: Findings, request_result: str) -> str:
         findings: Results of the calls to AWS.
         request_result: Result of requesting an increase; empty if none was requested.
     """
-    code, region = findings.gpu_type.quota_code, findings.region
+    code, region = findings.quota_code, findings.region
     lines = [_free_plan(findings)] if findings.on_free_plan else []
     if not findings.verdict.is_refusal:
         return _within("\n".join(lines))
@@ -116,7 +118,7 @@ def _free_plan(findings: Findings) -> str:
 
 
 def _first_line(findings: Findings) -> str:
-    verdict, code = findings.verdict, findings.gpu_type.quota_code
+    verdict, code = findings.verdict, findings.quota_code
     return (
         f"quota too small: {findings.gpu_type.name} needs {verdict.needed} vCPUs, "
         f"{in_words(verdict.free)} free in {findings.region} "
@@ -136,7 +138,7 @@ def _what_fits(findings: Findings) -> str:
     fitting = [
         f"{t.name} ({t.vcpus})"
         for t in types_for(findings.framework)
-        if t.quota_code == findings.gpu_type.quota_code and t.vcpus <= free
+        if findings.quota_code in (t.quota_code, t.spot_quota_code) and t.vcpus <= free
     ]
     if not fitting:
         return "No type of this quota fits into the free vCPUs."

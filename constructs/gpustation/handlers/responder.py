@@ -66,11 +66,13 @@ def respond(
     decide: Callable[[Event], Response],
     fallback: Fallback | None = None,
     on_delete: Callable[[Event], None] | None = None,
+    *,
+    must_end: bool = False,
 ) -> None:
     """Runs ``decide`` for Create and Update, and sends exactly one response to CloudFormation.
 
-    Delete always succeeds: these custom resources own nothing in AWS that would be left, and a
-    failure would block the deletion of the stack.
+    Delete succeeds: most of these custom resources own nothing in AWS that would be left, and a
+    failure would block the deletion of the stack. With ``must_end`` it is done or it fails.
 
     Args:
         event: The request.
@@ -78,8 +80,9 @@ def respond(
         decide: Returns the response, or raises ``RefusedError``.
         fallback: Returns the response after an unexpected error or at the timeout. Default: the
             request fails with a message of one line.
-        on_delete: What a Delete does before its response; an error is only logged. Default:
-            nothing.
+        on_delete: What a Delete does before its response. Default: nothing.
+        must_end: Whether an error of ``on_delete``, or its timeout, fails the Delete. Default: it
+            is logged.
     """
     outbox = _Outbox(event)
 
@@ -94,7 +97,10 @@ def respond(
     watchdog = _start_watchdog(context, lambda: give_up(slow))
     try:
         if event["RequestType"] == "Delete":
-            _try_to_delete(event, on_delete)
+            if must_end and on_delete is not None:
+                on_delete(event)
+            else:
+                _try_to_delete(event, on_delete)
             response = Response(outbox.physical_id)
         else:
             response = decide(event)

@@ -54,6 +54,9 @@ PATHS = (
     "SpendLimitHandler/Function",
     "SpendLimitHandler/Logs",
     "SpendLimitHandler/Role/Resource",
+    "SpotRequestHandler/Function",
+    "SpotRequestHandler/Logs",
+    "SpotRequestHandler/Role/Resource",
 )
 """Construct paths of the resources that CloudFormation may name; a test compares the templates."""
 

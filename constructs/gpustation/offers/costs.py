@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -16,6 +16,7 @@ from gpustation.aws.price_list import (
     from_price_list,
 )
 from gpustation.aws.session import explain
+from gpustation.aws.spot import lowest_prices
 from gpustation.catalog.prices import HOURS_PER_MONTH
 from gpustation.offers.price import (
     BILL_DECIDES,
@@ -47,6 +48,8 @@ class Costs:
         address: Price of its public IPv4 address per hour.
         disk_gib: Size of the disk in GiB.
         hours: Hours a day that it runs.
+        spot: Lowest present spot price of the machine in the region, in USD per hour; ``None`` if
+            unknown, or not asked.
         why_catalog: Why prices of the catalog are used; empty if all that can be are live.
     """
 
@@ -56,6 +59,7 @@ class Costs:
     address: Price
     disk_gib: int
     hours: float
+    spot: float | None = None
     why_catalog: str = ""
 
     @property
@@ -89,7 +93,13 @@ class Costs:
 
 
 def read_costs(
-    session: boto3.Session, region: str, instance_type: str, disk_gib: int, hours: float
+    session: boto3.Session,
+    region: str,
+    instance_type: str,
+    disk_gib: int,
+    hours: float,
+    *,
+    with_spot: bool = False,
 ) -> Costs:
     """The costs, with the price list's prices if it answers in time, else with the catalog's.
 
@@ -99,25 +109,33 @@ def read_costs(
         instance_type: Type of the machine.
         disk_gib: Size of the disk in GiB.
         hours: Hours a day that the machine runs.
+        with_spot: Whether to ask for the present spot price too. Default: false.
     """
     machine, disk = from_catalog(instance_type), disk_from_catalog()
-    why = ""
+    why, spot = "", None
     try:
         pricing = price_client(session, region)
     except (BotoCoreError, LookupError) as error:
         why = explain(error) if isinstance(error, BotoCoreError) else str(error.args[0])
     else:
-        calls: dict[str, Callable[[], Price | None]] = {
+        calls: dict[str, Callable[[], Any]] = {
             "machine": lambda: from_price_list(pricing, region, instance_type),
             "disk": lambda: disk_from_price_list(pricing, region),
         }
-        results = Calls(calls, DEADLINE_SECONDS).results()
+        if with_spot:
+            ec2 = session.client("ec2", region_name=region, config=BRIEF)
+            calls["spot"] = lambda: lowest_prices(ec2, [instance_type])
+        results: dict[str, Any] = dict(Calls(calls, DEADLINE_SECONDS).results())
+        prices = results.pop("spot", None)
+        # Nothing depends on it: a price that is unknown is not shown
+        spot = prices.get(instance_type) if isinstance(prices, dict) else None
         machine, disk = (
             result if isinstance(result, Price) else fallback
             for result, fallback in ((results["machine"], machine), (results["disk"], disk))
         )
         why = next((reason for r in results.values() if (reason := _why(r, region))), "")
-    return Costs(instance_type, machine, disk, address_from_catalog(), disk_gib, hours, why)
+    address = address_from_catalog()
+    return Costs(instance_type, machine, disk, address, disk_gib, hours, spot, why)
 
 
 def price_client(session: boto3.Session, region: str) -> PricingClient:
@@ -160,4 +178,10 @@ def cost_lines(costs: Costs) -> list[str]:
         f"  month    {monthly}",
         f"  prices   {costs.machine.origin}, without tax and discounts; {BILL_DECIDES}",
     ]
+    if costs.spot is not None:
+        lines.insert(
+            1,
+            f"  spot     from {costs.spot:.3f} USD per hour for the machine now, and the on-demand "
+            "price at most (setting spot)",
+        )
     return [*lines, f"  NOT LIVE {costs.why_catalog}"] if costs.why_catalog else lines

@@ -22,6 +22,7 @@ from gpustation.aws.quotas import (
     known,
     read_instances,
     read_open_requests,
+    read_open_spot_requests,
     read_quota,
     read_request,
     read_reservations,
@@ -54,6 +55,8 @@ class QuotaReport:
     Attributes:
         gpu_type: The type.
         region: The region.
+        spot: Whether it is the quota of spot machines.
+        quota_code: Code of the quota.
         quota_name: AWS's name of the quota; empty if unknown.
         verdict: Comparison of need and quota.
         open_requests: Requests that AWS has not decided.
@@ -62,10 +65,18 @@ class QuotaReport:
 
     gpu_type: GpuType
     region: str
+    spot: bool
+    quota_code: str
     quota_name: str
     verdict: Verdict
     open_requests: tuple[OpenRequest, ...]
     unknown: tuple[str, ...]
+
+    @property
+    def remedy(self) -> str:
+        """The command that asks for more."""
+        market = " --spot" if self.spot else ""
+        return f"gpustation quota request {self.gpu_type.name}{market}"
 
     @property
     def suffices(self) -> bool | None:
@@ -75,26 +86,47 @@ class QuotaReport:
         return not self.verdict.is_refusal
 
 
-def read_report(session: boto3.Session, gpu_type: GpuType, machines: int = 1) -> QuotaReport:
+def code_of(gpu_type: GpuType, spot: bool) -> str:
+    """Code of the quota that counts a machine.
+
+    Raises:
+        CommandError: AWS documents none for spot machines of this type.
+    """
+    if not spot:
+        return gpu_type.quota_code
+    if not gpu_type.spot_quota_code:
+        raise CommandError(
+            f"it is not known which spot quota counts a {gpu_type.name}: public tables disagree; "
+            "see Service Quotas, Amazon EC2, in the console"
+        )
+    return gpu_type.spot_quota_code
+
+
+def read_report(
+    session: boto3.Session, gpu_type: GpuType, machines: int = 1, *, spot: bool = False
+) -> QuotaReport:
     """Compares the quota with what further machines of the type need.
 
     Args:
         session: Session of the region.
         gpu_type: The type.
         machines: Number of machines that are launched beside those that run. Default: 1.
+        spot: Whether they are spot machines. Default: false.
 
     Raises:
+        CommandError: The spot quota of the type is not known.
         ClientError: The credentials are not accepted.
         BotoCoreError: AWS was not reached, or there are no credentials.
     """
+    code = code_of(gpu_type, spot)
     account = session.client("sts", config=PATIENT).get_caller_identity()["Account"]
     ec2 = session.client("ec2", config=PATIENT)
     quotas = session.client("service-quotas", config=PATIENT)
-    code = gpu_type.quota_code
     calls: dict[str, Callable[[], Any]] = {
         "quota": lambda: read_quota(quotas, code, patience=0),
         "instances": lambda: read_instances(ec2, patience=0),
         "reservations": lambda: read_reservations(ec2, account, patience=0),
+        "waiting": lambda: read_open_spot_requests(ec2, patience=0) if spot else [],
         "requests": lambda: read_open_requests(quotas, code, patience=0),
     }
     results = Calls(calls, DEADLINE_SECONDS).results()
@@ -105,11 +137,16 @@ def read_report(session: boto3.Session, gpu_type: GpuType, machines: int = 1) ->
         replaces_own=False,
         instance_type=gpu_type.name if machines == 1 else "",
     )
-    instances, reservations = values["instances"], values["reservations"]
+    instances, waiting = values["instances"], values["waiting"]
+    if instances is not None:
+        instances = None if waiting is None else [*instances, *waiting]
+    reservations = values["reservations"]
     verdict = compare(need, quota, instances, reservations, ec2, patience=0)
     return QuotaReport(
         gpu_type=gpu_type,
         region=ec2.meta.region_name,
+        spot=spot,
+        quota_code=code,
         quota_name=quota.get("QuotaName", "") if quota else "",
         verdict=verdict,
         open_requests=tuple(values["requests"] or ()),
@@ -123,7 +160,7 @@ def request(session: boto3.Session, report: QuotaReport) -> OpenRequest | None:
     Raises:
         CommandError: AWS refused it.
     """
-    code = report.gpu_type.quota_code
+    code = report.quota_code
     client = session.client("service-quotas", config=PATIENT)
     try:
         return file_request(client, code, report.verdict.desired, patience=0)

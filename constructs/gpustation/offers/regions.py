@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 import socket
 import statistics
@@ -14,10 +13,10 @@ from urllib.parse import urlsplit
 
 from botocore.config import Config
 
-from gpustation.aws.calls import call_aws
 from gpustation.aws.parallel import Calls, DeadlineError
 from gpustation.aws.price_list import Price, of_all_regions
 from gpustation.aws.quotas import compare, read_instances, read_quota, read_reservations
+from gpustation.aws.spot import lowest_prices
 from gpustation.aws.zones import zones_by_type
 from gpustation.catalog.gpu_types import GpuType, require_type
 from gpustation.catalog.quotas import Need, Verdict, in_words
@@ -30,7 +29,6 @@ from gpustation.offers.reasons import reason
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.literals import InstanceTypeType
     from mypy_boto3_service_quotas import ServiceQuotasClient
 
 DEADLINE_SECONDS = 9.0
@@ -213,7 +211,7 @@ def _signals(
         "zones": lambda: zones_by_type(ec2, names, patience=0),
         "instances": lambda: read_instances(ec2, patience=0),
         "reservations": lambda: read_reservations(ec2, account, patience=0),
-        "spot": lambda: _spot(ec2, names),
+        "spot": lambda: lowest_prices(ec2, names),
     }
     for code in {one.quota_code for one in types}:
         signals[code] = functools.partial(read_quota, quotas, code, patience=0)
@@ -236,25 +234,6 @@ def latency(url: str) -> float:
         socket.create_connection(cast("tuple[str, int]", address), timeout=2).close()
         times.append((time.perf_counter() - begin) * 1000)
     return statistics.median(times)
-
-
-def _spot(ec2: EC2Client, names: list[str]) -> dict[str, float]:
-    """The lowest present spot price of each type."""
-    pages = ec2.get_paginator("describe_spot_price_history")
-    response = call_aws(
-        "spot prices",
-        lambda: pages.paginate(
-            InstanceTypes=cast("list[InstanceTypeType]", names),
-            ProductDescriptions=["Linux/UNIX"],
-            StartTime=datetime.datetime.now(datetime.timezone.utc),
-        ).build_full_result(),
-        patience=0,
-    )
-    lowest: dict[str, float] = {}
-    for row in response.get("SpotPriceHistory", []):
-        name, usd = row["InstanceType"], float(row["SpotPrice"])
-        lowest[name] = min(usd, lowest.get(name, usd))
-    return lowest
 
 
 def _row(region: str, status: str, gpu_type: GpuType, results: Mapping[str, Any]) -> Row:

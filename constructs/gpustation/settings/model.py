@@ -13,6 +13,7 @@ from gpustation.catalog.frameworks import Framework
 from gpustation.catalog.images import baked_image
 from gpustation.catalog.locked import LOCKED
 from gpustation.catalog.quotas import QuotaMode
+from gpustation.catalog.spot import SpotMode
 from gpustation.settings import daily_stop, github, values
 from gpustation.settings.public_key import fingerprint, read_public_key
 from gpustation.settings.rows import Of, Row, When
@@ -51,6 +52,12 @@ _idle_stop = _number(
     "minutes",
     "0 turns it off",
 )
+_scratch = _number(
+    0,
+    values.MAX_SCRATCH_GIB,
+    "GiB",
+    "0: nothing on /scratch delays the idle stop",
+)
 _patience = _number(
     0,
     daily_stop.MAX_PATIENCE_MINUTES,
@@ -75,6 +82,10 @@ def _framework(value: object) -> Framework:
 
 def _quota(value: object) -> QuotaMode:
     return QuotaMode(values.one_of(value, QuotaMode))
+
+
+def _spot(value: object) -> SpotMode:
+    return SpotMode(values.one_of(values.text(value).lower(), SpotMode))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,6 +222,28 @@ class Settings:
             "request",
         ),
     )
+    capacity_check: bool = _setting(
+        True,
+        values.boolean,
+        Row(
+            "ask zone after zone for room before the machine is launched or its type changes, and "
+            "hold it for the machine; costs up to a minute of the machine per deploy "
+            "([capacity.md](capacity.md)); `false`: the launch itself is the test, in one zone",
+            When.IN_PLACE,
+            False,
+        ),
+    )
+    spot: SpotMode = _setting(
+        SpotMode.FALSE,
+        _spot,
+        Row(
+            "`true`: buy the machine on the spot market, where it costs less, and EC2 may stop it "
+            "with two minutes' notice; it starts it again when it can. `prefer`: decided when the "
+            "machine is created, by quota and offers ([spot.md](spot.md))",
+            When.NEW_GENERATION,
+            "true",
+        ),
+    )
     ready_timeout_minutes: int = _setting(
         30,
         _timeout,
@@ -269,6 +302,17 @@ class Settings:
             "it does not stop itself ([idle-stop.md](idle-stop.md))",
             When.NEXT_BOOT,
             120,
+        ),
+    )
+    idle_stop_scratch_gib: int = _setting(
+        0,
+        _scratch,
+        Row(
+            "GiB on `/scratch`, which a stop loses: while more is there, an idle machine stops "
+            "after 2 h (or `idle_stop_minutes` if that is longer), as if somebody were there; 0: "
+            "that makes no difference ([idle-stop.md](idle-stop.md))",
+            When.NEXT_BOOT,
+            50,
         ),
     )
     stop_at: str = _setting(

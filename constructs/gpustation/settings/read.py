@@ -20,7 +20,6 @@ from gpustation.settings.model import Settings, read_value
 from gpustation.settings.public_key import read_public_key
 
 LATER_SETTINGS = (
-    "spot",
     "max_price_usd",
     "workstations",
 )

@@ -26,6 +26,8 @@ which are limited to 10,240 (IAM quotas)."""
 
 MIN_IDLE_MINUTES = 10
 MAX_IDLE_MINUTES = 1440
+MAX_SCRATCH_GIB = 30_000
+"""Above the largest instance store of a GPU type, 30,400 GB or 28,312 GiB (catalog)."""
 MAX_BUDGET_USD = 100_000
 MAX_EMAIL = 100
 """Longest address; SNS accepts 320."""
@@ -44,7 +46,7 @@ MAX_PARAMETER_LEVELS = 15
 MAX_NETWORKS = 60
 """Default quota of inbound rules per security group (Amazon VPC quotas)."""
 
-MAX_MIRROR = 300
+MAX_MIRROR = 200
 """Longest URL of a mirror; it keeps the settings below the 4,096 characters of an SSM parameter."""
 
 UNSET = ("", "none")

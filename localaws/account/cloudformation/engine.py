@@ -20,12 +20,12 @@ from localaws.account.cloudformation import (
 from localaws.account.cloudformation.handler_errors import failure
 from localaws.account.cloudformation.stack_events import WAIT, Events
 from localaws.account.cloudformation.stack_operations import CANCELLED, Operations, is_given_up
-from localaws.account.ec2 import instance_resource, security_groups, subnet_resource
+from localaws.account.ec2 import instance_resource, security_groups, subnets
 from localaws.account.ec2.instances import Instances
 from localaws.account.iam import oidc_provider
 from localaws.account.world import World
-from localaws.control import Signal
 from localaws.image_builder import resource_types as image_resource
+from localaws.reports import Signal
 
 WAIT_STEP = 0.2
 """Seconds between two checks whether a wait was cancelled."""
@@ -35,7 +35,7 @@ def install(world: World, instances: Instances) -> None:
     """Replace the engine's functions that differ from AWS."""
     provisioners._RESOURCE_HANDLERS[schemas.INSTANCE] = instance_resource.handlers(instances)
     provisioners._STACK_TAG_PROPERTY[schemas.INSTANCE] = ("Tags", "list")
-    subnet_resource.install()
+    subnets.install()
     oidc_provider.install()
     security_groups.install()
     table_resource.install()

@@ -8,7 +8,7 @@ from ministack.services.cloudformation import stacks
 
 from localaws.account.cloudformation.handler_errors import failure
 from localaws.account.world import World
-from localaws.control import Operation
+from localaws.reports import Operation
 
 CODE = "GeneralServiceException"
 

@@ -12,28 +12,34 @@ from urllib.parse import parse_qs
 from ministack.services import ec2
 
 from localaws.account.ec2 import (
-    capacity,
     image_calls,
+    launch_templates,
+    launches,
     offerings,
     regions,
+    reservation_calls,
     security_groups,
+    spot_calls,
+    subnets,
     tagged,
     volumes,
     wire,
 )
-from localaws.account.ec2.instance_record import Launch
-from localaws.account.ec2.instances import Instances
-from localaws.account.ec2.request import Parameters, deep, disks, passes, tags, value
+from localaws.account.ec2.instances import Instances, not_for_spot
+from localaws.account.ec2.request import Parameters, deep, passes, value
+from localaws.account.ec2.reservation import LINUX
 from localaws.account.errors import ApiError
 
 Action = Callable[[Instances, Parameters], wire.Response]
 INSTANCE_FILTERS = {
     "availability-zone": "Placement.AvailabilityZone",
+    "capacity-reservation-id": "_reservation",
     "image-id": "ImageId",
     "instance-id": "InstanceId",
     "instance-lifecycle": "_lifecycle",
     "instance-state-name": "State.Name",
     "instance-type": "InstanceType",
+    "spot-instance-request-id": "_spot_request",
     "subnet-id": "SubnetId",
     "vpc-id": "VpcId",
 }
@@ -54,11 +60,14 @@ def install(instances: Instances) -> None:
 
     def instance_xml(record: dict[str, Any]) -> str:
         kind = record["_lifecycle"]
+        request = record.get("_spot_request", "")
         spot = f"<instanceLifecycle>{kind}</instanceLifecycle>" if kind else ""
+        spot += f"<spotInstanceRequestId>{request}</spotInstanceRequestId>" if request else ""
         tokens = f"<httpTokens>{record['_tokens']}</httpTokens>"
         options = f"<metadataOptions><state>applied</state>{tokens}</metadataOptions>"
         text = _IP.sub("", plain_xml(record)).rpartition("</item>")[0]
-        return f"{text}{spot}{options}{_state_reason(record)}</item>"
+        more = f"{options}{_reservation(record)}{_state_reason(record)}"
+        return f"{text}{spot}{more}</item>"
 
     def matches_filters(record: dict[str, Any], filters: dict[str, list[str]]) -> bool:
         known = {name: filters[name] for name in filters if name in INSTANCE_FILTERS}
@@ -67,10 +76,23 @@ def install(instances: Instances) -> None:
             passes(deep(record, INSTANCE_FILTERS[name]), values) for name, values in known.items()
         )
 
+    launch_templates.install()
     ec2.parse_qs = partial(parse_qs, keep_blank_values=True)
     ec2._snapshot_matches_filters = image_calls.snapshot_matches
     ec2._instance_xml = instance_xml
     ec2._matches_filters = matches_filters
+
+
+def _reservation(record: dict[str, Any]) -> str:
+    """Platform, and the capacity reservation that an instance is in; upstream there is neither."""
+    name = record.get("_reservation")
+    within = f"<capacityReservationId>{name}</capacityReservationId>" if name else ""
+    preference = record.get("_preference", "open")
+    return (
+        f"<platformDetails>{record.get('_platform', LINUX)}</platformDetails>{within}"
+        "<capacityReservationSpecification><capacityReservationPreference>"
+        f"{preference}</capacityReservationPreference></capacityReservationSpecification>"
+    )
 
 
 def _state_reason(record: dict[str, Any]) -> str:
@@ -81,38 +103,6 @@ def _state_reason(record: dict[str, Any]) -> str:
     code, text = record["_reason"]
     state = f"<code>{code}</code><message>{code}: {text}</message>"
     return f"{transition}<stateReason>{state}</stateReason>"
-
-
-def run(instances: Instances, request: Parameters) -> wire.Response:
-    """RunInstances."""
-    first = {name: value(request, f"NetworkInterface.1.{name}") for name in ("SubnetId", "Groups")}
-    public = value(request, "NetworkInterface.1.AssociatePublicIpAddress")
-    wanted = Launch(
-        image_id=value(request, "ImageId"),
-        instance_type=value(request, "InstanceType"),
-        subnet_id=value(request, "SubnetId") or first["SubnetId"] or ec2._DEFAULT_SUBNET_ID,
-        user_data=value(request, "UserData"),
-        groups=tuple(ec2._parse_member_list(request, "SecurityGroupId")),
-        key_name=value(request, "KeyName"),
-        profile=value(request, "IamInstanceProfile.Arn")
-        or value(request, "IamInstanceProfile.Name"),
-        disks=tuple(disks(request)),
-        tags=tuple(tags(request, "instance")),
-        volume_tags=tuple(tags(request, "volume")),
-        public=public == "true" if public else None,
-        tokens=value(request, "MetadataOptions.HttpTokens") or "optional",
-        spot=value(request, "InstanceMarketOptions.MarketType") == "spot",
-    )
-    count = int(value(request, "MaxCount") or "1")
-    records = [instances.launch(wanted) for _ in range(count)]
-    items = "".join(ec2._instance_xml(record) for record in records)
-    response: wire.Response = ec2._xml(
-        200,
-        "RunInstancesResponse",
-        f"<reservationId>r-{records[0]['InstanceId'][2:]}</reservationId>"
-        f"<instancesSet>{items}</instancesSet>",
-    )
-    return response
 
 
 def describe(instances: Instances, request: Parameters) -> wire.Response:
@@ -183,6 +173,8 @@ def modify(instances: Instances, request: Parameters) -> wire.Response:
             "IncorrectInstanceState",
             f"The instance '{record['InstanceId']}' is not in the 'stopped' state.",
         )
+    if record["_lifecycle"] and (kind or protect):
+        raise not_for_spot("instanceType" if kind else "disableApiTermination")
     if protect:
         record["_protected"] = protect == "true"
     record["InstanceType"] = kind or record["InstanceType"]
@@ -203,7 +195,7 @@ def console_output(instances: Instances, request: Parameters) -> wire.Response:
 ACTIONS: dict[str, Action] = {
     "GetConsoleOutput": console_output,
     "AuthorizeSecurityGroupIngress": security_groups.authorize,
-    "RunInstances": run,
+    "RunInstances": launches.run,
     "DescribeInstances": describe,
     "DescribeKeyPairs": tagged.key_pairs,
     "DeleteKeyPair": tagged.delete_key_pair,
@@ -219,8 +211,14 @@ ACTIONS: dict[str, Action] = {
     "DescribeInstanceTypeOfferings": offerings.instance_type_offerings,
     "DescribeAvailabilityZones": offerings.zones,
     "DescribeRegions": regions.describe,
-    "DescribeCapacityReservations": capacity.reservations,
-    "DescribeSpotPriceHistory": capacity.spot_prices,
+    "CreateCapacityReservation": reservation_calls.create,
+    "CancelCapacityReservation": reservation_calls.cancel,
+    "DescribeCapacityReservations": reservation_calls.describe,
+    "DescribeSpotPriceHistory": spot_calls.price_history,
+    "DescribeSpotInstanceRequests": spot_calls.requests,
+    "CancelSpotInstanceRequests": spot_calls.cancel,
+    "GetSpotPlacementScores": spot_calls.placement_scores,
+    "DeleteSubnet": subnets.delete,
     "AttachVolume": volumes.attach_later,
     "CreateImage": image_calls.create,
     "DeregisterImage": image_calls.deregister,

@@ -71,6 +71,20 @@ def vcpus(instance_type: str) -> int:
     return int(instance_types()[instance_type]["VCpuInfo"]["DefaultVCpus"])
 
 
+def gpus(instance_type: str) -> int:
+    """Whole GPUs of a type."""
+    known = instance_types()[instance_type].get("GpuInfo", {}).get("Gpus", [])
+    return sum(int(gpu["Count"]) for gpu in known)
+
+
+def instance_store(instance_type: str) -> tuple[int, ...]:
+    """Sizes of a type's instance store disks in GB; empty for a type without."""
+    known = instance_types()[instance_type].get("InstanceStorageInfo") or {}
+    return tuple(
+        int(disk["SizeInGB"]) for disk in known.get("Disks", []) for _ in range(disk["Count"])
+    )
+
+
 def _zone(region: str, name: str, number: str) -> dict[str, Any]:
     geo, *middle, index = re.split(r"-", region)
     prefix = geo + "".join(re.sub(r"(north|south|east|west|central)", _initial, m) for m in middle)

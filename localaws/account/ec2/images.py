@@ -21,6 +21,7 @@ class Image:
     root_device_type: str = "ebs"
     size_gib: int = 8
     owner: str = CANONICAL
+    platform: str = "Linux/UNIX"
 
     @property
     def snapshot_id(self) -> str:
@@ -56,7 +57,7 @@ class Image:
             "VirtualizationType": "hvm",
             "Hypervisor": "xen",
             "EnaSupport": True,
-            "PlatformDetails": "Linux/UNIX",
+            "PlatformDetails": self.platform,
             "CreationDate": "2026-11-02T00:00:00.000Z",
         }
 

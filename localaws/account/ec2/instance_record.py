@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from ipaddress import ip_network
 from itertools import islice
 from typing import Any
@@ -12,35 +11,11 @@ from typing import Any
 from ministack.core.responses import get_account_id
 from ministack.services import ec2, iam, sts
 
-from localaws.account.ec2 import volumes
 from localaws.account.ec2.images import Image
+from localaws.account.ec2.launch import Launch
 from localaws.account.errors import ApiError
 
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Launch:
-    """Parameters of a launch, by RunInstances or by CloudFormation.
-
-    Attributes:
-        public: Whether it has a public address. Default: as the subnet says.
-        tokens: Whether the metadata service requires them: `optional` or `required`.
-    """
-
-    image_id: str
-    instance_type: str
-    subnet_id: str
-    user_data: str = ""
-    groups: tuple[str, ...] = ()
-    key_name: str = ""
-    profile: str = ""
-    disks: tuple[volumes.Disk, ...] = ()
-    tags: tuple[Mapping[str, str], ...] = ()
-    volume_tags: tuple[Mapping[str, str], ...] = ()
-    public: bool | None = None
-    tokens: str = "optional"
-    spot: bool = False
 
 
 def new_record(launch: Launch, subnet: Mapping[str, Any], image: Image) -> Record:
@@ -60,6 +35,8 @@ def new_record(launch: Launch, subnet: Mapping[str, Any], image: Image) -> Recor
     record["Architecture"] = image.architecture
     record["Placement"]["AvailabilityZone"] = subnet["AvailabilityZone"]
     record["_public"] = subnet["MapPublicIpOnLaunch"] if launch.public is None else launch.public
+    record["_platform"], record["_preference"] = image.platform, launch.preference
+    record["_reservation"] = record["_spot_request"] = ""
     record["_lifecycle"] = "spot" if launch.spot else ""
     record["_tokens"], record["_protected"] = launch.tokens, False
     record["_at_shutdown"] = "stop"

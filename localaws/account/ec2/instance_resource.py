@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 from ministack.services import ec2
 
 from localaws.account.cloudformation import handler_errors
-from localaws.account.ec2.instance_record import Launch, Record
-from localaws.account.ec2.instances import Instances
+from localaws.account.ec2 import launch_templates, spot_options
+from localaws.account.ec2.instance_record import Record
+from localaws.account.ec2.instances import Instances, not_for_spot
+from localaws.account.ec2.launch import Launch
 from localaws.account.ec2.volumes import is_true
 from localaws.account.errors import ApiError
 
@@ -39,12 +41,14 @@ def handlers(instances: Instances) -> dict[str, Callable[..., Any]]:
     """The functions that ministack calls for a resource type."""
 
     def create(logical_id: str, properties: Properties, stack: str) -> Created:
-        record = call(lambda: instances.launch(_launch(properties)))
+        properties = call(lambda: _merged(properties))
+        record = call(lambda: instances.launch(_launch(instances, properties)))
         _set_in_place(instances, record, {}, properties)
         return record["InstanceId"], _attributes(record)
 
     def update(instance_id: str, old: Properties, new: Properties, stack: str) -> Created:
         changed = {n for n in old.keys() | new.keys() if old.get(n) != new.get(n)}
+        old, new = call(lambda: _merged(old)), call(lambda: _merged(new))
         unknown = changed - {*STOPPED_CHANGES, *PLACE_CHANGES}
         if unknown:
             raise ValueError(
@@ -74,13 +78,33 @@ def _living(instances: Instances, instance_id: str) -> Record:
     return record
 
 
-def _launch(properties: Properties) -> Launch:
+def _merged(properties: Properties) -> Properties:
+    """The properties with what their launch template adds; their own win."""
+    template = launch_templates.data(properties.get("LaunchTemplate") or {})
+    if not template:
+        return properties
+    own = dict(properties)
+    given = launch_templates.tags(template, "instance")
+    keys = {tag["Key"] for tag in own.get("Tags") or []}
+    own["Tags"] = [*own.get("Tags", []), *(tag for tag in given if tag["Key"] not in keys)]
+    return {**template, **own}
+
+
+def _launch(instances: Instances, properties: Properties) -> Launch:
     interfaces = properties.get("NetworkInterfaces") or [{}]
     interface = interfaces[0]
     public = interface.get("AssociatePublicIpAddress")
     own = [tag for tag in properties.get("Tags", []) if not tag["Key"].startswith("aws:")]
     spread = is_true(properties.get("PropagateTagsToVolumeOnCreation"))
     options = properties.get("MetadataOptions") or {}
+    spot = spot_options.parse(
+        properties.get("InstanceMarketOptions") or {},
+        launch_templates.tags(properties, launch_templates.SPOT_KIND),
+        instances.world.clock(),
+        template=True,
+    )
+    if spot is not None and is_true(properties.get("DisableApiTermination")):
+        raise not_for_spot("disableApiTermination")
     return Launch(
         image_id=properties.get("ImageId", ""),
         instance_type=properties.get("InstanceType", "m1.small"),
@@ -94,6 +118,7 @@ def _launch(properties: Properties) -> Launch:
         volume_tags=tuple(own) if spread else (),
         public=None if public is None else is_true(public),
         tokens=options.get("HttpTokens", "optional"),
+        spot=spot,
     )
 
 
@@ -135,8 +160,12 @@ def _change_stopped(instances: Instances, record: Record, new: Properties) -> No
     A start that fails is remembered: the rollback, which is another update, starts it again.
     """
     ran = record["State"]["Name"] == "running" or record.get("_start_failed", False)
+    kind = new.get("InstanceType", "m1.small")
     instances.stop(record)
-    record["InstanceType"] = new.get("InstanceType", "m1.small")
+    if record["_lifecycle"] and kind != record["InstanceType"]:
+        record["_start_failed"] = ran
+        raise not_for_spot("instanceType")
+    record["InstanceType"] = kind
     record["UserData"] = new.get("UserData", "")
     if ran:
         record["_start_failed"] = True

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import time
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
-from localaws.account import quotas
-from localaws.account.ec2 import catalog, volumes
+from localaws.account.ec2 import catalog, visitors, volumes
 from localaws.account.ec2.images import Image, public_images
 from localaws.account.ec2.instance_record import (
-    Launch,
     Record,
     new_record,
     profile,
     role_session,
     set_address,
 )
+from localaws.account.ec2.launch import Launch
 from localaws.account.ec2.own_images import OwnImages
+from localaws.account.ec2.reservations import Reservations
+from localaws.account.ec2.room import RUNNING, Room
+from localaws.account.ec2.spot_request import SpotRequest
+from localaws.account.ec2.spot_requests import SpotRequests
 from localaws.account.errors import ApiError
 from localaws.account.events.state_changes import StateChanges
 from localaws.account.world import World
@@ -29,15 +31,22 @@ from localaws.machines.host import Fetch, Host
 from localaws.machines.metadata import MachineFacts
 from localaws.machines.records import RecordMachines
 
-RUNNING = ("pending", "running")
-VISITOR = "203.0.113.7"
-"""Address by which security groups know this computer, the only one that reaches machines."""
 BY_USER, FROM_INSIDE = (
     ("Client.UserInitiatedShutdown", "User initiated shutdown"),
     ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown"),
 )
 """Why an instance was stopped or terminated: EC2's code and text."""
-CONTACT = "http://aws.amazon.com/contact-us/ec2-request"
+
+
+def not_for_spot(attribute: str) -> ApiError:
+    """Refusal of an attribute that spot machines do not have, or cannot change.
+
+    AWS's text for `disableApiTermination` (cloud-custodian#2083); that of the instance type, which
+    its user guide says cannot be changed, is made after it.
+    """
+    return ApiError(
+        "UnsupportedOperation", f"Modifying '{attribute}' is not supported for spot instances."
+    )
 
 
 class Instances:
@@ -52,17 +61,23 @@ class Instances:
         self.world = world
         self.machines = self._machines = machines
         self.own = OwnImages(machines)
-        self._crowds: dict[str, list[str]] = {}
+        self.reservations = Reservations(world)
+        self.room = Room(world, self.reservations)
+        self.spot = SpotRequests(self)
         self._changes = StateChanges(world.clock)
         if isinstance(machines, BootedMachines):
-            machines.admits = self.admits_ssh
+            machines.admits = lambda name: visitors.admits_ssh(self.get(name))
             machines.powered_off = self.follow_shutdown
 
-    def launch(self, request: Launch) -> Record:
+    def launch(self, request: Launch, fulfils: SpotRequest | None = None) -> Record:
         """Launch an instance.
 
+        Args:
+            request: What to launch.
+            fulfils: The spot request that it is for. Default: a spot machine has a new one.
+
         Raises:
-            ApiError: AWS's refusal: image, subnet, quota, offering, capacity or disk.
+            ApiError: AWS's refusal: image, subnet, group, quota, offering, capacity or disk.
         """
         self.own.require_available(request.image_id)
         image = self.image(request.image_id)
@@ -71,9 +86,26 @@ class Instances:
             raise ApiError(
                 "InvalidSubnetID.NotFound", f"The subnet ID '{request.subnet_id}' does not exist"
             )
-        self._require_room(request.instance_type, subnet["AvailabilityZone"], request.spot)
-        disks = volumes.requested(image, request.disks)
-        record = new_record(request, subnet, image)
+        for group in request.groups:
+            if group not in ec2._security_groups:
+                text = f"The security group '{group}' does not exist"
+                raise ApiError("InvalidGroup.NotFound", text)
+        if request.spot:
+            self.spot.check(request, subnet["AvailabilityZone"])
+        with self.reservations.lock:
+            slot = self.room.require_launch(
+                request.instance_type,
+                subnet["AvailabilityZone"],
+                spot=request.spot is not None,
+                platform=image.platform,
+                preference=request.preference,
+                fulfils=fulfils.id if fulfils else "",
+            )
+            disks = volumes.requested(image, request.disks)
+            record = new_record(request, subnet, image)
+            self.reservations.enter(slot, record)
+            if request.spot:
+                self.spot.fulfil(record, request, fulfils)
         volumes.attach(record, image, disks, request.volume_tags)
         if request.tags:
             ec2._tags[record["InstanceId"]] = [dict(tag) for tag in request.tags]
@@ -85,33 +117,51 @@ class Instances:
         """Stop an instance: it keeps its disk and loses its public address."""
         if record["State"]["Name"] not in RUNNING:
             return
+        self.spot.require_stop(record, reason)
         self._note_reason(record, reason)
         self._changes.send(record["InstanceId"], "stopping")
         self._machines.halt(record["InstanceId"])
         record["State"] = {"Code": 80, "Name": "stopped"}
+        self.reservations.leave(record)
         record["PublicIpAddress"] = record["PublicDnsName"] = ""
+        self.spot.note_stop(record, reason)
         self._event(record, "stopped")
         self._changes.send(record["InstanceId"], "stopped")
 
     def follow_shutdown(self, instance_id: str) -> None:
         """Stop or terminate an instance whose machine has powered itself off."""
         record = self.get(instance_id)
-        if record["_at_shutdown"] == "terminate":
+        if record["_at_shutdown"] == "terminate" or self.spot.ends_with_shutdown(record):
             self.terminate(record, FROM_INSIDE)
         else:
             self.stop(record, FROM_INSIDE)
 
-    def start(self, record: Record) -> None:
+    def start(self, record: Record, by_ec2: bool = False) -> None:
         """Start an instance, with a new public address.
 
+        Args:
+            record: The instance.
+            by_ec2: Whether EC2 starts a spot machine that it has stopped. Default: a person does.
+
         Raises:
-            ApiError: Quota or capacity do not allow it.
+            ApiError: Quota, capacity or the state of its spot request do not allow it.
         """
         if record["State"]["Name"] in RUNNING:
             return
-        zone = record["Placement"]["AvailabilityZone"]
-        self._require_room(record["InstanceType"], zone, bool(record["_lifecycle"]))
-        record["State"] = {"Code": 16, "Name": "running"}
+        if not by_ec2:
+            self.spot.require_start(record)
+        with self.reservations.lock:
+            slot = self.room.require_launch(
+                record["InstanceType"],
+                record["Placement"]["AvailabilityZone"],
+                spot=bool(record["_lifecycle"]),
+                platform=record["_platform"],
+                preference=record["_preference"],
+                fulfils=record.get("_spot_request", ""),
+            )
+            record["State"] = {"Code": 16, "Name": "running"}
+            self.reservations.enter(slot, record)
+        self.spot.note_start(record)
         set_address(record, self._machines)
         self._run(record, "started")
 
@@ -134,26 +184,12 @@ class Instances:
         self._changes.send(record["InstanceId"], "shutting-down")
         ec2._terminate_instances({"InstanceId.1": [record["InstanceId"]]})
         record["PublicIpAddress"] = record["PublicDnsName"] = ""
+        self.reservations.leave(record)
         self._machines.remove(record["InstanceId"])
         volumes.release(record)
         self._event(record, "terminated")
         self._changes.send(record["InstanceId"], "terminated")
-
-    def crowd(self, instance_type: str, count: int) -> None:
-        """Run so many instances of a type without machines, listed before all others."""
-        for name in self._crowds.pop(instance_type, []):
-            ec2._instances.pop(name, None)
-        others = [*ec2._instances.items()]
-        made = ec2._launch_instances_internal(
-            "ami-00000000", instance_type, ec2._DEFAULT_SUBNET_ID, count
-        )
-        self._crowds[instance_type] = [record["InstanceId"] for record in made]
-        for record in made:
-            record |= {"_lifecycle": "", "_protected": False, "_public": False}
-            record |= {"_tokens": "optional", "_at_shutdown": "stop"}
-        for name, record in others:
-            ec2._instances.pop(name)
-            ec2._instances[name] = record
+        self.spot.note_end(record, reason)
 
     def get(self, instance_id: str) -> Record:
         """The record of an instance."""
@@ -180,17 +216,6 @@ class Instances:
     def console_output(self, record: Record) -> str:
         """What the serial console shows; EC2 keeps the last 64 KiB."""
         return self._machines.serial_console(record["InstanceId"])[-65536:]
-
-    def admits_ssh(self, instance_id: str) -> bool:
-        """Whether the instance's security groups let the person in at port 22."""
-        groups = [group["GroupId"] for group in self.get(instance_id)["SecurityGroups"]]
-        rules = [rule for name in groups for rule in ec2._security_groups[name]["IpPermissions"]]
-        return any(
-            rule["IpProtocol"] in ("tcp", "-1")
-            and rule.get("FromPort", 0) <= 22 <= rule.get("ToPort", 65535)
-            and any(ip_address(VISITOR) in ip_network(one["CidrIp"]) for one in rule["IpRanges"])
-            for rule in rules
-        )
 
     def image(self, image_id: str) -> Image:
         """An image by its id."""
@@ -219,58 +244,15 @@ class Instances:
         if resolved is not None:
             ec2._upsert_iam_instance_profile_association(record["InstanceId"], resolved)
 
+    def announce(self, record: Record, action: str, when: str) -> None:
+        """Tell a machine and the event bus that EC2 is about to interrupt it."""
+        self._machines.announce(record["InstanceId"], action, when)
+        self._changes.warn(record["InstanceId"], action)
+
     def set_tokens(self, record: Record, tokens: str) -> None:
         """Set whether the metadata service requires a token, at once on a running machine."""
         record["_tokens"] = tokens
         self._machines.require_token(record["InstanceId"], tokens == "required")
-
-    def _require_room(self, instance_type: str, zone: str, spot: bool) -> None:
-        """Raise AWS's refusal of a launch: not offered in the zone, quota, capacity."""
-        if instance_type not in catalog.instance_types():
-            raise ApiError(
-                "InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType."
-            )
-        offered = catalog.offerings(get_region(), self.world.offerings)
-        zones = sorted({z for kind, z in offered if kind == instance_type})
-        if zone not in zones:
-            others = ", ".join(zones) or "another region"
-            raise ApiError(
-                "Unsupported",
-                f"Your requested instance type ({instance_type}) is not supported in your "
-                f"requested Availability Zone ({zone}). Please retry your request by not "
-                f"specifying an Availability Zone or choosing {others}.",
-            )
-        self._require_quota(instance_type, spot)
-        if instance_type in self.world.no_capacity:
-            raise ApiError(
-                "InsufficientInstanceCapacity",
-                f"We currently do not have sufficient {instance_type} capacity in the "
-                f"Availability Zone you requested ({zone}). Our system will be working on "
-                "provisioning additional capacity.",
-                500,
-            )
-
-    def _require_quota(self, instance_type: str, spot: bool) -> None:
-        code = quotas.bucket(instance_type, spot)
-        if code is None or not self.world.enforce:
-            return
-        limit = quotas.limit(self.world, code)
-        used = sum(
-            catalog.vcpus(record["InstanceType"])
-            for record in ec2._instances.values()
-            if record["State"]["Name"] in RUNNING
-            and quotas.bucket(record["InstanceType"], bool(record["_lifecycle"])) == code
-        )
-        if used + catalog.vcpus(instance_type) <= limit:
-            return
-        if spot:
-            raise ApiError("MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
-        raise ApiError(
-            "VcpuLimitExceeded",
-            f"You have requested more vCPU capacity than your current vCPU limit of {limit:.0f} "
-            "allows for the instance bucket that the specified instance type belongs to. Please "
-            f"visit {CONTACT} to request an adjustment to this limit.",
-        )
 
     def _run(self, record: Record, event: str) -> None:
         """Boot the machine of a launched or started instance."""
@@ -303,6 +285,9 @@ class Instances:
             public_ip=record["PublicIpAddress"],
             user_data=record["UserData"],
             token_required=record["_tokens"] == "required",
+            lifecycle=record["_lifecycle"] or "on-demand",
+            gpus=catalog.gpus(record["InstanceType"]),
+            instance_store=catalog.instance_store(record["InstanceType"]),
             **role_session(record),
         )
         self._machines.boot(facts, self.world.machine_faults, self.world.silent)

@@ -16,6 +16,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import ec2
 
 from localaws.account.ec2.images import OwnImage
+from localaws.account.ec2.reservation import LINUX
 from localaws.account.ec2.volumes import is_true
 from localaws.account.errors import ApiError
 from localaws.machines.booted.machines import BootedMachines
@@ -143,6 +144,7 @@ class OwnImages:
             root_device=record["RootDeviceName"],
             size_gib=int(root["Ebs"]["VolumeSize"]),
             owner=get_account_id(),
+            platform=record.get("_platform", LINUX),
             region=get_region(),
             description=request.description,
             source_instance=record["InstanceId"],

@@ -28,6 +28,21 @@ def _numbered(request: Parameters, prefix: str) -> list[str]:
     return prefixes
 
 
+def refuse_others(request: Parameters, known: tuple[str, ...]) -> None:
+    """Refuse parameters that the embedded AWS would ignore.
+
+    Raises:
+        ApiError: There is one.
+    """
+    others = {name.partition(".")[0] for name in request} - {"Action", "Version", *known}
+    if others:
+        raise ApiError(
+            "UnsupportedOperation",
+            f"{', '.join(sorted(others))}: the embedded AWS does not know this parameter; teach "
+            "localaws/account/ec2/",
+        )
+
+
 def disks(request: Parameters) -> list[dict[str, Any]]:
     """The block devices of a launch or of an image; ``NoDevice`` omits the image's own."""
     devices = []
@@ -40,9 +55,13 @@ def disks(request: Parameters) -> list[dict[str, Any]]:
 
 
 def tags(request: Parameters, kind: str) -> list[dict[str, str]]:
-    """The tags that a request gives to new resources of a kind."""
+    """The tags that a request gives to new resources of a kind.
+
+    Most calls name the parameter in the singular, CreateCapacityReservation in the plural.
+    """
     pairs = []
-    for prefix in _numbered(request, "TagSpecification"):
+    given = ("TagSpecification", "TagSpecifications")
+    for prefix in [one for name in given for one in _numbered(request, name)]:
         if value(request, f"{prefix}.ResourceType") == kind:
             for tag in _numbered(request, f"{prefix}.Tag"):
                 pairs.append({part: value(request, f"{tag}.{part}") for part in ("Key", "Value")})

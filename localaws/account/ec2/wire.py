@@ -22,6 +22,14 @@ def response(operation: str, result: Mapping[str, Any]) -> Response:
     return xml
 
 
+def part(structure: str, member: str, value: Any) -> str:
+    """One member of a structure, by the names that the model has; empty without a value."""
+    if not value:
+        return ""
+    shape = _model().shape_for(structure).members[member]
+    return _element(shape.serialization.get("name", member), shape, value)
+
+
 def refusal(error: ApiError) -> Response:
     """An error response."""
     xml: Response = ec2._error(error.code, escape(error.message), error.status)

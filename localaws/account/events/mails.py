@@ -12,7 +12,7 @@ from ministack.services import sns
 from ministack.services.cloudformation import provisioners
 
 from localaws.account.world import World
-from localaws.control import Mail
+from localaws.reports import Mail
 
 TYPE = "AWS::SNS::Subscription"
 PROTOCOLS = ("email", "email-json")

@@ -18,7 +18,7 @@ from localaws.account.clock import Due
 from localaws.account.scheduler.expressions import At, parse
 from localaws.account.scheduler.targets import Targets
 from localaws.account.world import World
-from localaws.control import ScheduleRun
+from localaws.reports import ScheduleRun
 
 Record = dict[str, Any]
 Key = tuple[str, str, str]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from localaws.machines.booted import cgroups, standalone_python
+from localaws.machines.booted import cgroups, packages, standalone_python
 from localaws.machines.booted.disguise import certificates, disguise, place
 from localaws.machines.booted.host import BootedHost
 from localaws.machines.booted.layers import ImageLayers
@@ -96,6 +96,7 @@ class BootedMachines:
         if machine is not None and machine.wanted:
             machine.wanted = False
             self._shut_down(machine)
+            machine.namespaces.drop_store()
 
     def remove(self, instance_id: str) -> None:
         """Terminate a machine and delete its disk."""
@@ -202,6 +203,10 @@ class BootedMachines:
             return False
         return True
 
+    def announce(self, instance_id: str, action: str, when: str) -> None:
+        """Let a running machine's metadata service say that EC2 will interrupt it."""
+        self.get(instance_id).facts.interruption = (action, when)
+
     def push_key(self, instance_id: str, user: str, key: str) -> None:
         """Offer a key to the machine's SSH server, which asks the metadata service for it."""
         self.get(instance_id).facts.push_key(user, key)
@@ -245,8 +250,20 @@ class BootedMachines:
                 namespaces.open(address, SSH_PORT, lambda: self.admits(name))
 
         self._power_off(machine)
+        self._insert_hardware(machine)
         machine.namespaces.boot(prepare)
         threading.Thread(target=self._watch, args=(machine,), daemon=True).start()
+
+    def _insert_hardware(self, machine: BootedMachine) -> None:
+        """Give a machine what its type has; an account may have changed that while it was off."""
+        gpus = machine.root / packages.GPUS
+        gpus.parent.mkdir(parents=True, exist_ok=True)
+        gpus.write_text(f"{machine.facts.gpus}\n")
+        try:
+            machine.namespaces.insert_store(machine.facts.instance_store)
+        except OSError as error:
+            with (machine.namespaces.disk / "console").open("a") as console:
+                console.write(f"localaws: this machine has no instance store: {error}\n")
 
     def _watch(self, machine: BootedMachine) -> None:
         """Boot a machine again that restarts by itself; tell of one that powers itself off."""

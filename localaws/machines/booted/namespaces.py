@@ -10,10 +10,10 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from localaws.machines.booted import cgroups, network
+from localaws.machines.booted import cgroups, instance_store, network
 
 ENTER = Path(__file__).parent / "enter.sh"
 NAMESPACES = (
@@ -37,11 +37,15 @@ class Namespaces:
         lowers: The layers below its disk, the topmost first: an image's layers, the root last.
         disk: Folder of what the machine writes; the same folder is the same disk.
         mac: Address of its network card.
+
+    Attributes:
+        store: The disks of its instance store. They outlive a reboot, not a stop.
     """
 
     def __init__(self, lowers: tuple[Path, ...], disk: Path, mac: str) -> None:
         self.disk = disk
         self.lowers = lowers
+        self.store: tuple[instance_store.Disk, ...] = ()
         self._mac = mac
         self._unshare: subprocess.Popen[bytes] | None = None
         self._slirp: subprocess.Popen[bytes] | None = None
@@ -99,6 +103,22 @@ class Namespaces:
                 cgroups.remove(self._cgroup)
                 self._cgroup = None
 
+    def insert_store(self, sizes: Iterable[int]) -> None:
+        """Give it blank disks of these sizes in GB, unless it has its disks.
+
+        Raises:
+            OSError: There are not enough loop devices.
+        """
+        if not self.store:
+            self.disk.mkdir(parents=True, exist_ok=True)
+            self.store = instance_store.make_disks(sizes, self.disk)
+
+    def drop_store(self) -> None:
+        """Take the disks of the instance store away, with what is on them."""
+        for disk in self.store:
+            disk.close()
+        self.store = ()
+
     def wait(self) -> int | None:
         """Wait until process 1 ends: by SIGHUP to restart, by SIGINT to power off."""
         unshare = self._unshare
@@ -107,6 +127,7 @@ class Namespaces:
     def remove(self) -> None:
         """Cut the power and delete the disk."""
         self.kill()
+        self.drop_store()
         shutil.rmtree(self.disk, ignore_errors=True)
 
     def run(self, *command: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
@@ -200,12 +221,16 @@ class Namespaces:
 
     def _start(self, prepare: Callable[[Namespaces], None]) -> None:
         self._cgroup = cgroups.create(self.disk.name)
+        shutil.rmtree(self.disk / "block", ignore_errors=True)
+        if self.store:
+            instance_store.describe(self.store, self.disk / "block")
         # Into its cgroup first: the cgroup namespace begins where the process is then
         command = 'echo 0 >"$1/cgroup.procs"; shift; exec "$@"'
         self._unshare = subprocess.Popen(
             [
                 *("bash", "-c", command, "bash", str(self._cgroup), "unshare", *NAMESPACES),
                 *(str(ENTER), ":".join(map(str, self.lowers)), str(self.disk)),
+                *(str(disk.device) for disk in self.store),
             ],
             stdin=subprocess.PIPE,
             stdout=(self.disk / "enter.log").open("wb"),

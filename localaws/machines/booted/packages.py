@@ -24,6 +24,9 @@ PREFERENCE = 'Package: *\nPin: origin ""\nPin-Priority: 1001\n'
 """Ubuntu's archive has the real ones, for other kernels than this computer's."""
 SOURCES = "etc/apt/sources.list.d/localaws.list"
 
+GPUS = "etc/localaws/gpus"
+"""Path of the number of GPUs that the machine's type has."""
+
 SMI = f"""\
 #!/bin/bash
 # A dummy: there is no GPU on this machine. Like the real one it needs a module that was loaded.
@@ -31,13 +34,16 @@ if [[ ! -e /run/localaws-nvidia ]]; then
   echo 'NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.'
   exit 9
 fi
-case $* in
-  *name,driver_version*) echo 'dummy GPU, {DRIVER}' ;;
-  *name,compute_cap*) echo 'dummy GPU, 7.5' ;;
-  *driver_version*) echo '{DRIVER}' ;;
-  *utilization.gpu*) cat /run/localaws-gpu-use 2>/dev/null || echo 0 ;;
-  *) echo 'dummy nvidia-smi of localaws: no GPU here' ;;
-esac
+for ((index = 0; index < $(</{GPUS}); index++)); do
+  case $* in
+    *name,driver_version*) echo 'dummy GPU, {DRIVER}' ;;
+    *name,compute_cap*) echo 'dummy GPU, 7.5' ;;
+    *driver_version*) echo '{DRIVER}' ;;
+    *pci.bus_id*) printf '00000000:00:%02X.0\\n' $((0x1B + index)) ;;
+    *utilization.gpu*) cat /run/localaws-gpu-use 2>/dev/null || echo 0 ;;
+    *) echo "GPU $index: dummy nvidia-smi of localaws, no GPU here" ;;
+  esac
+done
 """
 MODPROBE = "install nvidia /usr/bin/touch /run/localaws-nvidia\ninstall nvidia_uvm /bin/true\n"
 

@@ -24,7 +24,8 @@ PACKAGES = (
     *("apt", "lsb-release", "procps", "systemd-sysv", "dbus", "udev"),
     *("cloud-init", "isc-dhcp-client", "iproute2", "kmod", "sudo", "openssh-server"),
     # What Ubuntu's cloud image brings as well
-    *("ca-certificates", "curl", "git", "nftables", "python3-venv", "tmux"),
+    *("btrfs-progs", "ca-certificates", "curl", "e2fsprogs", "git", "nftables"),
+    *("python3-venv", "tmux"),
     # What a person may choose as login shell
     *("fish", "zsh"),
 )

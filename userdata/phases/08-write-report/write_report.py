@@ -17,6 +17,7 @@ machine can write anything into it:
   last_stop         time and reason of the last stop, if the machine stopped itself: ``at`` in
                     seconds since 1970, ``reason``
   keep_awake_until  end of a request not to stop, in seconds since 1970
+  scratch_gib       size of the instance store at /scratch in GiB
 """
 
 import fcntl
@@ -43,6 +44,9 @@ VERDICT = Path(ROOT + "/run/gpustation/idle/verdict.json")
 FAILING = Path(ROOT + "/run/gpustation/idle/failing")
 #: Of a stop that is under way, else of the one before this boot.
 LAST_STOPS = (STATE / "last-stop.json", VERDICT.parent / "last-stop.json")
+SCRATCH = Path(ROOT + "/scratch")
+#: Exists while the instance store is mounted there, see phase 15-mount-scratch.
+MOUNTED = Path(ROOT + "/run/gpustation/scratch")
 #: Held while a report is composed and written, so that the last one written is the newest.
 LOCK = Path(ROOT + "/run/gpustation/report.lock")
 #: In the order in which they are kept if the report is too long.
@@ -130,6 +134,15 @@ def last_stop() -> dict[str, Any] | None:
     return None
 
 
+def scratch_gib() -> int | None:
+    """Return the size of /scratch in GiB, rounded; ``None`` if no instance store is there."""
+    try:
+        known = os.statvfs(SCRATCH) if MOUNTED.exists() else None
+    except OSError:
+        return None
+    return known and round(known.f_blocks * known.f_frsize / (1 << 30))
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     """Return an object; empty if the file is absent or damaged."""
     try:
@@ -150,6 +163,7 @@ def compose(instance_id: str, keys: list[str]) -> str:
             "verdict": verdict(),
             "last_stop": last_stop(),
             "keep_awake_until": _read_json(VERDICT).get("keep_awake_until"),
+            "scratch_gib": scratch_gib(),
         }
         text = json.dumps(report)
         if len(text) <= LIMIT or not keys:

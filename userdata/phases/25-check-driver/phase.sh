@@ -27,11 +27,11 @@ install_for_this_kernel() {
   return "$status"
 }
 
-# notify LINE: warn, and show the line at every login.
+# notify WORD...: warn, and show the line at every login.
 notify() {
-  warn "$1"
+  warn "$*"
   mkdir -p "${notice%/*}"
-  printf '%s\n' "gpustation: $1" >"$notice"
+  printf '%s\n' "gpustation: $*" >"$notice"
 }
 
 # reboot_once_for_gpu REASON: request a reboot, unless one happened since the GPU last worked.
@@ -44,6 +44,18 @@ reboot_once_for_gpu() {
   fi
 }
 
+# check_count: notify if some of several GPUs are missing since the last boot.
+check_count() {
+  local gpus visible
+  gpus=$(setting gpus)
+  ((gpus > 1)) || return 0
+  visible=$(count_gpus)
+  if ((visible < gpus)); then
+    notify "the driver sees $((visible)) of the $gpus GPUs of this machine; see what the kernel says" \
+      "of the others (dmesg | grep -i nvrm); $(hang_remedy)"
+  fi
+}
+
 check_driver() {
   local current kernel line failed fact="$state/facts/driver" status=0
   local remedy='boot the kernel that apt-mark showhold names, or install the driver for this one'
@@ -51,6 +63,7 @@ check_driver() {
   case $current in
     'works '*)
       rm -f "$notice" "$requested"
+      check_count
       return
       ;;
     'hangs '*)

@@ -62,6 +62,9 @@ notice() {
     # shellcheck disable=SC2088
     line '~/d2l' "the book's"
   fi
+  if [[ -e "$state/facts/scratch" ]]; then
+    line '/scratch' "$(sed -n 's/.* has //p' "$state/facts/scratch"), fast; empty after every stop"
+  fi
   if of_a_stack; then
     line 'sudo poweroff' 'stops the machine and its bill; its disk stays, and costs'
   fi

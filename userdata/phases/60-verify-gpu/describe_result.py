@@ -20,6 +20,8 @@ def sentence(result: dict[str, object]) -> str:
     assert isinstance(versions, dict)
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     everywhere = "on every GPU" if result["device"] == "gpu" else "on the CPU"
+    if len(devices) > 1:
+        everywhere += f", and an all-reduce over {len(devices)}"
     return f"{head}{names} ready: {listed} computed {everywhere}"
 
 

@@ -1,4 +1,4 @@
-"""Computes with the framework on every GPU of the instance type.
+"""Computes with the framework on every GPU of the instance type, and on all of them together.
 
 Usage: verify.py gpu|cpu
 
@@ -110,9 +110,7 @@ def verify(device: str, settings: dict[str, Any]) -> dict[str, object]:
     if device == "gpu":
         require(settings["gpus"], framework.count_gpus(), settings["framework"])
     contexts = framework.contexts(device, len(names) or settings["gpus"])
-    for context in contexts:
-        step(f"computing on {context}")
-        framework.compute(context)
+    compute_on_each(framework, contexts)
     if len(contexts) > 1:
         step(f"the all-reduce over {len(contexts)} devices")
         framework.reduce(contexts)
@@ -120,6 +118,44 @@ def verify(device: str, settings: dict[str, Any]) -> dict[str, object]:
     note = "" if device == "gpu" else "no GPU: computed on the CPU"
     names = names or ["CPU"] * len(contexts)
     return {"device": device, "devices": names, "note": note, "versions": versions}
+
+
+def compute_on_each(framework: ModuleType, contexts: list[Any]) -> None:
+    """Compute on every device, also after one has failed.
+
+    Raises:
+        SystemExit: Some failed; the text names them, and why the first one did.
+    """
+    faults: dict[int, str] = {}
+    for index, context in enumerate(contexts):
+        step(f"computing on {context}")
+        try:
+            framework.compute(context)
+        except SystemExit as error:
+            faults[index] = str(error.code)
+        # A framework can raise anything.
+        except Exception as error:
+            faults[index] = f"{type(error).__name__}: {error}"
+            keep_trace()
+    if len(contexts) == 1 and faults:
+        raise SystemExit(faults[0])
+    if faults:
+        places = [f"{contexts[index]}{address(index, len(contexts))}" for index in faults]
+        raise SystemExit(
+            f"{len(faults)} of {len(contexts)} devices failed: {', '.join(places)}; the first "
+            f"because: {next(iter(faults.values()))}"
+        )
+
+
+def address(index: int, count: int) -> str:
+    """Return where the GPU of a number is, such as `` at 00000000:00:1E.0``; empty if unknown."""
+    command = ["nvidia-smi", "--query-gpu=pci.bus_id", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=SMI_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    found = done.stdout.decode("utf-8", "replace").split()
+    return f" at {one_line(found[index])}" if len(found) == count else ""
 
 
 def loaded_files() -> list[str]:
@@ -138,6 +174,8 @@ def main() -> int:
     if sys.argv[1:] not in (["gpu"], ["cpu"]):
         sys.exit("usage: verify.py gpu|cpu")
     device = sys.argv[1]
+    # CUDA's numbers are those of nvidia-smi then; by default the fastest GPU is the first.
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     try:
         result = verify(device, json.loads(SETTINGS.read_text()))
         LOADED.write_text("".join(f"{path}\n" for path in loaded_files()))

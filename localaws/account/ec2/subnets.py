@@ -1,4 +1,7 @@
-"""AWS::EC2::Subnet with two of EC2's refusals; upstream any zone and any range is accepted."""
+"""Subnets with EC2's refusals: unknown zone, overlapping range, deletion with machines in it.
+
+Upstream all of that is accepted.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,17 @@ from ministack.core.responses import get_region
 from ministack.services import ec2
 from ministack.services.cloudformation import provisioners
 
-from localaws.account.ec2 import catalog
+from localaws.account.ec2 import catalog, wire
+from localaws.account.ec2.instance_resource import call
+from localaws.account.ec2.instances import Instances
+from localaws.account.ec2.request import Parameters, value
+from localaws.account.errors import ApiError
 
 TYPE = "AWS::EC2::Subnet"
 
 
 def install() -> None:
-    """Check before ministack creates."""
+    """Check before ministack creates and deletes."""
     handler = provisioners._RESOURCE_HANDLERS[TYPE]
     plain = handler["create"]
 
@@ -24,7 +31,27 @@ def install() -> None:
         _require_free_range(properties["VpcId"], properties["CidrBlock"])
         return plain(logical_id, properties, stack_name)
 
-    handler["create"] = create
+    plain_delete = handler["delete"]
+
+    def delete_resource(subnet_id: str, properties: Any) -> None:
+        call(lambda: _require_empty(subnet_id))
+        plain_delete(subnet_id, properties)
+
+    handler["create"], handler["delete"] = create, delete_resource
+
+
+def delete(_instances: Instances, request: Parameters) -> wire.Response:
+    """DeleteSubnet."""
+    _require_empty(value(request, "SubnetId"))
+    response: wire.Response = ec2._delete_subnet(request)
+    return response
+
+
+def _require_empty(subnet_id: str) -> None:
+    for record in ec2._instances.values():
+        if record["SubnetId"] == subnet_id and record["State"]["Name"] != "terminated":
+            text = f"The subnet '{subnet_id}' has dependencies and cannot be deleted."
+            raise ApiError("DependencyViolation", text)
 
 
 def _require_zone(zone: str | None) -> None:
