@@ -113,7 +113,8 @@ def test_says_what_a_deploy_would_do(
     for line in lines:
         assert any(re.search(line, one) for one in rest), line
     assert re.search(
-        r"running  [0-9.]+ USD per hour, .*\n  spot     from [0-9.]+ USD .*\n  stopped  .*\n  month    ",
+        r"running  [0-9.]+ USD per hour, .*\n  spot     from [0-9.]+ USD .*\n"
+        r"  stopped  .*\n  month    ",
         done.stdout,
     )
     changed = {one.split(":")[0].strip() for one in rest if " -> " in one}
