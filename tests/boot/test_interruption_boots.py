@@ -10,15 +10,21 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from localaws import LocalAws
 from tests.boot.phase_machine import Machine, phase_machine
+from tests.boot.training import STEPS, logged, slow_down, straight, until
 from tests.boot.workstation import Workstation
-from tests.support.cdk_cli import Cdk
+from tests.support.assembly import Assembly, assemble
+from tests.support.cdk_cli import STACK
+from tests.support.probe_stack import Stack
 
+G_SPOT = "L-3819A6DF"
 UNIT = "gpustation-interruption.service"
 TRAINING = "gpustation-training@resumable-mxnet"
 PREPARE = """
@@ -49,18 +55,9 @@ cp /run/gpustation/interruption.json /root/seen
 """
 
 
-def until(condition: Callable[[], object], seconds: float = 120) -> Any:
-    """Wait until a condition holds, and return what it returned."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    return found
-
-
 def announce(machine: Machine, seconds: float) -> None:
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-    machine.facts.notice = json.dumps({"action": "stop", "time": at})
+    machine.facts.interruption = ("stop", at)
 
 
 def test_the_service_on_a_machine(distribution: str, tmp_path: Path) -> None:
@@ -126,11 +123,15 @@ def test_the_service_on_a_machine(distribution: str, tmp_path: Path) -> None:
         assert machine.runs
 
         # What EC2 does then
-        machine.facts.notice = ""
+        machine.facts.interruption = None
         machine.reboot()
-        message = until(lambda: machine.sh("cat /run/motd.d/gpustation-interruption || true"))
+        until(lambda: machine.sh("cat /run/motd.d/gpustation-interruption || true"))
+        message = machine.sh("cat /run/motd.d/gpustation-interruption")
         assert "EC2 interrupted this spot machine at" in message
-        assert "hooks failed: 10-fails exited 3, 30-hangs did not end within" in message
+        failed = (
+            "hooks failed: 40-plain is not run: it is not executable, 10-fails exited 3, 30-hangs"
+        )
+        assert f"{failed} did not end within" in message
         assert "last time" in machine.sh(
             "python3 -I /opt/gpustation/scripts/idle status; ! ls /run/gpustation/interruption.json"
         )
@@ -141,72 +142,83 @@ def test_the_service_on_a_machine(distribution: str, tmp_path: Path) -> None:
         machine.sh(f"! ls /run/motd.d/gpustation-interruption {record}")
 
 
-def test_a_training_goes_on_after_an_interruption(
-    cloud: LocalAws, cdk: Cdk, installed: dict[str, Any]
-) -> None:
-    run = cdk.deploy(**installed)
-    assert run.status == 0
-    station = Workstation(cloud, run.outputs["InstanceId"])
-    become_spot(station)
-    station.reboot()
-    assert station.sh(f"systemctl is-active {UNIT}") == "active"
+@pytest.fixture
+def station(cloud: LocalAws, installed: dict[str, Any]) -> Iterator[Workstation]:
+    """A spot machine of a stack, with a finished set-up."""
+    cloud.control.set_quota(G_SPOT, 8)
+    assembly = assemble(**installed)
+    assembly.publish(cloud)
+    stack = Stack(cloud, STACK)
+    status = stack.deploy("create_stack", of_spot(assembly))
+    assert status == "CREATE_COMPLETE", stack.events()
+    yield Workstation(cloud, stack.outputs()["InstanceId"])
+    ec2 = cloud.client("ec2")
+    rows = ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
+    names = [row["SpotInstanceRequestId"] for row in rows]
+    ec2.cancel_spot_instance_requests(SpotInstanceRequestIds=names)
 
-    station.put("/home/ubuntu/saved", "")
-    hook = "#!/bin/bash\nls ~/checkpoints/resumable-mxnet >~/saved\n"
+
+def of_spot(assembly: Assembly) -> dict[str, Any]:
+    """The template with a spot machine: persistent, stopped by an interruption."""
+    settings = '\\"limited\\":false'
+    text = json.dumps(assembly.template)
+    assert text.count(settings) == 1
+    template: dict[str, Any] = json.loads(text.replace(settings, settings + ',\\"spot\\":true'))
+    options = {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop"}
+    market = {"MarketType": "spot", "SpotOptions": options}
+    template["Resources"]["Spot"] = {
+        "Type": "AWS::EC2::LaunchTemplate",
+        "Properties": {"LaunchTemplateData": {"InstanceMarketOptions": market}},
+    }
+    reference = {"LaunchTemplateId": {"Ref": "Spot"}, "Version": "1"}
+    template["Resources"][assembly.machine]["Properties"]["LaunchTemplate"] = reference
+    return template
+
+
+def request_of(station: Workstation) -> tuple[str, str]:
+    """State and status of the machine's spot request."""
+    ec2 = station.aws.client("ec2")
+    (row,) = ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
+    return row["State"], row["Status"]["Code"]
+
+
+def test_a_training_goes_on_after_an_interruption(station: Workstation) -> None:
+    """From the notice over EC2's stop and start to the training's end, as without all that."""
+    control = station.aws.control
+    assert station.sh(f"systemctl is-active {UNIT}") == "active"
     folder = "/home/ubuntu/.config/gpustation/on-interruption.d"
     station.sh(f"sudo -u ubuntu mkdir -p {folder}")
-    station.put(f"{folder}/list", hook)
+    station.put(f"{folder}/list", "#!/bin/bash\nls ~/checkpoints/resumable-mxnet >~/listed\n")
     station.sh(f"chmod 755 {folder}/list")
-    # Long enough to be interrupted in the middle, and without a checkpoint of its own until then
-    station.sh(
-        "sed -i 's/20_000/6_000/; s/default=500/default=100_000/' ~ubuntu/resumable-mxnet.py"
-    )
+    # Without a checkpoint of its own before the notice
+    slow_down(station, "mxnet", every=10**9)
     station.sh(f"systemctl enable --now {TRAINING}")
-    journal = f"journalctl -q -o cat -u {TRAINING}"
-    until(lambda: "begun, 6000 steps" in station.sh(journal))
-    cloud.control.notice(station.box, "stop")
-    noticed = until(
-        lambda: re.search(r"saved step (\d+), loss \S+, for EC2's notice", station.sh(journal))
-    )
-    until(lambda: "hooks: 1 ok" in station.sh(f"journalctl -q -o cat -u {UNIT}"))
-    known = len(cloud.control.history(station.box))
-
-    # EC2 stops it, which the machine has not done, and starts it again
+    logged(station, TRAINING, f"begun, {STEPS} steps")
     before = station.boot_id()
-    ec2 = cloud.client("ec2")
-    ec2.stop_instances(InstanceIds=[station.box])
-    ec2.get_waiter("instance_stopped").wait(
-        InstanceIds=[station.box], WaiterConfig={"Delay": 1, "MaxAttempts": 120}
-    )
-    ec2.start_instances(InstanceIds=[station.box])
+    control.interrupt(station.box, 25)
+    log = logged(station, TRAINING, "for EC2's notice")
+    logged(station, UNIT, "hooks: 1 ok")
+    assert "finished" not in log
+    # EC2 stops it, not the machine itself, which EC2 would not start again
+    until(lambda: request_of(station) == ("disabled", "instance-stopped-no-capacity"))
+    until(lambda: control.history(station.box)[-1].event == "stopped")
+    control.resume_spot(station.box)
     station.await_boot_after(before)
-    events = [event.event for event in cloud.control.history(station.box)[known:]]
-    assert events == ["stopped", "started"]
 
-    until(lambda: "finished after" in station.sh(journal))
-    log = station.sh(journal)
+    message = station.sh("cat /run/motd.d/gpustation-interruption")
+    assert "EC2 interrupted this spot machine at" in message
+    assert message.endswith("; hooks: 1 ok")
+    log = logged(station, TRAINING, "finished after")
+    noticed = re.search(r"saved step (\d+), loss \S+, for EC2's notice", log)
     stopped = re.search(r"saved step (\d+), loss \S+\nstopped; it goes on", log)
-    resumed = re.search(r"resumed at step (\d+) of 6000", log)
-    assert stopped and resumed
-    assert int(resumed[1]) == int(stopped[1]) >= int(noticed[1])
-    assert "EC2 interrupted this spot machine" in station.sh(
-        "cat /run/motd.d/gpustation-interruption"
-    )
-    assert "hooks: 1 ok" in station.sh("cat /run/motd.d/gpustation-interruption")
+    resumed = re.search(rf"resumed at step (\d+) of {STEPS}", log)
+    assert noticed and stopped and resumed
+    assert int(resumed[1]) == int(stopped[1]) > int(noticed[1]) > 0
 
     # To the last bit as without an interruption
-    straight = station.sh(
-        "sudo -iu ubuntu python3 resumable-mxnet.py --folder /home/ubuntu/straight | tail -n 1"
-    )
-    assert straight in log
-    # It has ended, so the next boot begins nothing
-    assert station.sh(f"systemctl start {TRAINING}; {journal} -n 1") == straight
-
-
-def become_spot(station: Workstation) -> None:
-    """Let the machine's settings say that it is a spot machine, as the stack of one does."""
-    ssm = station.aws.client("ssm")
-    known = json.loads(station.sh("cat /etc/gpustation/bootstrap.json"))["settings_parameter"]
-    settings = json.loads(ssm.get_parameter(Name=known)["Parameter"]["Value"])
-    value = json.dumps({**settings, "spot": True})
-    ssm.put_parameter(Name=known, Value=value, Overwrite=True)
+    ended = straight(station, "mxnet")
+    assert ended in log.splitlines()
+    # It has ended, so the next start of the machine begins nothing
+    station.sh(f"systemctl start {TRAINING}")
+    logged(station, TRAINING, f"resumed at step {STEPS} of {STEPS}")
+    until(lambda: logged(station, TRAINING, ended).count(ended) == 2)
