@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,15 @@ import pytest
 
 from localaws import LocalAws
 from tests.boot.phase_machine import Machine, phase_machine
-from tests.boot.workstation import PATIENCE, Workstation
+from tests.boot.training import STEPS, logged, slow_down, straight, until
+from tests.boot.workstation import Workstation
 from tests.support.assembly import Assembly, assemble
 from tests.support.cdk_cli import STACK
 from tests.support.probe_stack import Stack
 
-NOTEBOOKS = "/opt/gpustation/scripts/notebooks"
-PYTHON = "/home/ubuntu/.local/share/gpustation/env/bin/python"
 G_SPOT = "L-3819A6DF"
 UNIT = "gpustation-interruption.service"
 TRAINING = "gpustation-training@resumable-mxnet"
-STEPS = 4000
-"""Of the training, which takes a hundredth of a second for each, at least."""
 PREPARE = """
 cp -r /root/userdata /opt/gpustation/scripts-spot; ln -s scripts-spot /opt/gpustation/scripts
 mkdir -p /etc/gpustation; printf '{}' >/etc/gpustation/bootstrap.json
@@ -56,28 +53,6 @@ ROOTS_HOOK = """\
 echo "$GPUSTATION_ACTION $GPUSTATION_TIME $(id -u)" >>/root/ran
 cp /run/gpustation/interruption.json /root/seen
 """
-
-
-def until(condition: Callable[[], object], seconds: float = 120) -> Any:
-    """Wait until a condition holds, and return what it returned."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    return found
-
-
-def logged(station: Workstation, unit: str, text: str) -> str:
-    """Wait until the journal of a unit has a text, and return all of it.
-
-    --merge: in its first boot, a machine of a saved image has a new machine id, but the journal
-    goes on under the old one, which journalctl leaves out by itself.
-    """
-    end = time.monotonic() + PATIENCE
-    while text not in (log := station.sh(f"journalctl -q --merge -o cat -u {unit}")):
-        assert time.monotonic() < end, f"{text!r} is not in: {log}"
-        time.sleep(0.2)
-    return log
 
 
 def announce(machine: Machine, seconds: float) -> None:
@@ -150,9 +125,13 @@ def test_the_service_on_a_machine(distribution: str, tmp_path: Path) -> None:
         # What EC2 does then
         machine.facts.interruption = None
         machine.reboot()
-        message = until(lambda: machine.sh("cat /run/motd.d/gpustation-interruption || true"))
+        until(lambda: machine.sh("cat /run/motd.d/gpustation-interruption || true"))
+        message = machine.sh("cat /run/motd.d/gpustation-interruption")
         assert "EC2 interrupted this spot machine at" in message
-        assert "hooks failed: 10-fails exited 3, 30-hangs did not end within" in message
+        failed = (
+            "hooks failed: 40-plain is not run: it is not executable, 10-fails exited 3, 30-hangs"
+        )
+        assert f"{failed} did not end within" in message
         assert "last time" in machine.sh(
             "python3 -I /opt/gpustation/scripts/idle status; ! ls /run/gpustation/interruption.json"
         )
@@ -211,10 +190,8 @@ def test_a_training_goes_on_after_an_interruption(station: Workstation) -> None:
     station.sh(f"sudo -u ubuntu mkdir -p {folder}")
     station.put(f"{folder}/list", "#!/bin/bash\nls ~/checkpoints/resumable-mxnet >~/listed\n")
     station.sh(f"chmod 755 {folder}/list")
-    # Long enough to be interrupted, and without a checkpoint of its own until then
-    slow = "s/^        step += 1/&; __import__('time').sleep(0.01)/"
-    change = f"s/20_000/{STEPS}/; s/default=500/default=10**9/; {slow}"
-    station.sh(f'sed -i "{change}" /home/ubuntu/resumable-mxnet.py')
+    # Without a checkpoint of its own before the notice
+    slow_down(station, "mxnet", every=10**9)
     station.sh(f"systemctl enable --now {TRAINING}")
     logged(station, TRAINING, f"begun, {STEPS} steps")
     before = station.boot_id()
@@ -239,12 +216,9 @@ def test_a_training_goes_on_after_an_interruption(station: Workstation) -> None:
     assert int(resumed[1]) == int(stopped[1]) > int(noticed[1]) > 0
 
     # To the last bit as without an interruption
-    program = f"{NOTEBOOKS}/resumable-mxnet.py --steps {STEPS} --folder /home/ubuntu/straight"
-    station.sh(f"systemd-run -q --unit=straight --uid=ubuntu {PYTHON} {program}")
-    ended = rf"finished after {STEPS} steps, parameters \w+"
-    straight = re.search(ended, logged(station, "straight", "finished after"))
-    assert straight and straight[0] in log.splitlines()
+    ended = straight(station, "mxnet")
+    assert ended in log.splitlines()
     # It has ended, so the next start of the machine begins nothing
     station.sh(f"systemctl start {TRAINING}")
     logged(station, TRAINING, f"resumed at step {STEPS} of {STEPS}")
-    until(lambda: logged(station, TRAINING, straight[0]).count(straight[0]) == 2)
+    until(lambda: logged(station, TRAINING, ended).count(ended) == 2)
