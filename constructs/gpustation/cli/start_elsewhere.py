@@ -64,6 +64,9 @@ def elsewhere(
     machine = refusal.machine
     if not refusal.cause.is_of_the_zone:
         raise refusal
+    wanted = request.move or request.may_ask
+    if wanted:
+        request.report(f"{machine.instance_id} does not start: {refusal.why}")
     zones = ask_zones(session, workstation, machine, own_zone=machine.is_spot)
     _show(zones, refusal, request)
     if not zones.order:
@@ -73,9 +76,8 @@ def elsewhere(
         f"{where}; `gpustation start --move`, in the folder of its CDK app, moves the machine "
         "there with its disk, `gpustation start --wait 2h` waits"
     )
-    if not (request.move or request.may_ask):
+    if not wanted:
         raise _refused(refusal, hint)
-    request.report(f"{machine.instance_id} does not start: {refusal.why}")
     target = Target(zones.order[0], to_on_demand=machine.is_spot)
     try:
         prepared = prepare(session, workstation, machine, target, Path.cwd())
@@ -136,13 +138,17 @@ def _show(zones: Zones, refusal: NotStartedError, request: Request) -> None:
 
 def _no_room(zones: Zones, refusal: NotStartedError) -> str:
     """What is known of the other zones, and what may help, if none has room."""
+    from gpustation.catalog.capacity import Kind
+
     later = "`gpustation start --wait 2h` keeps trying" if refusal.cause.passes else ""
+    full = [answer.zone for answer in zones.answers if answer.kind is Kind.FULL]
+    silent = [answer.zone for answer in zones.answers if answer.kind is not Kind.FULL]
+    known = f"{', '.join(full)} has no room either" if full else ""
     if zones.unknown:
-        known = f"it is not known whether another zone has room: {zones.unknown}"
-    elif all(answer.code for answer in zones.answers) and zones.answers:
-        known = "no other zone that answered has room either"
-    else:
-        known = "no zone answered"
+        known += f"{'; ' if known else ''}whether another zone has room is not known: "
+        known += zones.unknown
+    elif silent:
+        known += f"{'; ' if known else ''}whether {', '.join(silent)} has room is not known"
     another = "another instance_type may start, and keeps the disk where it is"
     if refusal.machine.is_spot:
         another = ""  # EC2 changes the type of no stopped spot machine

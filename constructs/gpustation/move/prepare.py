@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpustation.catalog.names import name_in
 from gpustation.console.errors import CommandError
@@ -12,6 +12,7 @@ from gpustation.deploy.cdk import find_cdk
 from gpustation.move.settings import Target
 from gpustation.offers.costs import HOURS_OF_A_MONTH, cost_lines, read_costs
 from gpustation.plan.assembly import AssemblyError, SynthesizedStack, assembly, read_assembly
+from gpustation.plan.deployed_settings import settings_of
 from gpustation.plan.effect import Effect
 from gpustation.plan.make import make_plan
 from gpustation.saved_image import make
@@ -110,7 +111,7 @@ def prepare(
             "image use"
         )
     size = _root_gib(session, machine)
-    if size > int(saved.settings.get("disk_gib") or 0):
+    if size > _deployed_gib(session, workstation):
         target = replace(target, disk_gib=size)
     # Another file that sets one of these would overrule cdk.json
     change.with_values({"image": PLACEHOLDER, **target.values(machine)})
@@ -131,6 +132,24 @@ def _root_gib(session: boto3.Session, machine: Machine) -> int:
     """Size of the machine's disk in GiB, which somebody may have enlarged."""
     rows = session.client("ec2").describe_volumes(VolumeIds=[*machine.volumes])["Volumes"]
     return max((row["Size"] for row in rows), default=0)
+
+
+def _deployed_gib(session: boto3.Session, workstation: Workstation) -> int:
+    """Size of its disk when it was deployed, in GiB.
+
+    Raises:
+        CommandError: The stack is not that of a workstation.
+    """
+    cloudformation = session.client("cloudformation")
+    template: Any = cloudformation.get_template(StackName=workstation.stack)["TemplateBody"]
+    try:
+        return int(settings_of(template)["disk_gib"])
+    except (LookupError, ValueError, AttributeError) as error:
+        raise CommandError(
+            f"the stack {workstation.stack} does not say which settings it was deployed with: only "
+            "a machine of this project's stack can be moved; save it with gpustation image save, "
+            "and deploy it in your own way"
+        ) from error
 
 
 def _require_own(synthesized: SynthesizedStack, prepared: Prepared) -> None:

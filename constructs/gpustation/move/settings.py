@@ -14,6 +14,7 @@ from gpustation.plan.deployed_settings import settings_of
 from gpustation.saved_image.remove import find_image
 from gpustation.saved_image.use import GENERATIONS
 from gpustation.settings.cdk_json import Change
+from gpustation.settings.rows import METADATA
 
 if TYPE_CHECKING:
     import boto3
@@ -101,7 +102,7 @@ def _deployed_values(
     """The deployed values of the settings that a move writes; null for one that is not given."""
     cloudformation = session.client("cloudformation")
     template: Any = cloudformation.get_template(StackName=workstation.stack)["TemplateBody"]
-    given = template.get("Metadata", {}).get("gpustation", {}).get("settings", {})
+    given = template.get("Metadata", {}).get(METADATA, {}).get("settings", {})
     settings = settings_of(template)
     values: dict[str, Any] = {
         "image": given.get("image"),
