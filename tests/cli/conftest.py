@@ -57,6 +57,25 @@ class Terminal:
         return f"{self.lines.pop(0)}\n"
 
 
+class Pauses:
+    """Stands for the module ``time`` where one waits between attempts; a pause takes no time.
+
+    Args:
+        paused: Is called in each pause with its number. Default: nothing happens.
+    """
+
+    def __init__(self, paused: Callable[[int], None] = lambda _: None) -> None:
+        self.seconds: list[float] = []
+        self._paused = paused
+
+    def monotonic(self) -> float:
+        return sum(self.seconds)
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self._paused(len(self.seconds))
+
+
 @functools.cache
 def models() -> botocore.loaders.Loader:
     return botocore.loaders.create_loader()

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
+from gpustation.catalog.capacity import SWITCHED_OFF
 from gpustation.catalog.images import DATA_VOLUMES_TAG, IMAGE_PARAMETERS
 from gpustation.handlers import image_choice
-from gpustation.handlers.capacity_hold import SWITCHED_OFF, Clients, Found
+from gpustation.handlers.capacity_hold import Clients, Found
 from gpustation.handlers.responder import RefusedError, Response
 from tests.unit.stubbed_aws import Event, StubbedAws
 

@@ -58,7 +58,8 @@ class Answer:
         zone: Name of the zone.
         kind: What it means.
         code: EC2's error code, or the name of a network error; empty if there is room.
-        reservation: Id of the reservation that holds the room; empty if none is kept.
+        reservation: Id of the reservation that holds the room, or that could not be cancelled;
+            empty if none is left.
     """
 
     zone: str
@@ -127,9 +128,11 @@ class Room:
             return Answer(zone, Kind.FULL, "failed")
         if keep and made.get("AvailableInstanceCount", 0):
             return Answer(zone, Kind.ROOM, reservation=reservation)
-        cancel(self._ec2, reservation)
-        # A running instance of the account took the open one, which proves nothing
-        return self.ask(zone, keep=False) if keep else Answer(zone, Kind.ROOM)
+        is_cancelled = cancel(self._ec2, reservation)
+        if keep:
+            # A running instance of the account took the open one, which proves nothing
+            return self.ask(zone, keep=False)
+        return Answer(zone, Kind.ROOM, reservation="" if is_cancelled else reservation)
 
     def _create(self, zone: str, match: _Match) -> CapacityReservationTypeDef | Answer:
         number, lost = 1, False
@@ -186,10 +189,11 @@ class Room:
         return hashlib.sha256(f"{self._seed}/{zone}/{match}/{number}".encode()).hexdigest()
 
 
-def cancel(ec2: EC2Client, reservation: str) -> None:
+def cancel(ec2: EC2Client, reservation: str) -> bool:
     """Cancels a reservation; one that is gone counts as cancelled.
 
-    An error is logged, because the end date cancels it too.
+    Returns:
+        Whether it is cancelled. If not, that is logged, and its end date cancels it.
     """
     try:
         call_aws(
@@ -199,7 +203,9 @@ def cancel(ec2: EC2Client, reservation: str) -> None:
         )
     except Exception as error:  # any: nothing depends on it
         if not (isinstance(error, ClientError) and error_code(error).endswith(".NotFound")):
-            log.exception("not cancelled, it ends by itself: %s", reservation)
+            log.warning("%s is not cancelled, it ends by itself: %s", reservation, error)
+            return False
+    return True
 
 
 def cancel_tagged(ec2: EC2Client, tags: Mapping[str, str], but: str = "") -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, cast
 
 from gpustation.aws.calls import call_aws
 from gpustation.catalog.capacity import PLATFORM
+from gpustation.catalog.spot import SpotRequest
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -44,6 +45,32 @@ def read_requests(
         patience=patience,
     )
     return [*answer.get("SpotInstanceRequests", [])]
+
+
+def read_by_id(ec2: EC2Client, ids: Iterable[str]) -> dict[str, SpotRequest]:
+    """Requests by their ids, with a person's permissions; those that EC2 forgot are missing.
+
+    Raises:
+        UnknownError: They could not be read.
+        ClientError: Another refusal of the service.
+    """
+    filters: list[FilterTypeDef] = [{"Name": "spot-instance-request-id", "Values": [*ids]}]
+    pages = ec2.get_paginator("describe_spot_instance_requests")
+    answer = call_aws(
+        "spot requests",
+        lambda: pages.paginate(Filters=filters).build_full_result(),
+        patience=0,
+    )
+    found = {}
+    for row in answer.get("SpotInstanceRequests", []):
+        status = row.get("Status", {})
+        found[row["SpotInstanceRequestId"]] = SpotRequest(
+            row["SpotInstanceRequestId"],
+            row["State"],
+            status.get("Code", ""),
+            status.get("UpdateTime"),
+        )
+    return found
 
 
 def lowest_prices(ec2: EC2Client, instance_types: list[str]) -> dict[str, float]:

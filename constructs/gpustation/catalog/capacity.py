@@ -11,6 +11,13 @@ the id of the stack. A deploy may cancel only reservations with its own stack's 
 GENERATION_TAG = "gpustation:generation"
 """Tag of a hold with the machine's generation: two can be built in one deploy."""
 
+PROBE_TAG = "gpustation:probe-of"
+"""Tag of a reservation by which ``gpustation start`` asks a zone for room; its value is unique to
+the run, so that it cancels only its own."""
+
+SWITCHED_OFF = "not checked: capacity_check is false"
+"""Output ``Capacity`` of a stack that makes no reservations."""
+
 HOLD_MINUTES = 15
 """End date of a hold, should nothing release it: longer than a launch after the choice takes, and
 EC2 ends it within an hour after that (EC2 API, CreateCapacityReservation, EndDate)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timezone
 
 OWNER_TAG = "gpustation"
 """Tag of all resources of this project; its value is the stack's name."""
@@ -10,6 +11,10 @@ OWNER_TAG = "gpustation"
 SAVED_TAG = "gpustation:saved-from"
 """Tag of an image made by ``gpustation image save``, which ``image undo`` may delete; its value is
 the id of the instance."""
+
+LAST_START_TAG = "gpustation:last-start"
+"""Tag of an image that was made of a stopped machine to move it; its value is when that machine
+had been started last (``started_text``). A machine that was started since has a newer disk."""
 
 REPORTS = "/gpustation/report"
 """Path of the parameters with the machines' reports, as ``<path>/<stack>/<logical id>``: with one
@@ -33,6 +38,11 @@ logical id."""
 
 NAME = re.compile(f"[A-Za-z][A-Za-z0-9-]{{0,{MAX_NAME - 1}}}")
 """Form of a ``name``: the characters of a stack's name, starting with a letter."""
+
+
+def started_text(started: datetime) -> str:
+    """The value of ``LAST_START_TAG`` for a machine's ``LaunchTime``."""
+    return started.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def stack_name(kind: str, name: str = "") -> str:

@@ -65,12 +65,18 @@ def confirm(question: str, yes: bool) -> None:
     Raises:
         CommandError: The answer is no, or standard input is not a terminal.
     """
-    if yes:
-        return
+    if not (yes or agreed(question)):
+        raise CommandError("canceled, nothing was changed")
+
+
+def agreed(question: str) -> bool:
+    """The answer to a question on the terminal; on standard error, as for any message.
+
+    Raises:
+        CommandError: Standard input is not a terminal.
+    """
     if not sys.stdin.isatty():
         raise CommandError("standard input is not a terminal; pass --yes to confirm")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
-    answer = sys.stdin.readline()
-    if answer.strip().lower() not in ("y", "yes"):
-        raise CommandError("canceled, nothing was changed")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -86,11 +86,12 @@ def running_machine(
         CommandError: There is none, or it does not run, or it did not start.
     """
     from gpustation.access.connection import await_reachable
+    from gpustation.aws.calls import ONE_RETRY
     from gpustation.offers.price import BILL_DECIDES, from_catalog
     from gpustation.workstation import power
     from gpustation.workstation.machine import machine_of
 
-    ec2 = session.client("ec2")
+    ec2 = session.client("ec2", config=ONE_RETRY)
     machine = machine_of(ec2, workstation)
     if machine.state == "running":
         return machine

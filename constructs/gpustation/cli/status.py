@@ -100,7 +100,10 @@ def document(one: Status) -> dict[str, Any]:
             "availability_zone": machine.zone,
             "image_id": machine.image_id,
             "started": machine.started,
+            "lifecycle": "spot" if machine.is_spot else "on-demand",
         },
+        "spot_request": _request(one),
+        "spot_unknown": one.no_request or None,
         "disks": [vars(disk) for disk in one.disks],
         "steps": [{**vars(step), "seconds": step.seconds(one.now)} for step in one.steps],
         "ssh_rules": [
@@ -132,6 +135,19 @@ def document(one: Status) -> dict[str, Any]:
             "as_of": price.as_of if price else None,
             "region": price.region if price else None,
         },
+    }
+
+
+def _request(one: Status) -> dict[str, Any] | None:
+    request = one.spot_request
+    if request is None:
+        return None
+    return {
+        "id": request.request_id,
+        "state": request.state,
+        "status": request.code,
+        "since": request.since,
+        "interrupted": one.is_interrupted,
     }
 
 
@@ -198,6 +214,7 @@ def _facts(one: Status) -> dict[str, object]:
             "type": machine.instance_type,
             "state": machine.state,
             "reason": machine.reason,
+            "bought": _bought(one),
             "generation": machine.generation,
             "address": machine.address or "none",
             "zone": machine.zone,
@@ -215,6 +232,22 @@ def _facts(one: Status) -> dict[str, object]:
     facts |= _spend_limit(one)
     facts["ready"] = workstation.outputs.get("Ready")
     return {**facts, **_costs(one)}
+
+
+def _bought(one: Status) -> str:
+    """How the machine is bought, if on the spot market, and what EC2 did with it."""
+    if one.machine is None or not one.machine.is_spot:
+        return ""
+    request = one.spot_request
+    if request is None:
+        return f"spot; {one.no_request or 'its request does not exist any more'}"
+    if one.is_interrupted:
+        return (
+            f"spot, INTERRUPTED BY EC2 {request.interrupted_since}".rstrip()
+            + f" ({request.code}): only EC2 starts it again, when it has the capacity; gpustation "
+            "start offers to move it to an on-demand machine"
+        )
+    return f"spot, request {request}"
 
 
 def _scratch(one: Status) -> str:
@@ -309,8 +342,10 @@ def _costs(one: Status) -> dict[str, object]:
         return {}
     hourly = "unknown" if price.usd_per_hour is None else f"{price.usd_per_hour} USD per hour"
     run_so_far = one.usd_of_this_run
+    # Without a maximum price, a spot machine never costs more (EC2 API, SpotMarketOptions)
+    most = "at most " if one.machine and one.machine.is_spot else ""
     return {
-        "price": hourly,
-        "this run": None if run_so_far is None else f"{run_so_far:.2f} USD",
+        "price": hourly if price.usd_per_hour is None else most + hourly,
+        "this run": None if run_so_far is None else f"{most}{run_so_far:.2f} USD",
         "stopped": f"{one.usd_per_month_stopped:.2f} USD per month for the disks",
     }

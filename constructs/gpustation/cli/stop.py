@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from gpustation.cli.ending import run, say_json
 from gpustation.cli.options import AsJson, Name, Region, Stack, Yes, epilog
 from gpustation.cli.selecting import named, selected
 from gpustation.console.interrupts import say, warn
 from gpustation.console.statuses import TIMED_OUT
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+
+    from gpustation.workstation.machine import Machine
 
 EPILOG = epilog("gpustation stop", TIMED_OUT)
 
@@ -46,7 +53,29 @@ def stop(
                 {"stack": workstation.stack, "instance_id": machine_id, "state": machine.state}
             )
         else:
-            say(f"{workstation.stack} is stopped; only its disk costs. Next: gpustation start")
+            say(f"{workstation.stack} is stopped; {_next(ec2, machine)}")
         return 0
 
     run("stop", work)
+
+
+def _next(ec2: EC2Client, machine: Machine) -> str:
+    """What a stopped machine costs, and who starts it again."""
+    from gpustation.aws.calls import UnknownError
+    from gpustation.catalog.spot import Standing
+    from gpustation.workstation.spot_state import read_request
+
+    usual = "only its disk costs. Next: gpustation start"
+    if not machine.is_spot:
+        return usual
+    try:
+        request = read_request(ec2, machine)
+    except UnknownError:
+        return usual
+    if request is None or request.standing is not Standing.INTERRUPTED:
+        return usual
+    return (
+        f"EC2 interrupted it {request.interrupted_since}".rstrip()
+        + " and starts it again when it has the capacity; from then on it costs its price. Nothing "
+        "but gpustation start --move, to an on-demand machine, or gpustation down prevents that"
+    )

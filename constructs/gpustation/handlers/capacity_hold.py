@@ -44,7 +44,6 @@ EXCHANGE_SECONDS = 90.0
 """How long a hold stays for another stack's machine, whose hold this stack's machine uses."""
 
 NOT_CHANGED = "not checked in this deploy: the machine keeps its type"
-SWITCHED_OFF = "not checked: capacity_check is false"
 
 _SUGGESTED = 3
 

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 
 from gpustation.aws.calls import NOT_UNDERSTOOD, RETRIES, UnknownError, call_aws, error_code
 from gpustation.aws.zones import zones_offering
+from gpustation.catalog.capacity import SWITCHED_OFF
 from gpustation.catalog.gpu_types import gpu_types
 from gpustation.catalog.images import (
     CAPABILITIES_TAG,
@@ -36,6 +37,7 @@ from gpustation.catalog.locked import LOCKED
 from gpustation.catalog.spot import MARKET, ON_DEMAND, SPOT, SpotMode
 from gpustation.handlers import capacity_hold, spot_choice, spot_request
 from gpustation.handlers.capacity_hold import Clients, Found
+from gpustation.handlers.moved_image import require_newest_copy
 from gpustation.handlers.responder import Event, RefusedError, Response, respond
 
 if TYPE_CHECKING:
@@ -195,6 +197,7 @@ def decide(event: Event, clients: Clients, ssm: SSMClient) -> Response:
     try:
         image = _find_image(properties, ec2, ssm)
         device = _require_usable(image, properties)
+        require_newest_copy(image, event["StackId"], ec2)
         zones, others = _zones(event, properties, ec2)
     except UnknownError as unknown:
         raise _cannot_choose(str(unknown)) from unknown
@@ -226,7 +229,7 @@ def _find_place(
             against = spot_choice.against_spot(event, market, clients)
         if not against:
             return Found(market.zones[0], str(market)), {MARKET: SPOT, _TYPE: instance_type}
-    found = Found(zones[0], capacity_hold.SWITCHED_OFF)
+    found = Found(zones[0], SWITCHED_OFF)
     if capacity_hold.given(given):
         found = capacity_hold.for_new_machine(event, zones, platform, clients, others=others)
     if spot is SpotMode.FALSE:
@@ -244,7 +247,7 @@ def _keep(event: Event, clients: Clients) -> Response:
     if choice.market == SPOT:
         capacity = Found(zone, "spot: decided when the machine was created")
     elif not capacity_hold.given(given):
-        capacity = Found(zone, capacity_hold.SWITCHED_OFF)
+        capacity = Found(zone, SWITCHED_OFF)
     elif event.get("OldResourceProperties", {}).get("InstanceType") == given["InstanceType"]:
         capacity = Found(zone, capacity_hold.NOT_CHANGED)
     else:

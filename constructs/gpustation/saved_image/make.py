@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +154,7 @@ def save(
     *,
     report: Report,
     with_data_volumes: bool = False,
+    tags: Mapping[str, str] | None = None,
     minutes: float = WAIT_MINUTES,
     poll_seconds: float = POLL_SECONDS,
 ) -> str:
@@ -166,6 +167,7 @@ def save(
         report: Called with a line of text for each change of progress.
         with_data_volumes: Include the data volumes; a machine started from the image gets copies
             that are deleted with it. Default: they are omitted.
+        tags: Further tags of image and snapshots. Default: none.
         minutes: Timeout. Default: 60.
         poll_seconds: Polling interval. Default: 10.
 
@@ -178,31 +180,54 @@ def save(
         Interrupted: A signal was received. The image is deleted as well.
     """
     request_id = secrets.token_hex(8)
-    request = _request(workstation, name, request_id, with_data_volumes)
+    of_image = {**workstation.tags, **(tags or {}), REQUEST_TAG: request_id}
+    request = _request(workstation, name, of_image, with_data_volumes)
     with held("waiting for EC2's response to CreateImage, then deleting the image") as hold:
         image_id = _create(ec2, request, request_id, report)
-        hold.what = (
-            f"deleting {image_id} and its snapshots, which may take some minutes; if this process "
-            f"is killed, run: {UNDO} {image_id}"
-        )
-        try:
-            report(
-                f"creating {image_id} from {workstation.instance_id}, which reboots if it is "
-                "running"
-            )
-            _await_available(ec2, image_id, report, minutes, poll_seconds, hold)
-            hold.check()
-        except BaseException:
-            _delete_again(ec2, image_id, report)
-            raise
-        hold.what = f"{image_id} is ready and kept; to delete it, run: {UNDO} {image_id}"
+        line = f"creating {image_id} from {workstation.instance_id}, which reboots if it is running"
+        _finish(ec2, image_id, line, report, minutes, poll_seconds, hold)
     return image_id
 
 
+def finish(
+    ec2: EC2Client,
+    image_id: str,
+    *,
+    report: Report,
+    minutes: float = WAIT_MINUTES,
+    poll_seconds: float = POLL_SECONDS,
+) -> None:
+    """Wait for an image whose creation was begun before; the rest is as in ``save``."""
+    with held("deleting the image") as hold:
+        _finish(ec2, image_id, f"waiting for {image_id}", report, minutes, poll_seconds, hold)
+
+
+def _finish(
+    ec2: EC2Client,
+    image_id: str,
+    line: str,
+    report: Report,
+    minutes: float,
+    poll_seconds: float,
+    hold: Hold,
+) -> None:
+    hold.what = (
+        f"deleting {image_id} and its snapshots, which may take some minutes; if this process "
+        f"is killed, run: {UNDO} {image_id}"
+    )
+    try:
+        report(line)
+        _await_available(ec2, image_id, report, minutes, poll_seconds, hold)
+        hold.check()
+    except BaseException:
+        _delete_again(ec2, image_id, report)
+        raise
+    hold.what = f"{image_id} is ready and kept; to delete it, run: {UNDO} {image_id}"
+
+
 def _request(
-    workstation: Workstation, name: str, request_id: str, with_data_volumes: bool
+    workstation: Workstation, name: str, tags: dict[str, str], with_data_volumes: bool
 ) -> dict[str, Any]:
-    tags = {**workstation.tags, REQUEST_TAG: request_id}
     # By default EC2 would keep, and bill, the copied volume after its machine is terminated
     mapping: dict[str, Any] = {"Ebs": {"DeleteOnTermination": True}}
     if not with_data_volumes:

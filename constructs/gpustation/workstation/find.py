@@ -30,6 +30,7 @@ class Workstation:
         instance_id: Id of its machine; empty if it has none, e.g. during the first deploy.
         outputs: Its outputs.
         changed: When it was last updated, or else created.
+        stack_id: Id of the stack. Default: unknown.
     """
 
     stack: str
@@ -37,6 +38,7 @@ class Workstation:
     instance_id: str
     outputs: Mapping[str, str]
     changed: datetime
+    stack_id: str = ""
 
     @property
     def busy(self) -> bool:
@@ -99,4 +101,5 @@ def _workstation(stack: StackTypeDef) -> Workstation:
         instance_id=outputs.get("InstanceId", ""),
         outputs=outputs,
         changed=stack.get("LastUpdatedTime") or stack["CreationTime"],
+        stack_id=stack.get("StackId", ""),
     )

@@ -45,6 +45,11 @@ class Machine:
         started: When it was last started.
         volumes: Ids of its volumes.
         groups: Ids of its security groups.
+        state_code: EC2's code of why it has this state, e.g. ``Client.UserInitiatedShutdown``;
+            empty if EC2 gives none.
+        is_spot: Whether it is a spot machine. Default: on-demand.
+        spot_request: Id of its spot request; empty for an on-demand machine.
+        platform: Platform of its image, as in ``PlatformDetails``; empty if unknown.
     """
 
     instance_id: str
@@ -59,6 +64,10 @@ class Machine:
     started: datetime
     volumes: tuple[str, ...]
     groups: tuple[str, ...]
+    state_code: str = ""
+    is_spot: bool = False
+    spot_request: str = ""
+    platform: str = ""
 
     @property
     def is_gone(self) -> bool:
@@ -138,6 +147,10 @@ def read_machine(row: InstanceTypeDef) -> Machine:
             disk["Ebs"]["VolumeId"] for disk in row.get("BlockDeviceMappings", []) if "Ebs" in disk
         ),
         groups=tuple(group["GroupId"] for group in row.get("SecurityGroups", [])),
+        state_code=row.get("StateReason", {}).get("Code", ""),
+        is_spot=row.get("InstanceLifecycle") == "spot",
+        spot_request=row.get("SpotInstanceRequestId", ""),
+        platform=row.get("PlatformDetails", ""),
     )
 
 
@@ -150,6 +163,7 @@ def wait_for_state(
     pause: Callable[[float], None],
     now: Callable[[], float],
     changed: Callable[[str], None] = lambda _: None,
+    judge: Callable[[Machine], None] = lambda _: None,
 ) -> Machine:
     """Waits until the machine has a state.
 
@@ -161,6 +175,7 @@ def wait_for_state(
         pause: Sleeps for some seconds.
         now: A monotonic clock.
         changed: Is called with each state that is new.
+        judge: Is called with each description; raises if the state cannot be reached any more.
 
     Raises:
         CommandError: The machine is being terminated, or the time is over (``TIMED_OUT``); the
@@ -173,6 +188,7 @@ def wait_for_state(
         if machine.state != last:
             last = machine.state
             changed(last)
+        judge(machine)
         if machine.state == wanted:
             return machine
         if machine.is_gone:

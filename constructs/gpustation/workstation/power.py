@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from gpustation.aws.calls import error_code
-from gpustation.catalog.gpu_types import gpu_types
 from gpustation.console.errors import CommandError
-from gpustation.console.statuses import NO_CAPACITY
-from gpustation.workstation.machine import Machine, describe, wait_for_state
+from gpustation.workstation.machine import POLL_SECONDS, Machine, describe, wait_for_state
+from gpustation.workstation.refusal import FAILED_START, TOO_EARLY, no_room, refused
+from gpustation.workstation.spot_state import SETTLE_SECONDS, await_startable
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -24,19 +24,6 @@ START_SECONDS = 600.0
 
 Say = Callable[[str], None]
 
-_REFUSALS = {
-    "InsufficientInstanceCapacity": "the zone {zone} has no free {type} at the moment, and the "
-    "machine's disk is in this zone; try again later, or deploy another instance_type, which keeps "
-    "the disk",
-    "VcpuLimitExceeded": "the account's quota {quota} for this family is in use or too small; "
-    "`gpustation quota {type}` shows it, `gpustation quota request {type}` asks for more",
-    "InstanceLimitExceeded": "the account's quota {quota} for this family is in use or too small; "
-    "`gpustation quota {type}` shows it, `gpustation quota request {type}` asks for more",
-    "Unsupported": "EC2 does not start a {type} in {zone} now; deploy another instance_type, which "
-    "keeps the disk",
-}
-"""Why EC2 refuses to start a machine, by its error code."""
-
 
 def stop(ec2: EC2Client, instance_id: str, say: Say) -> Machine:
     """Stops the machine and waits until it is stopped; its disk is kept and billed.
@@ -47,27 +34,45 @@ def stop(ec2: EC2Client, instance_id: str, say: Say) -> Machine:
     machine = _settled(ec2, instance_id, say)
     if machine.state == "stopped":
         return machine
-    ec2.stop_instances(InstanceIds=[instance_id])
+    try:
+        ec2.stop_instances(InstanceIds=[instance_id])
+    except ClientError as error:
+        if error_code(error) != TOO_EARLY:
+            raise
+        raise CommandError(
+            f"{instance_id} was not stopped: EC2 is interrupting this spot machine, or has ended "
+            f"its request ({error_code(error)}); `gpustation status` shows which"
+        ) from error
     return _wait(ec2, instance_id, "stopped", STOP_SECONDS, say)
 
 
 def start(ec2: EC2Client, instance_id: str, say: Say) -> Machine:
     """Starts the machine and waits until it runs.
 
+    A spot machine can be started only once EC2 has noted in its request that a person stopped it.
+
     Raises:
-        CommandError: EC2 refuses (``NO_CAPACITY`` for capacity and quota), it is being terminated,
-            or it did not start in ``START_SECONDS``.
+        NotStartedError: EC2 refuses for capacity or quota, or has interrupted the spot machine.
+        CommandError: It is being terminated, or it did not start in ``START_SECONDS``.
     """
     machine = describe(ec2, instance_id)
     if machine.state == "stopping":
         machine = _wait(ec2, instance_id, "stopped", STOP_SECONDS, say)
+    if machine.is_spot:
+        machine = await_startable(ec2, machine, say)
     if machine.state in ("pending", "running"):
         return _wait(ec2, instance_id, "running", START_SECONDS, say)
-    try:
-        ec2.start_instances(InstanceIds=[instance_id])
-    except ClientError as error:
-        raise refusal(error, machine) from error
-    return _wait(ec2, instance_id, "running", START_SECONDS, say)
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while True:
+        try:
+            ec2.start_instances(InstanceIds=[instance_id])
+        except ClientError as error:
+            early = error_code(error) == TOO_EARLY
+            if not early or time.monotonic() + POLL_SECONDS > deadline:
+                raise refused(error, machine) from error
+            time.sleep(POLL_SECONDS)
+        else:
+            return _await_running(ec2, machine, say)
 
 
 def reboot(ec2: EC2Client, instance_id: str, say: Say) -> Machine:
@@ -87,18 +92,20 @@ def reboot(ec2: EC2Client, instance_id: str, say: Say) -> Machine:
     return machine
 
 
-def refusal(error: ClientError, machine: Machine) -> Exception:
-    """The error of a start as a message with its remedy; an unknown error unchanged."""
-    code = error_code(error)
-    if code not in _REFUSALS:
-        return error
-    gpu_type = gpu_types().get(machine.instance_type)
-    why = _REFUSALS[code].format(
-        zone=machine.zone,
-        type=machine.instance_type,
-        quota=gpu_type.quota_code if gpu_type else "of vCPUs",
-    )
-    return CommandError(f"{machine.instance_id} was not started: {why} ({code})", NO_CAPACITY)
+def _await_running(ec2: EC2Client, before: Machine, say: Say) -> Machine:
+    """Wait until a machine runs whose start was accepted, or the start fails after that.
+
+    The reason of an earlier start that failed may be shown for a moment longer.
+    """
+    seen: set[str] = set()
+
+    def judge(now: Machine) -> None:
+        seen.add(now.state)
+        is_new = "pending" in seen or before.state_code != FAILED_START
+        if now.state == "stopped" and now.state_code == FAILED_START and is_new:
+            raise no_room(now, FAILED_START)
+
+    return _wait(ec2, before.instance_id, "running", START_SECONDS, say, judge)
 
 
 def _settled(ec2: EC2Client, instance_id: str, say: Say) -> Machine:
@@ -109,7 +116,14 @@ def _settled(ec2: EC2Client, instance_id: str, say: Say) -> Machine:
     return machine
 
 
-def _wait(ec2: EC2Client, instance_id: str, wanted: str, seconds: float, say: Say) -> Machine:
+def _wait(
+    ec2: EC2Client,
+    instance_id: str,
+    wanted: str,
+    seconds: float,
+    say: Say,
+    judge: Callable[[Machine], None] = lambda _: None,
+) -> Machine:
     begin = time.monotonic()
     return wait_for_state(
         ec2,
@@ -119,4 +133,5 @@ def _wait(ec2: EC2Client, instance_id: str, wanted: str, seconds: float, say: Sa
         pause=time.sleep,
         now=time.monotonic,
         changed=lambda state: say(f"{state} after {time.monotonic() - begin:.0f} s"),
+        judge=judge,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -10,15 +11,17 @@ from botocore.exceptions import ClientError
 
 from gpustation.access.own_rules import read_all
 from gpustation.access.report import Report, ReportError, SetUp, read_reports, report_of
-from gpustation.aws.calls import DENIED, error_code
+from gpustation.aws.calls import DENIED, UnknownError, error_code
 from gpustation.aws.own_rules import OwnRule
 from gpustation.aws.parallel import Calls
 from gpustation.aws.price_list import Price
 from gpustation.aws.session import explain
 from gpustation.aws.spend_notice import Notice, NoticeError, parse_notice, read_notices
+from gpustation.aws.spot import read_by_id
 from gpustation.aws.stack_events import operation_events
 from gpustation.catalog import prices
 from gpustation.catalog.names import OWNER_TAG
+from gpustation.catalog.spot import SpotRequest, Standing
 from gpustation.deploy.steps import Step, steps_of
 from gpustation.offers.price import from_catalog
 from gpustation.workstation.find import Workstation, find_all, find_one
@@ -64,6 +67,8 @@ class Status:
         now: When this was read.
         notice: What the spend limit found last; ``None`` without one.
         no_notice: Why that cannot be read; empty if it can.
+        spot_request: The request of a spot machine; ``None`` if there is none.
+        no_request: Why that cannot be read; empty if it can.
     """
 
     workstation: Workstation
@@ -76,6 +81,16 @@ class Status:
     now: datetime
     notice: Notice | None = None
     no_notice: str = ""
+    spot_request: SpotRequest | None = None
+    no_request: str = ""
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether EC2 stopped the spot machine, or is about to start it again."""
+        if self.machine is None or self.machine.state not in ("stopping", "stopped"):
+            return False
+        request = self.spot_request
+        return request is not None and request.standing is Standing.INTERRUPTED
 
     @property
     def daily_stop(self) -> str:
@@ -148,6 +163,7 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
     machines: dict[str, Machine] = results["machines"]
     disks: dict[str, Disk] = results["disks"]
     now = datetime.now(timezone.utc)
+    requests, no_requests = _requests(ec2, machines.values())
     found = []
     for one in results["stacks"]:
         machine = machines.get(one.instance_id) or newest(machines.values(), one.stack)
@@ -159,8 +175,25 @@ def read_status(session: boto3.Session, stack: str = "") -> list[Status]:
         rules = tuple(rule for rule in results["rules"] if rule.group_id in groups)
         report, why_not = _report(machine, results["reports"])
         notice = _notice(one.stack, results["notices"])
-        found.append(Status(one, machine, own, steps, rules, report, why_not, now, *notice))
+        request = requests.get(machine.spot_request) if machine else None
+        no_request = no_requests if machine and machine.is_spot else ""
+        found.append(
+            Status(
+                one, machine, own, steps, rules, report, why_not, now, *notice, request, no_request
+            )
+        )
     return found
+
+
+def _requests(ec2: EC2Client, machines: Iterable[Machine]) -> tuple[dict[str, SpotRequest], str]:
+    """The spot requests of machines, and why they cannot be read; one call, and only if needed."""
+    ids = [one.spot_request for one in machines if one.spot_request and not one.is_gone]
+    if not ids:
+        return {}, ""
+    try:
+        return read_by_id(ec2, ids), ""
+    except UnknownError as why:
+        return {}, f"the state of the spot request cannot be read: {why}"
 
 
 def _is_denied(error: Exception) -> bool:

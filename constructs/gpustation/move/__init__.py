@@ -1,0 +1,1 @@
+"""Moves a stopped machine, with its disk, to another zone or from spot to on-demand."""
