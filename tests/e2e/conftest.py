@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from gpustation.saved_image import remove
 from localaws import LocalAws
+from tests.e2e.moving import Scene, deployed, make_scene
+from tests.support.app_folder import AppFolder
 from tests.support.bootstrap import bootstrap
 from tests.support.cdk_cli import CDK, STACK, Account, Cdk, assert_nothing_left, delete_stack
 from tests.support.probe_stack import G_QUOTA
@@ -39,3 +42,21 @@ def cdk(bootstrapped: LocalAws, tmp_path: Path) -> Cdk:
 @pytest.fixture
 def account(aws: LocalAws) -> Account:
     return Account(aws)
+
+
+@pytest.fixture
+def no_copies(aws: LocalAws) -> Iterator[None]:
+    yield
+    aws.control.reset()
+    delete_stack(aws, STACK)
+    ec2 = aws.client("ec2")
+    for row in ec2.describe_images(Owners=["self"])["Images"]:
+        remove.remove(ec2, row["ImageId"])
+    for row in aws.control.reservations():
+        if row.state == "active":
+            ec2.cancel_capacity_reservation(CapacityReservationId=row.reservation_id)
+
+
+@pytest.fixture
+def scene(aws: LocalAws, account: Account, tmp_path: Path, no_copies: None) -> Scene:
+    return make_scene(aws, account, AppFolder(aws, tmp_path), deployed(aws))

@@ -19,7 +19,7 @@ PROGRAMS = {
     "localaws": "localaws/__main__.py",
 }
 VERBS = (
-    *("", "plan", "leftovers", "doctor", "bench", "bench compare"),
+    *("", "plan", "start", "leftovers", "doctor", "bench", "bench compare"),
     *("image", "image save", "image undo", "image list", "image use", "image delete"),
 )
 OFFERS = (

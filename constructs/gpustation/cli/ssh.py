@@ -101,6 +101,7 @@ def running_machine(
             f"{workstation.stack} ({machine.instance_id}) is {machine.state} and cannot be "
             f"reached; {hint}"
         )
+    power.require_no_update(workstation, machine)
     if machine.state != "pending":
         price = from_catalog(machine.instance_type)
         costs = f"{price.usd_per_hour} USD per hour" if price.usd_per_hour else "an unknown price"

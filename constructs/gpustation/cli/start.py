@@ -112,7 +112,7 @@ def _start(
     from gpustation.workstation.booting import await_set_up, reported
     from gpustation.workstation.patience import start_patiently
 
-    _require_no_update(workstation, machine)
+    power.require_no_update(workstation, machine)
     ssm, stopped = session.client("ssm"), machine.state != "running"
     before = reported(ssm, machine) if stopped else None
     if stopped:
@@ -132,17 +132,6 @@ def _start(
     if stopped:
         _name_copies(session, started)
     return started
-
-
-def _require_no_update(workstation: Workstation, machine: Machine) -> None:
-    """Refuse to start a machine that a deploy is about to change or delete."""
-    first = workstation.status.startswith("CREATE_")
-    if workstation.busy and not first and machine.state != "running":
-        raise CommandError(
-            f"CloudFormation works on {workstation.stack} ({workstation.status}), and may be "
-            f"replacing {machine.instance_id}; `gpustation wait` waits for its end, `gpustation "
-            "status` shows it"
-        )
 
 
 def _require_allowed(session: boto3.Session, workstation: Workstation) -> None:

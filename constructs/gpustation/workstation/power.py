@@ -17,6 +17,8 @@ from gpustation.workstation.spot_state import SETTLE_SECONDS, await_startable
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
+    from gpustation.workstation.find import Workstation
+
 STOP_SECONDS = 900.0
 """A GPU machine takes up to some minutes to stop; EC2 forces it after that."""
 START_SECONDS = 600.0
@@ -44,6 +46,21 @@ def stop(ec2: EC2Client, instance_id: str, say: Say) -> Machine:
             f"its request ({error_code(error)}); `gpustation status` shows which"
         ) from error
     return _wait(ec2, instance_id, "stopped", STOP_SECONDS, say)
+
+
+def require_no_update(workstation: Workstation, machine: Machine) -> None:
+    """Refuses the start of a machine that a deploy is about to change or delete.
+
+    Raises:
+        CommandError: CloudFormation updates the stack, and the machine does not run.
+    """
+    first = workstation.status.startswith("CREATE_")
+    if workstation.busy and not first and machine.state != "running":
+        raise CommandError(
+            f"CloudFormation works on {workstation.stack} ({workstation.status}), and may be "
+            f"replacing {machine.instance_id}; `gpustation wait` waits for its end, `gpustation "
+            "status` shows it"
+        )
 
 
 def start(ec2: EC2Client, instance_id: str, say: Say) -> Machine:

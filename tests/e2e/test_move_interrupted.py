@@ -1,0 +1,195 @@
+"""A move that ends at any of its steps: the old machine with its disk is there, or the moved one.
+
+Only a command that dies, with the real CDK CLI under it, shows what is left at each step.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpustation.console.statuses import FINDING
+from tests.e2e.moving import MOVE, POWER_CUT, Scene, last_signal
+from tests.support.cdk_cli import STACK, stack_status
+
+
+@pytest.mark.tier("all")
+@pytest.mark.parametrize(
+    ("operation", "kind", "moves"),
+    [
+        ("CreateCapacityReservation", "throttle", True),
+        ("CreateCapacityReservation", "lost", True),
+        ("CancelCapacityReservation", "lost", True),
+        ("GetTemplate", "deny", False),
+        ("DescribeVolumes", "deny", False),
+        ("CreateChangeSet", "deny", False),
+        ("CreateImage", "deny", False),
+        ("CreateImage", "lost", True),
+        ("DescribeImages", "throttle", True),
+        ("DescribeSnapshots", "throttle", True),
+        ("DescribeStackEvents", "throttle", True),
+    ],
+)
+def test_a_call_that_fails_loses_nothing(
+    scene: Scene, operation: str, kind: Any, moves: bool
+) -> None:
+    scene.aws.control.fault(operation, kind, times=1 if moves else None)
+    status, _, err = scene.folder.runs(*MOVE)
+    if moves:
+        assert status == 0
+        scene.assert_moved()
+        return
+    assert status != 0
+    assert err.splitlines()[-1].startswith("start: ")
+    assert scene.images() == []
+    scene.aws.control.fault(operation, None)
+    scene.assert_nothing_changed()
+
+
+CUTS = [
+    ("after", "CreateCapacityReservation", 1),
+    ("before", "CreateImage", 1),
+    ("after", "CreateImage", 1),
+    ("before", "DescribeSnapshots", 1),
+    ("before", "write cdk.json", 1),
+    ("after", "write cdk.json", 1),
+    ("before", "deploy", 1),
+    ("after", "deploy", 1),
+]
+
+
+@pytest.mark.tier("all")
+@pytest.mark.parametrize("cut", CUTS, ids=lambda cut: " ".join(map(str, cut)))
+def test_a_power_cut_at_each_step(scene: Scene, cut: tuple[str, str, int]) -> None:
+    """Then the same command again: it goes on, and the machine has moved once."""
+    with scene.folder.begins(POWER_CUT, *map(str, cut), *MOVE) as command:
+        out, err = command.communicate(timeout=300)
+    print(out, err)
+    assert command.returncode == -signal.SIGKILL
+    is_moved = cut == ("after", "deploy", 1)
+    if not is_moved:
+        scene.assert_old_machine_is_there()
+        assert len(scene.account.instances()) == 1
+    is_new = scene.folder.cdk_json.read_text() != scene.folder.before
+    assert is_new == (cut in (CUTS[5], CUTS[6], CUTS[7]))
+    left = [row for row in scene.holds.rows if row.state == "active"]
+    assert [row.match for row in left] == (["targeted"] if cut == CUTS[0] else [])
+
+    status, out, err = scene.folder.runs(*MOVE)
+    assert status == 0
+    if is_new and not is_moved:
+        assert "had the settings of a move that was not finished" in out
+    made = scene.images()
+    assert len(made) == 1, "the copy that there is was used"
+    for row in left:
+        scene.aws.client("ec2").cancel_capacity_reservation(
+            CapacityReservationId=row.reservation_id
+        )
+    scene.assert_moved()
+
+
+def has_two_machines(scene: Scene) -> bool:
+    return len(scene.account.instances()) == 2
+
+
+def is_updating(scene: Scene) -> bool:
+    return stack_status(scene.aws, STACK) == "UPDATE_IN_PROGRESS"
+
+
+@pytest.mark.tier("all")
+@pytest.mark.parametrize("moment", [is_updating, has_two_machines])
+@pytest.mark.parametrize("ends_well", [True, False])
+@pytest.mark.parametrize("cli_dies", [True, False])
+def test_a_power_cut_during_the_deploy(
+    scene: Scene, moment: Callable[[Scene], bool], ends_well: bool, cli_dies: bool
+) -> None:
+    """CloudFormation goes on; then the command again goes on where that ended."""
+    if not ends_well:
+        scene.aws.control.resource_fault("create", last_signal(), "not today")
+    with scene.folder.begins("-m", "gpustation", *MOVE) as command:
+        deadline = time.monotonic() + 300
+        while not moment(scene):
+            assert command.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        children = Path(f"/proc/{command.pid}/task/{command.pid}/children").read_text().split()
+        os.kill(command.pid, signal.SIGKILL)
+        for child in children:
+            if cli_dies:
+                os.killpg(int(child), signal.SIGKILL)
+        if stack_status(scene.aws, STACK) == "UPDATE_IN_PROGRESS":
+            busy, _, err = scene.folder.runs(*MOVE)
+            if "CloudFormation works on" in err:
+                assert busy == FINDING
+        command.communicate(timeout=300)
+    assert scene.folder.settings["generation"] == 2
+    status = scene.settled()
+    if status == "UPDATE_COMPLETE":
+        scene.assert_moved()
+        return
+    assert status == "UPDATE_ROLLBACK_COMPLETE"
+    scene.assert_old_machine_is_there()
+    scene.aws.control.resource_fault("create", last_signal(), None)
+    again, out, _ = scene.folder.runs(*MOVE)
+    assert again == 0
+    assert "had the settings of a move that was not finished" in out
+    scene.assert_moved()
+
+
+@pytest.mark.tier("all")
+@pytest.mark.parametrize("moment", [is_updating, has_two_machines])
+def test_ctrl_c_during_the_deploy(scene: Scene, moment: Callable[[Scene], bool]) -> None:
+    with scene.folder.begins("-m", "gpustation", *MOVE) as command:
+        deadline = time.monotonic() + 300
+        while not moment(scene):
+            assert command.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(command.pid, signal.SIGINT)
+        _, err = command.communicate(timeout=300)
+    assert command.returncode == 128 + signal.SIGINT
+    assert "CloudFormation goes on (UPDATE" in err and "do not delete it before" in err
+    assert scene.settled() == "UPDATE_COMPLETE"
+    scene.assert_moved()
+
+
+@pytest.mark.tier("all")
+def test_ctrl_c_while_the_disk_is_copied_leaves_nothing(scene: Scene) -> None:
+    with scene.folder.begins("-m", "gpustation", *MOVE) as command:
+        assert command.stdout
+        for line in command.stdout:
+            if line.startswith("creating ami-"):
+                break
+        os.kill(command.pid, signal.SIGINT)
+        out, _ = command.communicate(timeout=300)
+    assert command.returncode == 128 + signal.SIGINT
+    assert "is deregistered again" in out
+    assert scene.images() == []
+    scene.assert_nothing_changed()
+
+
+@pytest.mark.tier("all")
+def test_an_unfinished_move_is_taken_back_if_the_machine_starts_after_all(scene: Scene) -> None:
+    """Else the next `cdk deploy` would delete what is written from now on."""
+    cut = ("after", "write cdk.json", "1")
+    with scene.folder.begins(POWER_CUT, *cut, *MOVE) as command:
+        command.communicate(timeout=300)
+    left_over = scene.folder.cdk_json.read_text()
+    scene.aws.control.set_capacity(None, True)
+    status, out, err = scene.folder.runs("start", "--yes")
+    assert status == 0
+    assert scene.instance()["InstanceId"] == scene.machine
+    assert "it has those of" in out and "was made to move" in err
+    assert scene.folder.settings == {"image": None, "generation": 1, "availability_zone": None}
+    assert scene.folder.runs("plan")[0] == 0, "nothing changes"
+    # Somebody has the settings of the move elsewhere, e.g. in a commit
+    scene.folder.cdk_json.write_text(left_over)
+    status, _, err = scene.folder.runs("up", "--yes")
+    assert status == FINDING
+    assert "is a copy of the disk of" in err and "older than" in err
+    row = scene.instance()
+    assert (row["InstanceId"], row["State"]["Name"]) == (scene.machine, "running")
