@@ -46,6 +46,11 @@ class Machine:
         """Its root file system."""
         return self._machines.get(self._name).root
 
+    @property
+    def facts(self) -> MachineFacts:
+        """What its metadata service serves."""
+        return self._machines.get(self._name).facts
+
     def reach(self, port: int) -> None:
         """Let it reach a port of this computer's loopback by its own."""
         self._machines.get(self._name).namespaces.carry_out(port, port)

@@ -14,6 +14,7 @@ import pytest
 
 from localaws import LocalAws
 from tests.boot.notebooks import execute, text_of
+from tests.boot.training import resumes
 from tests.boot.workstation import Workstation
 from tests.support.cdk_cli import Account, Cdk
 
@@ -90,6 +91,7 @@ def test_pytorchs_build_computes_on_the_cpu_where_it_is_told_to(
     assert versions == "PyTorch 2.14.1+cu130 sees 0 GPU(s)"
     assert times.startswith("cpu: ")
     assert re.search(r"learned \[\[[12]\.\d+, -3\.\d+\]\] 4\.\d+", line)
+    resumes(station, "pytorch")
     # A section of the book's form, converted as on a machine that reaches the book
     source, target = tmp_path / "source", tmp_path / "d2l"
     (source / "chapter_of-ours").mkdir(parents=True)

@@ -201,8 +201,8 @@ def test_a_persons_hooks_are_told_apart_in_the_journal(
     shown = capsys.readouterr().out
     for line in ("fails: oops", "fails: exited 4", "works: fine", "works: ok"):
         assert f"the person's hooks: {line}\n" in shown
-    assert "open is not run: others can write it" in shown
-    assert "plain is not run: it is not executable" in shown
+    assert "open: is not run: others can write it" in shown
+    assert "plain: is not run: it is not executable" in shown
     assert not (spot.home / "ran").exists()
 
 

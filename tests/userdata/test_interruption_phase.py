@@ -113,6 +113,7 @@ def test_the_machines_command_shows_watch_notice_and_past(
     assert "warning     hook plain would not run: it is not executable\n" in shown
     assert code == 0
 
+    (spot.hooks / "plain").unlink()
     at = service.announce(120)
     turn(watcher)
     assert f"spot        EC2 announced to stop it at {at}\n" in status(spot)[0]

@@ -267,6 +267,7 @@ def test_systemd_hears_that_it_works(
     [
         ("true", "hooks: 1 ok"),
         ("exit 3", "hooks failed: save exited 3"),
+        ("plain", "hooks failed: save is not run: it is not executable"),
         ("", "no hooks"),
     ],
 )
@@ -274,7 +275,7 @@ def test_the_next_boot_tells_what_happened_and_the_one_after_it_does_not(
     spot: Spot, service: Service, started: Any, script: str, told: str
 ) -> None:
     if script:
-        spot.hook("save", script)
+        spot.hook("save", script, 0o644 if script == "plain" else 0o755)
     service.announce(120)
     turn(started())
     assert len(files_of(spot)) == 1

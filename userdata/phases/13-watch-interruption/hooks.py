@@ -180,15 +180,23 @@ class Run:
         commands: The hooks; they are started at once.
         seconds: How many they have; then they are ended, with their process groups. Default: as
             many as the process group of this process, which they share.
+        refused: Why others are not run, by name.
     """
 
-    def __init__(self, commands: Sequence[Command], seconds: float = math.inf) -> None:
+    def __init__(
+        self,
+        commands: Sequence[Command],
+        seconds: float = math.inf,
+        refused: Mapping[str, str] | None = None,
+    ) -> None:
         self._began, self._seconds, self._warned = time.monotonic(), seconds, False
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._nothing = {command.name: command.nothing for command in commands}
         self._readers: dict[str, threading.Thread] = {}
         #: By name: ``ok``, or what went wrong.
         self.results: dict[str, str] = {}
+        for name, reason in (refused or {}).items():
+            self._end(name, f"is not run: {reason}")
         for command in commands:
             self._start(command)
 
@@ -290,13 +298,12 @@ def run_personal() -> int:
         become(state.st_uid, state.st_gid)
     os.chdir(home)
     found = find(PERSONAL, os.geteuid(), 0o002)
-    for name, reason in found.refused.items():
-        print(f"{name} is not run: {reason}")
     if not found.hooks and not found.refused:
         return NONE
-    run = Run([Command(path.name, (f"{home}/{path}",), home, os.environ) for path in found.hooks])
+    own = [Command(path.name, (f"{home}/{path}",), home, os.environ) for path in found.hooks]
+    run = Run(own, refused=found.refused)
     run.wait()
-    return 1 if found.refused or set(run.results.values()) - {"ok"} else 0
+    return 1 if set(run.results.values()) - {"ok"} else 0
 
 
 def become(uid: int, gid: int) -> None:

@@ -121,7 +121,7 @@ def in_past(known: Mapping[str, Any]) -> str:
     try:
         again = moment(known["started_again_at"])
         text = f"EC2 interrupted this spot machine at {moment(known['at'])} ({known['action']})"
-        return one_line(f"{text}; started again at {again}; {in_words(known['hooks'])}")
+        return f"{text}; started again at {again}; {in_words(known['hooks'])}"
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{RECORD} is damaged: {error!r}") from None
 

@@ -126,7 +126,8 @@ class Watcher:
         seconds = hooks.seconds_for(notice.at - time.time())
         words = (notice.action, notice.time, seconds, record.settings())
         commands = _try(lambda: hooks.commands(*words)) or []
-        self._run = hooks.Run(commands, seconds)
+        refused = hooks.find_roots().refused
+        self._run = hooks.Run(commands, seconds, refused)
         # Beside the hooks: a home folder that hangs must not keep them from being ended in time
         announce = threading.Thread(
             target=_try, args=[lambda: record.announce(notice)], name="announce"
