@@ -58,7 +58,7 @@ def test_a_notice_runs_the_hooks_and_warns_people(
     assert int(left) == 97
     public = spot.root / "run/gpustation/interruption.json"
     assert (spot.public["schema"], spot.public["action"], spot.public["time"]) == (1, "stop", at)
-    assert 100 < spot.public["at"] - time.time() <= 120
+    assert 60 < spot.public["at"] - time.time() <= 120
     assert stat.S_IMODE(public.stat().st_mode) == 0o644
     clock = at[11:19]
     assert f"EC2 STOPS THIS SPOT MACHINE AT {clock} UTC" in spot.read("wall")
@@ -247,7 +247,7 @@ def test_it_waits_between_two_looks_whatever_it_is_answered(
     watcher.watch()
     signal.signal(signal.SIGTERM, handler)
     assert len(countdown.waited) == 5
-    assert all(3 < seconds <= 5 for seconds in countdown.waited)
+    assert all(0.5 < seconds <= 5 for seconds in countdown.waited)
     assert sum("GET" in request for request in service.requests) <= 2 * 5
 
 
