@@ -83,9 +83,10 @@ place() {
 place_training() {
   local unit='gpustation-training@.service' target=multi-user.target
   ! of_a_stack || target=cloud-init.target
+  local blanks=(-e "s|@OPT@|$opt|g" -e "s|@HOME@|$home|g" -e "s|@USER@|$user|g"
+    -e "s|@ROOT@|$root|g" -e "s|@TARGET@|$target|g")
   mkdir -p "$root/etc/systemd/system"
-  sed -e "s|@OPT@|$opt|g" -e "s|@HOME@|$home|g" -e "s|@USER@|$user|g" -e "s|@ROOT@|$root|g" \
-    -e "s|@TARGET@|$target|g" "$here/$unit" >"$root/etc/systemd/system/$unit"
+  sed "${blanks[@]}" "$here/$unit" >"$root/etc/systemd/system/$unit"
 }
 
 give_environment
