@@ -38,12 +38,15 @@ sed -i 's/^spot=.*/spot=true/' /root/settings
 LOGGED_IN = """
 apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -qqy install libpam-systemd login
 cat >/root/terminal.py <<'EOF'
-import os, pty, sys
+import os, pty, sys, time
 pid, terminal = pty.fork()
 if not pid:
     os.execvp("login", ["login", "-f", "ubuntu"])
-while data := os.read(terminal, 1000):
-    sys.stdout.buffer.write(data)
+while os.waitpid(pid, os.WNOHANG) == (0, 0):
+    try:
+        sys.stdout.buffer.write(os.read(terminal, 1000))
+    except OSError:  # login hangs up the terminal before it opens it again
+        time.sleep(0.1)
     sys.stdout.flush()
 EOF
 systemd-run -q --collect -p StandardOutput=file:/root/shown python3 /root/terminal.py
