@@ -170,6 +170,21 @@ def test_fails_when_the_template_is_too_long_for_a_request(aws: StubbedAws) -> N
         read_changes(aws.clients["cloudformation"], long, None)
 
 
+def test_the_request_names_a_template_that_is_uploaded(aws: StubbedAws) -> None:
+    url = "https://s3.us-east-1.amazonaws.com/bucket/key.json"
+    expected = {**NAMES, "ChangeSetType": "CREATE", "Description": ANY, "TemplateURL": url}
+    expected |= {"Parameters": [], "Tags": [], "Capabilities": ANY}
+    aws.answer("cloudformation", "create_change_set", {"StackId": STACK_ID}, expected)
+    described(aws, "CREATE_COMPLETE", "A")
+    deleted(aws)
+    long = {"Description": "x" * 52_000}
+    stack = SynthesizedStack("GpuWorkstation", long, {}, "", "", template_url=url)
+    review = Deployed("REVIEW_IN_PROGRESS", "", frozenset())
+    changes = read_changes(aws.clients["cloudformation"], stack, review, poll_seconds=0)
+    assert changes is not None and [row["LogicalResourceId"] for row in changes] == ["A"]
+    aws.assert_all_asked()
+
+
 def test_a_stack_is_found_or_not(aws: StubbedAws) -> None:
     stack_is(aws, "CREATE_COMPLETE")
     stack_is_gone(aws)

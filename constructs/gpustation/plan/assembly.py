@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from gpustation.console.interrupts import SLICE_SECONDS, Hold, held
+from gpustation.plan.template_upload import TemplateAsset
 from gpustation.settings.rows import METADATA
 
 _STACK = "aws:cloudformation:stack"
+_ASSETS = "cdk:asset-manifest"
 _INSTANCE = "AWS::EC2::Instance"
 
 
@@ -37,6 +39,9 @@ class SynthesizedStack:
             such as ``${AWS::AccountId}``; empty if the CLI uses its own credentials.
         execution_role: ARN of the role that CloudFormation assumes, with such placeholders; empty
             if there is none.
+        asset: The template as a file, and where the CDK CLI puts it; ``None`` if the assembly
+            does not say so.
+        template_url: Where CloudFormation finds the template; empty if the request has it.
     """
 
     name: str
@@ -44,6 +49,8 @@ class SynthesizedStack:
     tags: dict[str, str]
     deploy_role: str
     execution_role: str
+    asset: TemplateAsset | None = None
+    template_url: str = ""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -185,7 +192,28 @@ def read_assembly(folder: Path) -> SynthesizedStack:
         tags=dict(properties.get("tags", {})),
         deploy_role=properties.get("assumeRoleArn", ""),
         execution_role=properties.get("cloudFormationExecutionRoleArn", ""),
+        asset=_template_asset(folder, manifest, properties["templateFile"]),
     )
+
+
+def _template_asset(
+    folder: Path, manifest: Mapping[str, Any], template: str
+) -> TemplateAsset | None:
+    """The template among the files that the CDK CLI publishes; ``None`` if it is not."""
+    for artifact in manifest["artifacts"].values():
+        if artifact["type"] != _ASSETS:
+            continue
+        text = (folder / artifact["properties"]["file"]).read_text(encoding="utf-8")
+        for file in json.loads(text).get("files", {}).values():
+            if file["source"].get("path") == template:
+                place = next(iter(file["destinations"].values()))
+                return TemplateAsset(
+                    text=(folder / template).read_text(encoding="utf-8"),
+                    bucket=place["bucketName"],
+                    key=place["objectKey"],
+                    role=place.get("assumeRoleArn", ""),
+                )
+    return None
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

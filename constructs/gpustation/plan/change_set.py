@@ -161,24 +161,33 @@ def _create(cloudformation: CloudFormationClient, request: Mapping[str, Any]) ->
 
 def _request(stack: SynthesizedStack, kept: frozenset[str]) -> dict[str, Any]:
     """The CDK CLI's request; ``kept`` are the parameters that keep their deployed value."""
-    body = json.dumps(stack.template, separators=(",", ":"))
-    size = len(body.encode())
-    if size > MAX_TEMPLATE_BYTES:
+    size = len(body_of(stack).encode())
+    if size > MAX_TEMPLATE_BYTES and not stack.template_url:
         raise ChangeSetError(
             f"{stack.name}: the template has {size} bytes, and the request of a change set takes "
-            f"at most {MAX_TEMPLATE_BYTES}; use `cdk diff`"
+            f"at most {MAX_TEMPLATE_BYTES}; its cloud assembly names no bucket for it: use "
+            "`cdk diff`"
         )
     parameters = [name for name in stack.template.get("Parameters", {}) if name in kept]
     request: dict[str, Any] = {
         "StackName": stack.name,
         "ChangeSetName": f"{NAME_PREFIX}{uuid.uuid4().hex[:12]}",
         "Description": "Only read, never executed",
-        "TemplateBody": body,
+        **(
+            {"TemplateURL": stack.template_url}
+            if stack.template_url
+            else {"TemplateBody": body_of(stack)}
+        ),
         "Parameters": [{"ParameterKey": name, "UsePreviousValue": True} for name in parameters],
         "Tags": [{"Key": key, "Value": value} for key, value in stack.tags.items()],
         "Capabilities": [*_CAPABILITIES],
     }
     return request | ({"RoleARN": stack.execution_role} if stack.execution_role else {})
+
+
+def body_of(stack: SynthesizedStack) -> str:
+    """The template as short as JSON allows."""
+    return json.dumps(stack.template, separators=(",", ":"))
 
 
 def _final_pages(

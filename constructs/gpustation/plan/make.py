@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,8 +12,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from gpustation.aws.session import explain
 from gpustation.console.errors import CommandError
 from gpustation.plan.assembly import AssemblyError, SynthesizedStack, fill, synthesize
-from gpustation.plan.change_set import REVIEW, ChangeSetError, find_stack, read_changes
+from gpustation.plan.change_set import (
+    MAX_TEMPLATE_BYTES,
+    REVIEW,
+    ChangeSetError,
+    body_of,
+    find_stack,
+    read_changes,
+)
 from gpustation.plan.judgement import Plan, plan_of_changes, plan_of_new, plan_of_status
+from gpustation.plan.template_upload import upload
 
 if TYPE_CHECKING:
     import boto3
@@ -50,6 +59,13 @@ def _plan(session: boto3.Session, stack: SynthesizedStack) -> Plan:
     deployed = find_stack(cloudformation, stack.name)
     if deployed and (plan := plan_of_status(stack, deployed)):
         return plan
+    if stack.asset and len(body_of(stack).encode()) > MAX_TEMPLATE_BYTES:
+        places = {
+            name: fill(getattr(stack.asset, name), environment)
+            for name in ("bucket", "key", "role")
+        }
+        url = upload(session, replace(stack.asset, **places), os.environ)
+        stack = replace(stack, template_url=url)
     changes = read_changes(cloudformation, stack, deployed)
     if deployed is None or deployed.status == REVIEW:
         return plan_of_new(stack)
