@@ -25,8 +25,8 @@ checkov=$!
 # As modules: a #! line cannot hold a path that is long or contains blanks
 part 'ruff format' "$python" -m ruff format --quiet --check .
 part 'ruff check' "$python" -m ruff check --quiet .
-part mypy "$python" -m mypy app.py stacks constructs localaws bench ci tests/support \
-  userdata/bootstrap/agent.py
+part mypy "$python" -m mypy app.py stacks constructs localaws acceptance bench ci \
+  tests/support userdata/bootstrap/agent.py
 # Its modules import each other by their names alone, as programs on the machine
 part 'mypy of userdata' env \
   MYPYPATH=userdata/idle:userdata/jupyter:userdata/phases/13-watch-interruption "$python" -m mypy \

@@ -1,0 +1,1 @@
+"""The acceptance run on a real AWS account, and the evidence that it leaves."""
