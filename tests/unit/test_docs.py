@@ -55,7 +55,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("command", commands("make"))
 def test_every_target_of_make_is_there(command: str) -> None:
     targets = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for word in command.split("&&")[0].split()[1:]:
+    for word in shlex.split(command.split("&&")[0], comments=True)[1:]:
         if re.fullmatch(r"[a-z-]+", word):
             assert word in targets
 

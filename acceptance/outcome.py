@@ -1,0 +1,15 @@
+"""How a part of a run ends otherwise than well."""
+
+from __future__ import annotations
+
+
+class PartFailedError(Exception):
+    """The part did not show what it is for; the message is one line that says why."""
+
+
+class LeftOutError(Exception):
+    """The part cannot be shown here; the message is the reason, a clause such as ``quota``."""
+
+
+class OverLimitError(Exception):
+    """What remains of the limit is needed to delete what runs."""

@@ -1,0 +1,1 @@
+"""The parts of a run, in the order of ``table.PARTS``."""
