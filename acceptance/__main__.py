@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from acceptance import program, world
+from acceptance import earlier, performance, program, world
 from acceptance.parts.table import ALWAYS, PARTS
 from gpustation.catalog.frameworks import ARCHITECTURES
 from gpustation.cli.ending import agreed, run
@@ -100,7 +100,7 @@ def acceptance(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     settings = tuple((key, value) for key, _, value in (x.partition("=") for x in context or []))
-    options = program.Options(
+    options = performance.Options(
         instance_type=instance_type,
         framework=framework,
         limit=limit,
@@ -123,7 +123,7 @@ def acceptance(
                 if why:
                     say(f"NO MACHINE BOOTS ({why}): it is a record, and what needs one is left out")
                 if clean_up:
-                    return program.clean_up_only(there, say, ask)
+                    return earlier.clean_up_only(there, say, ask)
                 return program.perform(
                     dataclasses.replace(options, records=bool(why)), there, say, ask
                 )
@@ -132,7 +132,7 @@ def acceptance(
         except ValueError as error:
             raise CommandError(str(error), NO_ACCESS) from error
         if clean_up:
-            return program.clean_up_only(there, say, ask)
+            return earlier.clean_up_only(there, say, ask)
         return program.perform(options, there, say, ask)
 
     run("acceptance", work)

@@ -155,8 +155,15 @@ class Run:
         Raises:
             OverLimitError: What remains of the limit is needed for the deletion.
         """
-        if time.monotonic() - self._observed < OBSERVE_SECONDS:
-            return
+        if time.monotonic() - self._observed >= OBSERVE_SECONDS:
+            self.look()
+
+    def look(self) -> None:
+        """Observe, and end the part if the limit is reached.
+
+        Raises:
+            OverLimitError: What remains of the limit is needed for the deletion.
+        """
         self.observe()
         if self.meter.is_over:
             raise OverLimitError(

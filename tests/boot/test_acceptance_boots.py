@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from acceptance import program
+from acceptance import performance, program
 from acceptance.local import IDLE_TIMES, PLUGIN
 from acceptance.parts.table import Part
 from acceptance.run import Evidence, Run
@@ -52,7 +52,7 @@ class Account:
             hooks={"idle-stop": self._shorten},
         )
         given = tuple((name, str(value).lower()) for name, value in self.settings.items())
-        options = program.Options(
+        options = performance.Options(
             "g4dn.xlarge", "mxnet", LIMIT, parts, logs=self.folder / "logs", settings=given
         )
         status = program.perform(options, world, self.said.append, lambda _: True)

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from acceptance import clean_up, program, run_file
+from acceptance import clean_up, performance, program, run_file
 from acceptance.estimate import Quota, estimate
 from acceptance.meter import Meter
 from acceptance.parts.table import LARGER, PARTS, Part
@@ -62,7 +62,7 @@ class Simulation:
         )
         file = RunFile("acceptance-00000001", aws.account, aws.region, 0)
         file.stacks["GpuWorkstation-acceptance-00000001"] = []
-        options = program.Options("g4dn.xlarge", "mxnet", 2.0, self.planned.parts)
+        options = performance.Options("g4dn.xlarge", "mxnet", 2.0, self.planned.parts)
         self.run = Run(
             world=world,
             file=file,
@@ -74,7 +74,7 @@ class Simulation:
             logs=folder,
             lock=0,
         )
-        self.performance = program.Performance(
+        self.performance = performance.Performance(
             options, self.run, self.planned, self.said.append, lambda _: True
         )
 
@@ -101,8 +101,7 @@ class Simulation:
         while left > 0:
             self.aws.control.advance(min(left, SLICE))
             left -= SLICE
-            run._observed = float("-inf")  # the account's clock has moved, this computer's has not
-            run.tick()
+            run.look()
 
     def _tags(self, kind: str) -> list[dict[str, Any]]:
         (stack,) = self.run.file.stacks

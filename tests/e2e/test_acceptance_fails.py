@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from acceptance import clean_up, program, run_file
+from acceptance import clean_up, earlier, performance, run_file
 from acceptance.estimate import Quota, estimate
 from acceptance.meter import Meter, Rates
 from acceptance.parts.table import PARTS
@@ -54,9 +54,11 @@ class Attempt:
     def perform(self, part: str) -> int:
         parts = (BY_NAME[part],)
         planned = estimate(parts, G4DN, LARGER, RATES, Quota(8, 8))
-        options = program.Options("g4dn.xlarge", "mxnet", 2.0, parts, keep=self.keep)
+        options = performance.Options("g4dn.xlarge", "mxnet", 2.0, parts, keep=self.keep)
         self.run.file.write()
-        return program.Performance(options, self.run, planned, self.said.append, self.ask).perform()
+        return performance.Performance(
+            options, self.run, planned, self.said.append, self.ask
+        ).perform()
 
     @property
     def text(self) -> str:
@@ -223,7 +225,7 @@ def test_what_is_kept_is_named_and_deleted_later(
 
     # The lock of the run is held here, as by a command of it that is still at work
     with pytest.raises(Exception, match="is at work, or a command of it still is"):
-        program.clean_up_only(attempt.run.world, attempt.said.append, lambda _: True)
+        earlier.clean_up_only(attempt.run.world, attempt.said.append, lambda _: True)
 
 
 @pytest.mark.tier("all")
