@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import boto3
@@ -17,7 +18,8 @@ from gpustation.aws.session import make_session
 
 ROOT = Path(__file__).resolve().parent.parent
 AWS, EMBEDDED = "aws", "embedded"
-_AWS_HOST = re.compile(r"sts(-fips)?\.([a-z0-9-]+\.)?(amazonaws\.com|amazonaws\.com\.cn|api\.aws)")
+_AWS_HOST = re.compile(r"([a-z0-9-]+\.)+(amazonaws\.com|amazonaws\.com\.cn|api\.aws)")
+_ASKED = ("sts", "cloudformation", "ec2", "ssm")
 NONE: Mapping[str, Callable[[str], None]] = {}
 
 
@@ -47,8 +49,10 @@ class World:
     @property
     def where(self) -> str:
         """``aws`` only if AWS itself answers; every other endpoint is an embedded one."""
-        host = urlparse(self.session().client("sts").meta.endpoint_url).hostname or ""
-        return AWS if _AWS_HOST.fullmatch(host) else EMBEDDED
+        # boto3's overloads want a literal service name
+        make: Any = self.session().client
+        hosts = [urlparse(make(service).meta.endpoint_url).hostname or "" for service in _ASKED]
+        return AWS if all(map(_AWS_HOST.fullmatch, hosts)) else EMBEDDED
 
 
 def aws(region: str) -> World:

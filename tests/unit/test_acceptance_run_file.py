@@ -134,3 +134,5 @@ def test_only_the_host_of_aws_makes_a_run_one_on_aws(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "made-up")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
     assert World("us-east-1", {}).where == where
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EC2", "http://localhost:4566")
+    assert World("us-east-1", {}).where == "embedded"
