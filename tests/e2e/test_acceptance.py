@@ -299,6 +299,18 @@ def test_killed_in_the_middle_the_net_stops_the_machine_and_the_next_run_cleans_
     assert program_.run("--clean-up", "--yes") == (0, "")
 
 
+@pytest.mark.tier("all")
+def test_ctrl_c_deletes_everything_and_says_so(aws: LocalAws, tmp_path: Path) -> None:
+    program_ = Program(aws, tmp_path)
+    with program_.start("--only", "power", "--yes") as process:
+        program_.await_text(process, "\npower: ")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 130, program_.text
+    assert "FAILED  power: interrupted" in program_.text
+    assert "Everything that the run made is deleted" in program_.text
+    assert aws.inventory() == []
+
+
 def _machine(aws: LocalAws, stack: str) -> dict[str, Any]:
     owned: list[Any] = [{"Name": "tag:gpustation", "Values": [stack]}]
     reservations = aws.client("ec2").describe_instances(Filters=owned)["Reservations"]
