@@ -94,7 +94,12 @@ APART = {
     "IPv4": ("IPv4", formed("{a}.{b}.{c}.{d}", **dict.fromkeys("bcd", NUMBER), a=NUMBER)),
     "private IPv4": ("IPv4", formed("10.{b}.{c}.{d}", **dict.fromkeys("bcd", NUMBER))),
     "IPv6": ("IPv6", st.ip_addresses(v=6).map(str)),
-    "full IPv6": ("IPv6", st.ip_addresses(v=6).filter(int).map(lambda address: address.exploded)),
+    "full IPv6": (
+        "IPv6",
+        st.ip_addresses(v=6)
+        .filter(lambda address: int(address) > 1)
+        .map(lambda address: address.exploded),
+    ),
     "hardware": (
         "hardware",
         formed("02:{a}:{a}:{b}:{b}:{a}", a=characters(HEX, 2), b=characters(HEX, 2)),
