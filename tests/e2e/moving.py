@@ -17,6 +17,8 @@ from tests.support.probe_stack import Stack
 WORK = "/home/ubuntu/work.txt"
 POWER_CUT = str(Path(__file__).with_name("power_cut.py"))
 MOVE = ("start", "--yes", "--move")
+PATIENCE = 900
+"""Seconds after which a command or a deploy hangs."""
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Scene:
         self.holds.assert_over()
 
     def settled(self) -> str:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + PATIENCE
         while str(stack_status(self.aws, STACK)).endswith("_IN_PROGRESS"):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -83,9 +85,13 @@ def full(aws: LocalAws, zone: str | None, *, but: str | None = None) -> None:
         aws.control.set_capacity(None, True, zone=but)
 
 
+PATHS = {"aws:cdk:enable-path-metadata": True}
+"""The CDK CLI sets it, and writes the constructs' paths into the template by it."""
+
+
 def deployed(aws: LocalAws, **settings: Any) -> Stack:
-    """By the plain API: the CLI has no part in it."""
-    assembly = assemble(**settings)
+    """As the CLI does it, by the plain API, which is faster."""
+    assembly = assemble(**settings, **PATHS)
     assembly.publish(aws)
     stack = Stack(aws, STACK)
     assert stack.deploy("create_stack", assembly.template) == "CREATE_COMPLETE", stack.events()

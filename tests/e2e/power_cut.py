@@ -21,8 +21,12 @@ from gpustation.cli.app import main
 from gpustation.move import steps
 from gpustation.settings.cdk_json import Change
 
-STEPS = {"write cdk.json": (Change, "write"), "deploy": (steps, "deploy")}
-"""Steps that are no call of AWS, with what does them."""
+STEPS = {
+    "write cdk.json": (Change, "write"),
+    "replace cdk.json": (Path, "replace"),
+    "deploy": (steps, "deploy"),
+}
+"""Steps that are no call of AWS, with what does them. `replace` is the last part of `write`."""
 
 
 def cut() -> NoReturn:

@@ -18,7 +18,7 @@ from gpustation.catalog.names import LAST_START_TAG
 from gpustation.cli.app import main
 from gpustation.console.statuses import FINDING, NO_CAPACITY
 from localaws import LocalAws
-from tests.e2e.moving import MOVE, WORK, Scene, deployed, full, last_signal, make_scene
+from tests.e2e.moving import MOVE, PATIENCE, WORK, Scene, deployed, full, last_signal, make_scene
 from tests.support.app_folder import AppFolder
 from tests.support.assembly import assemble
 from tests.support.cdk_cli import STACK, Account, delete_stack
@@ -153,7 +153,7 @@ def test_the_room_is_gone_at_the_deploy(scene: Scene) -> None:
             if line.startswith("creating ami-"):
                 full(scene.aws, None)
                 break
-        _, err = command.communicate(timeout=300)
+        _, err = command.communicate(timeout=PATIENCE)
     assert command.returncode == NO_CAPACITY
     scene.assert_nothing_changed()
     assert scene.settled() == "UPDATE_ROLLBACK_COMPLETE"
@@ -192,7 +192,7 @@ def test_somebody_starts_the_machine_meanwhile(scene: Scene) -> None:
                 time.sleep(1.1)  # EC2 tells the time of a start in seconds
                 scene.aws.client("ec2").start_instances(InstanceIds=[scene.machine])
                 break
-        _, err = command.communicate(timeout=300)
+        _, err = command.communicate(timeout=PATIENCE)
     assert command.returncode == FINDING
     assert "was started meanwhile and is running, so it is not moved" in err
     assert scene.folder.cdk_json.read_text() == scene.folder.before

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gpustation.console.statuses import FINDING
-from tests.e2e.moving import MOVE, POWER_CUT, Scene, last_signal
+from tests.e2e.moving import MOVE, PATIENCE, POWER_CUT, Scene, last_signal
 from tests.support.cdk_cli import STACK, stack_status
 
 
@@ -44,9 +44,11 @@ def test_calls_that_fail_once_do_not_matter(scene: Scene) -> None:
 
 BEFORE_WRITING = [
     ("after", "CreateCapacityReservation", 1),
+    ("after", "CreateChangeSet", 1),
     ("before", "CreateImage", 1),
     ("after", "CreateImage", 1),
     ("before", "write cdk.json", 1),
+    ("before", "replace cdk.json", 1),
 ]
 AFTERWARDS = [("after", "write cdk.json", 1), ("after", "deploy", 1)]
 
@@ -58,7 +60,7 @@ AFTERWARDS = [("after", "write cdk.json", 1), ("after", "deploy", 1)]
 def test_a_power_cut_at_each_step(scene: Scene, cut: tuple[str, str, int]) -> None:
     """Then the same command again: it goes on, and the machine has moved once."""
     with scene.folder.begins(POWER_CUT, *map(str, cut), *MOVE) as command:
-        out, err = command.communicate(timeout=300)
+        out, err = command.communicate(timeout=PATIENCE)
     print(out, err)
     assert command.returncode == -signal.SIGKILL
     is_moved = cut == AFTERWARDS[1]
@@ -76,10 +78,45 @@ def test_a_power_cut_at_each_step(scene: Scene, cut: tuple[str, str, int]) -> No
         assert "had the settings of a move that was not finished" in out
     made = scene.images()
     assert len(made) == 1, "the copy that there is was used"
-    for row in left:
-        scene.aws.client("ec2").cancel_capacity_reservation(
-            CapacityReservationId=row.reservation_id
-        )
+    # The deletion of the old generation ends what was left of its reservations, too
+    scene.assert_moved()
+
+
+UNFINISHED = ("after", "write cdk.json", "1")
+
+
+def is_cut(scene: Scene, *cut: str) -> None:
+    with scene.folder.begins(POWER_CUT, *cut, *MOVE) as command:
+        out, err = command.communicate(timeout=PATIENCE)
+    assert command.returncode == -signal.SIGKILL, out + err
+    scene.assert_old_machine_is_there()
+
+
+@pytest.mark.tier("all")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_power_cut_while_an_unfinished_move_is_taken_back(scene: Scene, when: str) -> None:
+    is_cut(scene, *UNFINISHED)
+    is_cut(scene, when, "write cdk.json", "1")
+    assert scene.folder.settings["generation"] == (2 if when == "before" else 1)
+    status, out, _ = scene.folder.runs(*MOVE)
+    assert status == 0
+    assert ("had the settings of a move that was not finished" in out) == (when == "before")
+    assert len(scene.images()) == 1, "the copy that there is was used"
+    scene.assert_moved()
+
+
+@pytest.mark.tier("all")
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_power_cut_while_a_failed_deploy_is_taken_back(scene: Scene, when: str) -> None:
+    """The second writing of cdk.json puts it back."""
+    scene.aws.control.resource_fault("create", last_signal(), "not today")
+    is_cut(scene, when, "write cdk.json", "2")
+    assert scene.settled() == "UPDATE_ROLLBACK_COMPLETE"
+    assert (scene.folder.cdk_json.read_text() == scene.folder.before) == (when == "after")
+    scene.aws.control.resource_fault("create", last_signal(), None)
+    status, _, _ = scene.folder.runs(*MOVE)
+    assert status == 0
+    assert len(scene.images()) == 1, "the copy that there is was used"
     scene.assert_moved()
 
 
@@ -108,7 +145,7 @@ def test_a_power_cut_during_the_deploy(
     if not ends_well:
         scene.aws.control.resource_fault("create", last_signal(), "not today")
     with scene.folder.begins("-m", "gpustation", *MOVE) as command:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + PATIENCE
         while not moment(scene):
             assert command.poll() is None and time.monotonic() < deadline
             time.sleep(0.02)
@@ -121,7 +158,7 @@ def test_a_power_cut_during_the_deploy(
             busy, _, err = scene.folder.runs(*MOVE)
             if "CloudFormation works on" in err:
                 assert busy == FINDING
-        command.communicate(timeout=300)
+        command.communicate(timeout=PATIENCE)
     assert scene.folder.settings["generation"] == 2
     status = scene.settled()
     if status == "UPDATE_COMPLETE":
@@ -139,12 +176,12 @@ def test_a_power_cut_during_the_deploy(
 def interrupted(scene: Scene, moment: Callable[[Scene], bool]) -> str:
     """What a move says to Ctrl-C at a moment of its deploy."""
     with scene.folder.begins("-m", "gpustation", *MOVE) as command:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + PATIENCE
         while not moment(scene):
             assert command.poll() is None and time.monotonic() < deadline
             time.sleep(0.02)
         os.kill(command.pid, signal.SIGINT)
-        _, err = command.communicate(timeout=300)
+        _, err = command.communicate(timeout=PATIENCE)
     assert command.returncode == 128 + signal.SIGINT
     return err
 
@@ -180,7 +217,7 @@ def test_ctrl_c_while_the_disk_is_copied_leaves_nothing(scene: Scene) -> None:
             if line.startswith("creating ami-"):
                 break
         os.kill(command.pid, signal.SIGINT)
-        out, _ = command.communicate(timeout=300)
+        out, _ = command.communicate(timeout=PATIENCE)
     assert command.returncode == 128 + signal.SIGINT
     assert "is deregistered again" in out
     assert scene.images() == []
@@ -190,9 +227,7 @@ def test_ctrl_c_while_the_disk_is_copied_leaves_nothing(scene: Scene) -> None:
 @pytest.mark.tier("all")
 def test_an_unfinished_move_is_taken_back_if_the_machine_starts_after_all(scene: Scene) -> None:
     """Else the next `cdk deploy` would delete what is written from now on."""
-    cut = ("after", "write cdk.json", "1")
-    with scene.folder.begins(POWER_CUT, *cut, *MOVE) as command:
-        command.communicate(timeout=300)
+    is_cut(scene, *UNFINISHED)
     left_over = scene.folder.cdk_json.read_text()
     scene.aws.control.set_capacity(None, True)
     status, out, err = scene.folder.runs("start", "--yes")

@@ -87,10 +87,9 @@ class FakeEc2:
 
     def _DescribeImages(self, **asked: Any) -> dict[str, Any]:
         if "Filters" in asked:
-            (mark,) = asked["Filters"]
-            wanted = {"Key": mark["Name"].removeprefix("tag:"), "Value": mark["Values"][0]}
             found = self._know(IMAGE)
-            return {"Images": [found] if found and wanted in found["Tags"] else []}
+            fits = found and all(_has(found, mark) for mark in asked["Filters"])
+            return {"Images": [found] if fits else []}
         (image_id,) = asked["ImageIds"]
         image = self._know(image_id)
         if image is None:
@@ -165,6 +164,15 @@ class FakeEc2:
                 for one in asked["VolumeIds"]
             ]
         }
+
+
+def _has(image: dict[str, Any], mark: dict[str, Any]) -> bool:
+    """Whether a filter for a tag, or for its key, fits an image."""
+    tags = {tag["Key"]: tag["Value"] for tag in image["Tags"]}
+    (wanted,) = mark["Values"]
+    if mark["Name"] == "tag-key":
+        return wanted in tags
+    return bool(tags.get(mark["Name"].removeprefix("tag:")) == wanted)
 
 
 _accounts: list[FakeEc2] = []
