@@ -187,29 +187,33 @@ def _in_bash(text: str) -> Iterator[tuple[int, int, str]]:
         start += len(line)
 
 
-def _copy(tree: Path) -> None:
+def copy_tree(tree: Path) -> None:
     """The tree as it is committed, and what `make setup` made."""
     subprocess.run(["git", "clone", "--quiet", ROOT, tree], check=True)
     for name in (".venv", "node_modules"):
         (tree / name).symlink_to(ROOT / name)
 
 
-def _caught_by(tree: Path, path: str, stages: int) -> str | None:
-    """The first test that fails for a change of a file, or None."""
-    environment = {
+def environment(tree: Path) -> dict[str, str]:
+    """The variables with which the tests of a tree run, and its own code."""
+    return {
         **os.environ,
         "PATH": f"{ROOT}/.venv/bin:{ROOT}/node_modules/.bin:{os.environ['PATH']}",
         "PYTHONPATH": f"{tree}/constructs:{tree}",
         "PYTHONDONTWRITEBYTECODE": "1",
         "CDK_DISABLE_CLI_TELEMETRY": "true",
     }
+
+
+def _caught_by(tree: Path, path: str, stages: int) -> str | None:
+    """The first test that fails for a change of a file, or None."""
     first = int(path.startswith("userdata/"))
     for tier, suites in (STAGES[first], *STAGES[:first], *STAGES[first + 1 :])[:stages]:
         command = [sys.executable, "-m", "pytest", "-n", "auto", "-x", "-q", "--tier", tier]
         done = subprocess.run(
             [*command, "-p", "no:cacheprovider", *(f"tests/{suite}" for suite in suites)],
             cwd=tree,
-            env=environment,
+            env=environment(tree),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -242,7 +246,7 @@ def main() -> int:
     try:
         tree = folder / "tree"
         if not told.list:
-            _copy(tree)
+            copy_tree(tree)
         for number, mutation in enumerate(drawn):
             if number < told.first or (told.only and number not in told.only):
                 continue
