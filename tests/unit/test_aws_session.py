@@ -55,6 +55,11 @@ def test_errors_about_the_caller_say_what_to_do(code: str, words: str) -> None:
     assert words in line
 
 
+def test_an_error_without_a_message_is_its_code() -> None:
+    """As Systems Manager's for a parameter that does not exist, recorded in 2024."""
+    assert explain(refused("ParameterNotFound", "")) == "ParameterNotFound"
+
+
 def test_a_missing_bootstrap_says_what_to_do() -> None:
     """With the words that users of the CDK report (aws-cdk#6808)."""
     message = (

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gpustation.catalog.capacity import says_capacity_is_missing
 from gpustation.deploy.live import StepView, line
 from gpustation.deploy.steps import Step, failure, steps_of
 
@@ -65,6 +66,40 @@ def test_the_first_failure_is_the_reason_and_not_what_it_canceled() -> None:
     assert failure(EVENTS) == ""
     driver = next(step for step in steps_of([*EVENTS, *failed]) if step.name == "driver")
     assert (driver.state, driver.reason) == ("failed", "phase 20: no driver")
+
+
+def test_a_custom_resource_fails_with_its_own_words() -> None:
+    """Around them CloudFormation's, as of awslabs/landing-zone-accelerator-on-aws#946 (2025)."""
+    reason = (
+        "Received response status [FAILED] from custom resource. Message returned: G quota: 0 of 4 "
+        "vCPUs (see [docs]) (RequestId: 9de50d57-fd58-4c44-abb0-5cbc354d7273)"
+    )
+    events = [*EVENTS, event(30, "QuotaCheck", "Custom::QuotaCheck", "CREATE_FAILED", reason)]
+    own = "G quota: 0 of 4 vCPUs (see [docs])"
+    assert failure(events) == f"QuotaCheck: {own}"
+    assert next(step for step in steps_of(events) if step.name == "quota").reason == own
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        # skyplane-project/skyplane#242, openshift/installer#7088, nib-health-funds/hammertime#29,
+        # vrivellino/spoptimize#15, widdix/aws-s3-virusscan#55
+        "You have requested more vCPU capacity than your current vCPU limit of 32 allows for the "
+        "instance bucket that the specified instance type belongs to.",
+        "We currently do not have sufficient m6a.xlarge capacity in the Availability Zone you "
+        "requested (us-east-1d).",
+        "Insufficient capacity.",
+        "Max spot instance count exceeded",
+        "You have requested more instances (1) than your current instance limit of 0 allows",
+    ],
+)
+def test_missing_capacity_is_known_by_its_text_and_by_its_code(reason: str) -> None:
+    """The form since about 2023 has no code (aws-samples/aws-cdk-examples#824)."""
+    suffix = "(Service: Ec2, Status Code: 500, Request ID: 1) (SDK Attempt Count: 1)"
+    assert says_capacity_is_missing(f'Resource handler returned message: "{reason} {suffix}"')
+    assert says_capacity_is_missing("(Service: AmazonEC2; Error Code: VcpuLimitExceeded; Proxy: )")
+    assert not says_capacity_is_missing(f'"The image id does not exist {suffix}"')
 
 
 def test_a_line_escapes_what_a_machine_wrote() -> None:

@@ -60,7 +60,8 @@ def explain(error: ClientError | BotoCoreError) -> str:
         if action := _ACTION.search(message):
             message = f"the permission {action[1]} is missing: {message}"
         remedy = _REMEDIES.get(code, _BOOTSTRAP if "/cdk-bootstrap/" in message else "")
-        return " ".join(f"{code}: {message}{f' ({remedy})' if remedy else ''}".split())
+        said = f"{code}: {message}" if message else code  # e.g. ParameterNotFound has no message
+        return " ".join(f"{said}{f' ({remedy})' if remedy else ''}".split())
     if isinstance(error, MissingDependencyException) and "crt" in str(error):
         return _MISSING
     text = " ".join(str(error).split())

@@ -35,6 +35,19 @@ _FULL = frozenset(
 )
 _QUOTA = frozenset({"InstanceLimitExceeded", "VcpuLimitExceeded"})
 _UNSUPPORTED = frozenset({"InvalidParameterCombination", "Unsupported"})
+_IN_A_REASON = (
+    "do not have sufficient",
+    "Insufficient capacity.",
+    "There is no Spot capacity available",
+    "than your current vCPU limit",
+    "than your current instance limit",
+    "Max spot instance count exceeded",
+    *_FULL,
+    *_QUOTA,
+    "MaxSpotInstanceCountExceeded",
+)
+"""EC2's words for missing capacity and quota. The reason of a CloudFormation event had EC2's code
+until about 2023, and has its message alone since then."""
 
 
 class Kind(enum.Enum):
@@ -61,3 +74,8 @@ def kind_of(code: str) -> Kind:
     if code in _QUOTA:
         return Kind.QUOTA
     return Kind.UNSUPPORTED if code in _UNSUPPORTED else Kind.UNKNOWN
+
+
+def says_capacity_is_missing(reason: str) -> bool:
+    """Whether the reason of a stack's event says that EC2 lacks capacity, or the account quota."""
+    return any(words in reason for words in _IN_A_REASON)

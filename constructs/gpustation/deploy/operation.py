@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gpustation.aws.stack_events import operation_events
+from gpustation.catalog.capacity import says_capacity_is_missing
 from gpustation.console.errors import CommandError
 from gpustation.console.shown_text import one_line
 from gpustation.console.state_folder import state_folder
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackEventTypeDef
 
 Say = Callable[[str], None]
-
-NO_CAPACITY_WORDS = ("InsufficientInstanceCapacity", "VcpuLimitExceeded", "InstanceLimitExceeded")
-"""Error codes of EC2 in the reason of a machine that could not be launched."""
 
 
 def deploy(
@@ -65,7 +63,7 @@ def deploy(
         return find_one(cloudformation, stack)
     events = [one for one in _events(cloudformation, stack) if one["EventId"] not in before]
     why = failure(events) or _last_line(log)
-    missing = any(word in why for word in NO_CAPACITY_WORDS) or _quota_failed(events)
+    missing = says_capacity_is_missing(why) or _quota_failed(events)
     raise CommandError(
         f"the deploy of {stack} failed: {one_line(why)} (output of cdk: {log})",
         NO_CAPACITY if missing else FINDING,

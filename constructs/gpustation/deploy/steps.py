@@ -24,6 +24,12 @@ _KINDS = {
 _SIGNAL = re.compile(rf"Generation\d+({'|'.join(SIGNALS)})[0-9A-F]{{8}}")
 _STACK = "AWS::CloudFormation::Stack"
 _WAIT = "AWS::CloudFormation::WaitCondition"
+_ANSWER = re.compile(
+    r"Received response status \[FAILED\] from custom resource\. Message returned: "
+    r"(?P<message>.+?)(?: \(RequestId: [0-9a-f-]{36}\))?",
+    re.DOTALL,
+)
+"""CloudFormation's reason for a custom resource that failed, around the function's message."""
 _CANCELED = ("Resource creation cancelled", "Resource update cancelled")
 
 
@@ -76,8 +82,14 @@ def failure(events: Iterable[StackEventTypeDef]) -> str:
         reason = event.get("ResourceStatusReason", "")
         failed = event.get("ResourceStatus", "").endswith("_FAILED")
         if failed and event.get("ResourceType") != _STACK and not reason.startswith(_CANCELED):
-            return f"{event['LogicalResourceId']}: {reason}"
+            return f"{event['LogicalResourceId']}: {_plain(reason)}"
     return ""
+
+
+def _plain(reason: str) -> str:
+    """A reason without CloudFormation's words around a function's own message."""
+    answer = _ANSWER.fullmatch(reason)
+    return answer["message"] if answer else reason
 
 
 def _name(event: StackEventTypeDef, deletes: bool) -> str:
@@ -99,7 +111,7 @@ def _step(name: str, begun: datetime, last: list[StackEventTypeDef]) -> Step:
     ended = max(event["Timestamp"] for event in last)
     for event in last:
         if event.get("ResourceStatus", "").endswith("_FAILED"):
-            return Step(name, "failed", begun, ended, event.get("ResourceStatusReason", ""))
+            return Step(name, "failed", begun, ended, _plain(event.get("ResourceStatusReason", "")))
     if all(status.endswith(("_COMPLETE", "_SKIPPED")) for status in statuses):
         return Step(name, "done", begun, ended)
     return Step(name, "running", begun, None)
