@@ -159,7 +159,7 @@ def request_increase(
     if value <= limit(world, code):
         raise ApiError(
             "IllegalArgumentException",
-            f"The provided value {value} must be greater than the current quota value.",
+            "You must provide a quota value greater than the current quota value",
         )
     increase = QuotaRequest.new(code, value)
     world.requests.append(increase)

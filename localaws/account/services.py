@@ -47,7 +47,8 @@ _FAULTS = {
     ("forbid", "ec2"): (
         "UnauthorizedOperation",
         "You are not authorized to perform this operation. User: somebody is not authorized to "
-        "perform: ec2:{} with an explicit deny in a service control policy",
+        "perform: ec2:{} on resource: arn:aws:ec2:*:*:* with an explicit deny in a service "
+        "control policy. Encoded authorization failure message: none",
         403,
     ),
     ("unsupported", "ec2"): (

@@ -127,7 +127,8 @@ class ImageBuilder:
             if arn in [component.arn for component in self.components(recipe)]:
                 raise ApiError(
                     "ResourceDependencyException",
-                    f"The resource '{arn}' has the dependent resource '{recipe.arn}'.",
+                    f"Resource dependency error: The resource ARN '{arn}' has other resources "
+                    "depended on it.",
                 )
         self._entries.pop(arn, None)
 

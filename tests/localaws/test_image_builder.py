@@ -223,7 +223,7 @@ def test_component_in_use_is_not_deleted(stack: Stack, aws: LocalAws) -> None:
     other = Stack(aws, f"{stack.name}-recipe")
     assert other.create({"Recipe": recipe}) == "CREATE_COMPLETE"
     assert stack.delete() == "DELETE_FAILED"
-    assert "has the dependent resource" in stack.reason("Component")
+    assert "has other resources depended on it" in stack.reason("Component")
     assert other.delete() == "DELETE_COMPLETE"
 
 

@@ -12,6 +12,7 @@ from ministack.services.cloudformation import provisioners, stacks, wait_conditi
 
 from localaws.account.cloudformation import (
     custom_resources,
+    refusals,
     resource_faults,
     schemas,
     stack_resources,
@@ -47,6 +48,7 @@ def install(world: World, instances: Instances) -> None:
     operations = Operations(custom_resources.install(world))
     operations.install()
     stack_resources.install()
+    refusals.install()
     Events(operations.keeps).install()
 
 
@@ -55,8 +57,15 @@ def _install_parameters() -> None:
 
     Upstream an unnamed parameter is `/STACK/LOGICAL-ID`. On AWS the name has no slash, on which
     its ARN in a policy depends: `parameter` + `/a/b`, but `parameter/` + `CFN-...`. And upstream
-    an update creates a parameter that somebody deleted.
+    an update creates a parameter that somebody deleted, and a parameter that does not exist has a
+    message, which AWS leaves empty.
     """
+    plain_error = ssm.error_response_json
+
+    def error_response_json(code: str, message: str, *rest: Any) -> Any:
+        return plain_error(code, "" if code == "ParameterNotFound" else message, *rest)
+
+    ssm.error_response_json = error_response_json
     kind = "AWS::SSM::Parameter"
     handler = provisioners._RESOURCE_HANDLERS[kind]
     plain_create, plain_update = handler["create"], handler["update"]

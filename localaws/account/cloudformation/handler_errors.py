@@ -36,6 +36,6 @@ def call(service: str, codes: Mapping[str, str], default: str, function: Callabl
     except ApiError as error:
         raise failure(
             f"{error.message} (Service: {service}, Status Code: {error.status}, "
-            f"Request ID: {uuid.uuid4()})",
+            f"Request ID: {uuid.uuid4()}) (SDK Attempt Count: 1)",
             codes.get(error.code, default),
         ) from error

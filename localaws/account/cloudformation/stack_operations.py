@@ -3,7 +3,8 @@
 Upstream a second operation starts beside a running one, and both work on the same resources; what
 the rollback of a creation could not delete is in no stack any more; and after a failed deletion the
 resources that the failed one needs are deleted too, such as a custom resource's function, so no
-second attempt can succeed.
+second attempt can succeed. AWS does try them too, as is recorded of a VPC (aws/aws-cdk#10777);
+whether it deletes such a function is not established.
 """
 
 from __future__ import annotations
@@ -203,8 +204,10 @@ def _refusing_updates(handler: Callable[..., Answer]) -> Callable[..., Answer]:
     def update(params: Any) -> Answer:
         stack = _stack(params)
         status = stack.get("StackStatus", "")
+        # A deleted stack is known by its id alone
+        gone = status == "DELETE_COMPLETE" and handlers._p(params, "StackName") == stack["StackId"]
         if handlers._p(params, "ChangeSetType") != "CREATE" and (
-            _in_progress(status) or status in NOT_UPDATED
+            _in_progress(status) or status in NOT_UPDATED or gone
         ):
             return _refusal(
                 f"Stack:{stack['StackId']} is in {status} state and can not be updated."

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 from ministack.services import ec2
 
 from localaws.account.ec2 import (
+    gateways,
     image_calls,
     launch_templates,
     launches,
@@ -219,6 +220,7 @@ ACTIONS: dict[str, Action] = {
     "CancelSpotInstanceRequests": spot_calls.cancel,
     "GetSpotPlacementScores": spot_calls.placement_scores,
     "DeleteSubnet": subnets.delete,
+    "DetachInternetGateway": gateways.detach,
     "AttachVolume": volumes.attach_later,
     "CreateImage": image_calls.create,
     "DeregisterImage": image_calls.deregister,

@@ -197,7 +197,7 @@ def _attributes(record: Record) -> dict[str, str]:
 
 _HANDLER_CODES = {
     "VcpuLimitExceeded": "ServiceLimitExceeded",
-    "InvalidAMIID.NotFound": "NotFound",
+    "InvalidAMIID.NotFound": "InvalidRequest",
     "InvalidInstanceID.NotFound": "NotFound",
     "DependencyViolation": "InvalidRequest",
     "InvalidSubnetID.NotFound": "NotFound",

@@ -144,10 +144,16 @@ class Instances:
             by_ec2: Whether EC2 starts a spot machine that it has stopped. Default: a person does.
 
         Raises:
-            ApiError: Quota, capacity or the state of its spot request do not allow it.
+            ApiError: Its state, quota, capacity or the state of its spot request do not allow it.
         """
         if record["State"]["Name"] in RUNNING:
             return
+        if record["State"]["Name"] != "stopped":
+            raise ApiError(
+                "IncorrectInstanceState",
+                f"The instance '{record['InstanceId']}' is not in a state from which it can be "
+                "started.",
+            )
         if not by_ec2:
             self.spot.require_start(record)
         with self.reservations.lock:

@@ -73,10 +73,28 @@ class Room:
                 "InsufficientInstanceCapacity",
                 f"We currently do not have sufficient {instance_type} capacity in the "
                 f"Availability Zone you requested ({zone}). Our system will be working on "
-                "provisioning additional capacity.",
+                f"provisioning additional capacity.{self._elsewhere(instance_type, zone)}",
                 500,
             )
         return None
+
+    def _elsewhere(self, instance_type: str, zone: str) -> str:
+        """What EC2 adds if other zones have capacity."""
+        offered = catalog.offerings(get_region(), self._world.offerings)
+        kinds = {row["ZoneName"]: row["ZoneType"] for row in catalog.zones(get_region())}
+        free = [
+            other
+            for kind, other in sorted(offered)
+            if (kind, kinds.get(other)) == (instance_type, "availability-zone")
+            and other != zone
+            and not self._is_full("launch", instance_type, other)
+        ]
+        if not free:
+            return ""
+        return (
+            f" You can currently get {instance_type} capacity by not specifying an Availability "
+            f"Zone in your request or choosing {', '.join(free)}."
+        )
 
     def require_reservation(self, instance_type: str, zone: str, count: int) -> None:
         """Find room for a capacity reservation: what the quota has left beside all that runs.

@@ -127,7 +127,7 @@ def parse(expression: str, zone_name: str, start: float) -> Expression:
             return _at(text, zone)
         return _rate(text, start) if kind == "rate" else _cron(text, zone)
     except ValueError as error:
-        raise ValueError(f"Invalid Schedule Expression {expression}: {error}.") from error
+        raise ValueError(f"Invalid Schedule Expression {expression}.") from error
 
 
 def _at(text: str, zone: tzinfo) -> At:

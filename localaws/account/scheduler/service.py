@@ -27,6 +27,8 @@ Answer = tuple[int, dict[str, str], bytes]
 Service = Callable[[str, str, Mapping[str, str], bytes, Mapping[str, Any]], Awaitable[Answer]]
 NAME = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
 _SCHEDULE = "/schedules/"
+_IN_GROUP = re.compile(rb"(Schedule [^ ]+) does not exist in group [^ ]+\.")
+"""Upstream's words; AWS's name no group."""
 _DEFAULTS = {
     "GroupName": "default",
     "ScheduleExpressionTimezone": "UTC",
@@ -120,7 +122,8 @@ def _service(plain: Service, runs: Runs) -> Service:
                 body = json.dumps(wanted).encode()
             elif method == "GET" and path in ("/schedules", "/schedule-groups"):
                 return _page(await plain(method, path, headers, body, {**query, **_ALL}), query)
-            answer = await plain(method, path, headers, body, query)
+            status, sent, text = await plain(method, path, headers, body, query)
+            answer = status, sent, _IN_GROUP.sub(rb"\1 does not exist.", text)
         except ApiError as error:
             return refusal(error)
         if method != "GET":
