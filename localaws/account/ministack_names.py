@@ -160,7 +160,12 @@ NAMES: dict[str, tuple[str, ...]] = {
     "ministack.services.ssm": ("_parameters", "_public_parameter", "error_response_json"),
     "ministack.services.sts": ("register_session",),
     _CLOUDFORMATION: ("_change_sets", "_stack_events", "_stacks"),
-    f"{_CLOUDFORMATION}.custom_resource": ("_pending", "deliver_response", "register_token"),
+    f"{_CLOUDFORMATION}.custom_resource": (
+        "_pending",
+        "deliver_response",
+        "invoke_custom_resource",
+        "register_token",
+    ),
     f"{_CLOUDFORMATION}.changesets": ("_add_event", "_deploy_stack_async"),
     f"{_CLOUDFORMATION}.handlers": (
         "_ACTION_HANDLERS",
@@ -184,6 +189,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     f"{_CLOUDFORMATION}.provisioners": (
         "_RESOURCE_HANDLERS",
         "_STACK_TAG_PROPERTY",
+        "_cfn_wait_condition_definition",
         "_custom_named_replacement_error",
         "_property_recreation",
         "_replacing_change",

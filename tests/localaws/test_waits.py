@@ -48,6 +48,7 @@ def test_data_is_a_map_by_unique_id_and_signals_are_no_events(stack: Stack) -> N
     assert not [e for e in stack.events() if "signal" in e[2]]
     assert [s for i, s, _ in stack.events() if i == "Wait"] == [
         "CREATE_IN_PROGRESS",
+        "CREATE_IN_PROGRESS",
         "CREATE_COMPLETE",
     ]
 
@@ -83,7 +84,9 @@ def test_update_without_change_does_not_wait_again(stack: Stack) -> None:
     assert [e[:2] for e in stack.events()] == [
         (stack.name, "UPDATE_IN_PROGRESS"),
         ("Note", "CREATE_IN_PROGRESS"),
+        ("Note", "CREATE_IN_PROGRESS"),
         ("Note", "CREATE_COMPLETE"),
+        (stack.name, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
         (stack.name, "UPDATE_COMPLETE"),
     ]
 

@@ -16,6 +16,8 @@ from localaws import LocalAws
 UBUNTU = "/aws/service/canonical/ubuntu/server/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id"
 G_QUOTA = "L-DB2E81BA"
 PATIENCE = 600
+USER = "User Initiated"
+"""Reason of the event with which an operation of a stack begins."""
 
 
 @dataclass
@@ -82,13 +84,17 @@ class Stack:
         return str(answer["StackResourceDetail"]["PhysicalResourceId"])
 
     def events(self) -> list[tuple[str, str, str]]:
-        """Logical id, status and reason of the last operation's events, oldest first."""
+        """Logical id, status and reason of the last operation's events, oldest first.
+
+        A deletion counts to the operation before it.
+        """
         pages = self._cloudformation.describe_stack_events(StackName=self.stack_id)["StackEvents"]
         rows = [
             (e["LogicalResourceId"], e["ResourceStatus"], e.get("ResourceStatusReason", ""))
             for e in reversed(pages)
         ]
-        starts = [i for i, row in enumerate(rows) if row[2] == "User Initiated"]
+        begun = ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
+        starts = [i for i, row in enumerate(rows) if row[1:] in [(s, USER) for s in begun]]
         return rows[starts[-1] :] if starts else rows
 
     def reason(self, logical_id: str) -> str:

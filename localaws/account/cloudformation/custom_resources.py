@@ -1,4 +1,4 @@
-"""Custom resources: time-outs, the fixed service token, and a Delete after a failed Create."""
+"""Custom resources: time-outs, reasons, the fixed service token, a Delete after a failed Create."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _issued: set[str] = set()
 def install(world: World) -> FailedCreates:
     """Replace what differs from AWS; returns the creations that failed."""
     _scale_timeouts(world)
+    _give_reasons()
     _refuse_another_service_token()
     failed = FailedCreates()
     failed.install()
@@ -55,6 +56,32 @@ def _scale_timeouts(world: World) -> None:
         return event
 
     custom_resource.register_token = register_token
+
+
+def _give_reasons() -> None:
+    """Report a failure and a missing answer as AWS does.
+
+    Upstream the function's own words are the whole reason.
+    """
+    plain = custom_resource.invoke_custom_resource
+
+    def invoke(*arguments: Any, **named: Any) -> Any:
+        try:
+            return plain(*arguments, **named)
+        except TimeoutError as error:
+            raise TimeoutError(
+                "CloudFormation did not receive a response from your Custom Resource. Please check "
+                f"your logs for requestId [{uuid.uuid4()}]. If you are using the Python "
+                "cfn-response module, you may need to update your Lambda function code so that "
+                "CloudFormation can attach the updated version."
+            ) from error
+        except RuntimeError as error:
+            raise RuntimeError(
+                "Received response status [FAILED] from custom resource. Message returned: "
+                f"{error} (RequestId: {uuid.uuid4()})"
+            ) from error
+
+    custom_resource.invoke_custom_resource = invoke
 
 
 def _refuse_another_service_token() -> None:

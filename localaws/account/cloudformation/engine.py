@@ -7,7 +7,7 @@ import secrets
 import time
 from typing import Any
 
-from ministack.services import ssm
+from ministack.services import cloudformation, ssm
 from ministack.services.cloudformation import provisioners, stacks, wait_conditions
 
 from localaws.account.cloudformation import (
@@ -19,7 +19,7 @@ from localaws.account.cloudformation import (
     table_resource,
 )
 from localaws.account.cloudformation.handler_errors import failure
-from localaws.account.cloudformation.stack_events import WAIT, Events
+from localaws.account.cloudformation.stack_events import WAIT, Events, wait_id
 from localaws.account.cloudformation.stack_operations import CANCELLED, Operations, is_given_up
 from localaws.account.ec2 import instance_resource, security_groups, subnets
 from localaws.account.ec2.instances import Instances
@@ -114,7 +114,8 @@ def _install_replacement() -> None:
 def _install_waits(world: World) -> None:
     """Scale the seconds of waits, record signals, and write the data without blanks.
 
-    Upstream a wait cannot be cancelled, and the data has a blank after each comma.
+    Upstream a wait cannot be cancelled, the data has a blank after each comma, and the physical id
+    is not AWS's.
     """
     plain_wait = wait_conditions.wait_for
     handler = provisioners._RESOURCE_HANDLERS[WAIT]
@@ -133,10 +134,12 @@ def _install_waits(world: World) -> None:
             if is_given_up(stack_name):
                 raise RuntimeError(CANCELLED)
 
-    def create(*arguments: Any) -> tuple[str, dict[str, str]]:
-        physical_id, attributes = plain_create(*arguments)
+    def create(logical_id: str, properties: Any, stack_name: str) -> tuple[str, dict[str, str]]:
+        _, attributes = plain_create(logical_id, properties, stack_name)
         data = json.loads(attributes["Data"])
-        return physical_id, {**attributes, "Data": json.dumps(data, separators=(",", ":"))}
+        stack_id = cloudformation._stacks[stack_name]["StackId"]
+        name = wait_id(stack_id, stack_name, logical_id)
+        return name, {**attributes, "Data": json.dumps(data, separators=(",", ":"))}
 
     plain_deliver = wait_conditions.deliver_signal
 

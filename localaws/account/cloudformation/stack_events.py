@@ -1,7 +1,9 @@
 """The events and the status of a stack's operations, as AWS shows them.
 
 Upstream an update has events for every resource, also for those that do not change; a resource that
-an update creates has the status UPDATE; deletions have no events; and every signal to a handle has.
+an update creates has the status UPDATE; deletions have no events; every signal to a handle has; no
+event says that a creation was initiated; an update that deletes nothing has no clean-up phase; and
+reasons of the stack itself are others. What AWS has is recorded: `tests/localaws/recordings`.
 """
 
 from __future__ import annotations
@@ -11,11 +13,20 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ministack.services import cloudformation
-from ministack.services.cloudformation import changesets, handlers, stacks
+from ministack.services.cloudformation import changesets, handlers, provisioners, stacks
 
 CLEANUP = "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"
 STACK = "AWS::CloudFormation::Stack"
 WAIT = "AWS::CloudFormation::WaitCondition"
+INITIATED = "Resource creation Initiated"
+REPLACES = "Requested update requires the creation of a new physical resource"
+NOT_CLEAN = "Update successful. One or more resources could not be deleted."
+BEGUN = (
+    "REVIEW_IN_PROGRESS",
+    "CREATE_IN_PROGRESS",
+    "UPDATE_IN_PROGRESS",
+    "DELETE_IN_PROGRESS",
+)
 TICK = timedelta(milliseconds=1)
 """Minimum distance of two events: the CDK CLI sorts by time, and reverses equal times."""
 
@@ -32,6 +43,7 @@ class Events:
         self._held: dict[tuple[str, str], tuple[str, ...]] = {}
         self._new: set[tuple[str, str]] = set()
         self._failed: dict[str, str] = {}
+        self._replaced: set[tuple[str, str]] = set()
         self._last = datetime.now(timezone.utc)
         self._plain: Callable[..., None] = stacks._add_event
 
@@ -61,12 +73,12 @@ class Events:
         if self._keeps(stack_name, logical_id):
             return
         if resource_type == STACK and logical_id == stack_name:
-            self._record(*about, status, self._stack_reason(stack_name, status, reason), *rest)
+            self._record_stack(about, status, reason, rest)
             return
         if status.endswith("_FAILED"):
             self._failed[stack_name] = logical_id
         if _status(stack_name) != "UPDATE_IN_PROGRESS":
-            self._record(*about, status, reason, *rest)
+            self._record_resource(about, status, reason, rest)
         elif status == "UPDATE_IN_PROGRESS" and not physical_id:
             self._begin(about)
         else:
@@ -79,7 +91,7 @@ class Events:
             self._held[stack_name, logical_id] = about
         else:
             self._new.add((stack_name, logical_id))
-            self._record(*about, "CREATE_IN_PROGRESS")
+            self._record_resource(about, "CREATE_IN_PROGRESS", "", ("", ""))
 
     def _go_on(
         self, about: tuple[str, ...], status: str, reason: str, rest: tuple[str, ...]
@@ -90,7 +102,45 @@ class Events:
             status = status.replace("UPDATE", "CREATE")
             self._new.discard(key)
         if not unchanged:
-            self._record(*about, status, reason, *rest)
+            self._record_resource(about, status, reason, rest)
+
+    def _record_resource(
+        self, about: tuple[str, ...], status: str, reason: str, rest: tuple[str, ...]
+    ) -> None:
+        """Record an event of a resource, and before its end that its creation was initiated.
+
+        A wait condition's is initiated before it waits, with the id that it has on AWS.
+        """
+        stack_id, stack_name, logical_id, kind = about
+        key = (stack_name, logical_id)
+        if status == "UPDATE_IN_PROGRESS" and reason.startswith(REPLACES):
+            self._replaced.add(key)
+        elif status == "CREATE_COMPLETE" and kind != WAIT:
+            self._record(*about, "CREATE_IN_PROGRESS", INITIATED, *rest)
+        elif status == "UPDATE_COMPLETE" and key in self._replaced:
+            self._record(*about, "UPDATE_IN_PROGRESS", INITIATED, *rest)
+        if status.endswith(("_COMPLETE", "_FAILED")):
+            self._replaced.discard(key)
+        if kind == WAIT and status == "CREATE_FAILED":
+            rest = (wait_id(stack_id, stack_name, logical_id), "")
+        self._record(*about, status, reason, *rest)
+        if kind == WAIT and status == "CREATE_IN_PROGRESS" and not reason:
+            self._record(*about, status, INITIATED, wait_id(stack_id, stack_name, logical_id), "")
+
+    def _record_stack(
+        self, about: tuple[str, ...], status: str, reason: str, rest: tuple[str, ...]
+    ) -> None:
+        """Record an event of the stack itself."""
+        stack_id, stack_name, _, _ = about
+        reason = self._stack_reason(stack_name, status, reason)
+        if status == "UPDATE_COMPLETE":
+            events = _operation(stack_id)
+            if CLEANUP not in [event["ResourceStatus"] for event in events]:
+                self._record(*about, CLEANUP, "", *rest)
+            if "DELETE_FAILED" in [event["ResourceStatus"] for event in events]:
+                reason = NOT_CLEAN
+                cloudformation._stacks[stack_name]["StackStatusReason"] = reason
+        self._record(*about, status, reason, *rest)
 
     def _record(self, stack_id: str, *event: str) -> None:
         self._plain(stack_id, *event)
@@ -104,8 +154,18 @@ class Events:
             failed = stack["_resources" if status == "DELETE_FAILED" else "_rollback_failed"]
             left = [name for name in sorted(failed) if not self._keeps(stack_name, name)]
             return f"The following resource(s) failed to delete: [{', '.join(left)}]. "
-        first = self._failed.pop(stack_name, None) if "ROLLBACK_IN" in status else None
-        if first is None or reason != "Rollback requested":
+        if status in BEGUN:
+            return reason or "User Initiated"
+        if status == "ROLLBACK_COMPLETE":
+            return ""
+        ends = "ROLLBACK_IN" in status or status in ("CREATE_FAILED", "UPDATE_FAILED")
+        first = self._failed.pop(stack_name, None) if ends else None
+        if first is None:
+            return reason
+        if status == "CREATE_FAILED":
+            reason = f"The following resource(s) failed to create: [{first}]. "
+            cloudformation._stacks[stack_name]["StackStatusReason"] = reason
+        if reason != "Rollback requested":
             return reason
         return f"The following resource(s) failed to create: [{first}]. Rollback requested by user."
 
@@ -115,7 +175,7 @@ class Events:
         ) -> Any:
             held = self._held.pop((stack, logical_id), None) if old != new else None
             if held is not None:
-                self._record(*held, "UPDATE_IN_PROGRESS")
+                self._record(*held, "UPDATE_IN_PROGRESS", "", physical_id)
             return update(kind, physical_id, old, new, stack, logical_id, *rest)
 
         return update_resource
@@ -139,6 +199,25 @@ class Events:
                 self._record(*about, "DELETE_COMPLETE", "", physical_id)
 
         return delete_resource
+
+
+def _operation(stack_id: str) -> list[dict[str, Any]]:
+    """Events of the stack's present operation."""
+    events: list[dict[str, Any]] = cloudformation._stack_events[stack_id]
+    starts = [
+        number
+        for number, event in enumerate(events)
+        if event["PhysicalResourceId"] == stack_id and event["ResourceStatus"] in BEGUN
+    ]
+    return events[starts[-1] :] if starts else events
+
+
+def wait_id(stack_id: str, stack_name: str, logical_id: str) -> str:
+    """Physical id of a wait condition: its stack's, and the logical id of its handle."""
+    resource = provisioners._cfn_wait_condition_definition(stack_name, logical_id)
+    handle = (resource.get("Properties") or {}).get("Handle")
+    named = handle.get("Ref") if isinstance(handle, dict) else ""
+    return f"{stack_id}/{named or logical_id}"
 
 
 def _status(stack_name: str) -> str:
