@@ -9,8 +9,8 @@ set -euo pipefail
 case ${MAY:-} in
   '') may=(in-place) ;;
   in-place) may=(in-place new) ;;
-  stops) may=(in-place new stops) ;;
-  replaced) may=(in-place new stops replaced) ;;
+  stops) may=(in-place new stops halted) ;;
+  replaced) may=(in-place new stops halted replaced) ;;
   *) fail "MAY=${MAY@Q}: no such limit; take in-place, stops or replaced" ;;
 esac
 

@@ -20,6 +20,8 @@ class Effect(enum.Enum):
     """A new generation, or a change that may replace the instance."""
     REFUSED = 14, "a deploy would be refused, and nothing would change"
     """The plan's notes give the reason and the remedy."""
+    HALTED = 15, "the machine stops and stays stopped; its disk is kept"
+    """A spend limit below what the month has cost; the plan's notes say how much that is."""
 
     def __init__(self, status: int, meaning: str) -> None:
         self.status = status

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from gpustation.aws.session import explain
 from gpustation.console.errors import CommandError
 from gpustation.plan.assembly import AssemblyError, SynthesizedStack, fill, synthesize
+from gpustation.plan.budget import with_budget
 from gpustation.plan.change_set import (
     MAX_TEMPLATE_BYTES,
     REVIEW,
@@ -70,7 +71,7 @@ def _plan(session: boto3.Session, stack: SynthesizedStack) -> Plan:
     if deployed is None or deployed.status == REVIEW:
         return plan_of_new(stack)
     old = cloudformation.get_template(StackName=stack.name)["TemplateBody"]
-    return plan_of_changes(stack, changes, old)
+    return with_budget(session, cloudformation, stack, plan_of_changes(stack, changes, old))
 
 
 def _environment(session: boto3.Session) -> dict[str, str]:

@@ -82,7 +82,7 @@ def read_cost(session: boto3.Session, stack: str, month: Month | None = None) ->
         {
             "status": lambda: read_status(session, stack)[0],
             "images": lambda: read_images(session),
-            "table": lambda: _table(cloudformation, stack),
+            "table": lambda: table_of(cloudformation, stack),
         },
         DEADLINE_SECONDS,
     ).results()
@@ -124,7 +124,7 @@ def of_ledger(
     )
 
 
-def _table(cloudformation: CloudFormationClient, stack: str) -> str:
+def table_of(cloudformation: CloudFormationClient, stack: str) -> str:
     """Name of the ledger's table; empty without a spend limit."""
     pages = cloudformation.get_paginator("list_stack_resources").paginate(StackName=stack)
     names = [
