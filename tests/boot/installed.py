@@ -25,10 +25,11 @@ PATIENCE = 600
 
 def installed_disk(folders: pytest.TempPathFactory, root: str) -> Path:
     """Everything that a default workstation wrote over this root until it was ready."""
-    return made_once(folders, f"installed-{root}", functools.partial(_install, root))
+    return made_once(folders, f"installed-{root}", functools.partial(install, root))
 
 
-def _install(root: str, target: Path) -> None:
+def install(root: str, target: Path) -> None:
+    """Set up a default workstation on this root, and move what it wrote over it to a folder."""
     with LocalAws(booted=True, root=root) as aws:
         aws.control.set_quota(G_QUOTA, 8)
         minimal_bootstrap(aws)

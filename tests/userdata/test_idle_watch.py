@@ -412,6 +412,21 @@ def test_an_old_verdict_is_told_as_old(box: Box, watch: Any) -> None:
     assert "no verdict for 10 min" in shown.stdout
 
 
+def test_what_the_guard_tells_is_in_the_status_in_place_of_an_old_prediction(
+    box: Box, watch: Any
+) -> None:
+    watch(0)
+    assert "stops " in run(box, "status").stdout
+    box.put("run/motd.d/gpustation-guard", "gpustation: nothing decides; it stops in 4 h\n")
+    shown = run(box, "status")
+    assert shown.returncode == 1
+    rows = {line[:10].strip(): line[12:] for line in shown.stdout.splitlines()}
+    assert rows["warning"] == "nothing decides; it stops in 4 h"
+    assert "stops" not in rows
+    (box.root / "run/gpustation/idle/verdict.json").unlink()
+    assert "nothing decides; it stops in 4 h" in run(box, "status").stdout
+
+
 class Guard:
     """Runs guard.sh at a second of the uptime, with 180 s, 4 h and 5 min."""
 

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import marks
@@ -22,6 +23,8 @@ This is the command on the machine; the one on your own computer has more (pip i
 """
 #: A verdict that is older than this number of seconds is told as old.
 FRESH = 180
+#: What the guard tells people of a watcher that does not decide: guard.sh.
+GUARD = Path(tell.ROOT + "/run/motd.d/gpustation-guard")
 
 
 def main(words: list[str]) -> int:
@@ -98,9 +101,11 @@ def _idle_status() -> int:
     if not _is_on():
         print("idle stop  off, and no daily stop: this machine does not stop by itself")
         return 0
-    verdict = _verdict()
+    verdict, guard = _verdict(), _guard()
     if not verdict:
         print("idle stop  on, without a verdict yet: systemctl status gpustation-idle")
+        if guard:
+            print(f"warning    {guard}")
         return 1
     age = int(time.time()) - verdict["decided_at"]
     window = verdict["window_seconds"]
@@ -114,7 +119,8 @@ def _idle_status() -> int:
         ("state", verdict["state"] + f", decided {age} s ago"),
         ("because", verdict["reason"]),
     ]
-    if verdict["stops_at"]:
+    # Nobody acts on a verdict that is old
+    if verdict["stops_at"] and not guard:
         rows.append(("stops", f"{moment(verdict['stops_at'])} if nothing moves from now on"))
     if verdict["present"]:
         rows.append(("there", ", ".join(verdict["present"])))
@@ -126,13 +132,23 @@ def _idle_status() -> int:
     if stop := tell.last_stop():
         rows.append(("last stop", f"{moment(stop['at'])}: {stop['reason']}"))
     rows += [("warning", each) for each in verdict["warnings"]]
-    if age > FRESH:
+    if guard:
+        rows.append(("warning", guard))
+    elif age > FRESH:
         rows.append(
             ("warning", f"no verdict for {age // 60} min: systemctl status gpustation-idle")
         )
     for name, text in rows:
         print(f"{name:<10}  {text}")
-    return 1 if age > FRESH else 0
+    return 1 if guard or age > FRESH else 0
+
+
+def _guard() -> str:
+    """Return what the guard tells people; empty while it has nothing to tell."""
+    try:
+        return GUARD.read_text(errors="replace").strip().removeprefix("gpustation: ")
+    except OSError:
+        return ""
 
 
 def _is_on() -> bool:
