@@ -20,6 +20,8 @@ def destroy(run: Run) -> Evidence:
     evidence: Evidence = {}
     if run.stack_id(run.workstation):
         down = run.gpustation("down", "--yes", "--json", statuses=(0, FINDING))
+        if run.stack_id(run.workstation):
+            raise PartFailedError(f"`{down.shown}`: {down.last_words}")
         evidence["workstation seconds"] = round(down.seconds, 1)
     if run.stack_id(run.image):
         words = ("cdk", "destroy", "--force", f"Image/{run.image}", "-c", f"name={run.file.name}")

@@ -11,7 +11,7 @@ from gpustation.offers.quota import read_report
 
 IDLE_MINUTES = 10
 """The shortest that the setting allows."""
-IDLE_PATIENCE = 30 * 60
+IDLE_PATIENCE = 30 * 60.0
 """Seconds until an idle machine must have stopped."""
 POLL_SECONDS = 10.0
 OTHER = {"mxnet": "pytorch", "pytorch": "mxnet"}
@@ -48,7 +48,7 @@ def idle_stop(run: Run) -> Evidence:
     while status["machine"]["state"] != "stopped":
         if time.monotonic() - begun > IDLE_PATIENCE:
             verdict = (status["verdict"] or {}).get("reason", "unknown")
-            raise PartFailedError(f"it did not stop in {IDLE_PATIENCE // 60} minutes: {verdict}")
+            raise PartFailedError(f"it did not stop in {IDLE_PATIENCE / 60:.0f} minutes: {verdict}")
         run.commands.pause(POLL_SECONDS)
         status = run.status()
     run.settings["idle_stop_minutes"] = before

@@ -147,6 +147,7 @@ def test_the_sum_of_a_run_as_planned_is_the_expected_one(
     assert 0.5 < expected < 1.5, "a sum, not nothing"
 
 
+@pytest.mark.tier("all")
 def test_a_run_three_times_as_slow_stops_before_its_maximum(
     account_of: LocalAws, tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ import pytest
 from acceptance import clean_up, earlier, performance, run_file
 from acceptance.estimate import Quota, estimate
 from acceptance.meter import Meter, Rates
+from acceptance.parts import later
 from acceptance.parts.table import PARTS
 from acceptance.run import Run
 from acceptance.run_file import RunFile
@@ -76,6 +77,8 @@ def attempt(aws: LocalAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     aws.control.set_quota(G_SPOT, 8)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setattr(clean_up, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(later, "POLL_SECONDS", 0.2)
+    monkeypatch.setattr(later, "IDLE_PATIENCE", 5.0)
     for name, value in aws.exports.items():
         monkeypatch.setenv(name, value)
     pace = {"NODE_OPTIONS": f'--require="{SHORT_WAITS}"', "CDK_VALIDATION": "false"}
@@ -140,6 +143,10 @@ def machine_fault(aws: LocalAws, attempt: Attempt) -> None:
     aws.control.machine_fault({"apt-get": {"exit": 100, "stderr": "E: no such package"}})
 
 
+def component_fault(aws: LocalAws, attempt: Attempt) -> None:
+    aws.control.machine_fault({"bash": {"exit": 1, "stderr": "the component fails"}})
+
+
 def in_stack(operation: Any, start: str, kind: str, times: int | None = None) -> Inject:
     def inject(aws: LocalAws, attempt: Attempt) -> None:
         aws.control.resource_fault(operation, logical_id(start, kind), "no, it said", times)
@@ -161,12 +168,12 @@ ROWS: list[tuple[str, Inject, str]] = [
     ("packages", answers, "gpustation ssh"),
     ("bench", answers, "gpustation bench"),
     ("save-image", fault("CreateImage"), "not authorized"),
-    ("idle-stop", answers, "gpustation reboot"),
+    ("idle-stop", answers, "it did not stop in"),
     ("spot", no_spot, "capacity"),
     ("framework", machine_fault, "exit status 1"),
     ("baked-start", lambda aws, attempt: None, "baked"),
-    ("bake-image", machine_fault, "cdk deploy"),
-    ("destroy", in_stack("delete", "NetworkVPC", "AWS::EC2::VPC", 1), "gpustation down"),
+    ("bake-image", component_fault, "cdk deploy"),
+    ("destroy", in_stack("delete", "", "AWS::EC2::VPC", 1), "gpustation down"),
     ("leftovers", fault("DescribeVolumes"), "not everything could be checked"),
 ]
 
