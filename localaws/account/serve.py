@@ -24,7 +24,13 @@ from localaws.account.events import function_clock, mails
 from localaws.account.events.invocations import Invocations
 from localaws.account.events.rules import Deliveries
 from localaws.account.gate import CONTROL_PATH, Gate
-from localaws.account.iam import ec2_authorization, function_sessions, signatures, simulation
+from localaws.account.iam import (
+    ec2_authorization,
+    function_sessions,
+    parameter_authorization,
+    signatures,
+    simulation,
+)
 from localaws.account.scheduler import resource_types as schedule_types
 from localaws.account.scheduler import service as scheduler
 from localaws.account.scheduler.runs import Runs
@@ -63,6 +69,7 @@ def serve(listener: socket.socket, machines: AnyMachines, credentials: Credentia
     simulation.install()
     signatures.install(world.time.datetime)
     ec2_authorization.install()
+    parameter_authorization.install()
     deliveries = _install_events(world, f"http://127.0.0.1:{port}")
     services.install_refusals(world)
     config = Config()

@@ -43,6 +43,25 @@ def test_a_role_is_found_whatever_its_path(aws: LocalAws, role: str) -> None:
     assert decisions == ["allowed", "implicitDeny", "explicitDeny"]
 
 
+def test_a_condition_is_met_by_the_entries_of_the_request(aws: LocalAws, role: str) -> None:
+    iam = aws.client("iam")
+    condition = {"StringLike": {"aws:ResourceTag/gpustation": ["ours-*"]}}
+    allowed = {"Effect": "Allow", "Action": "ec2:X", "Resource": "*", "Condition": condition}
+    policy = {"Version": "2012-10-17", "Statement": [allowed]}
+    iam.put_role_policy(RoleName="one", PolicyName="p", PolicyDocument=json.dumps(policy))
+    decisions = []
+    for value in (None, "theirs-1", "ours-1"):
+        entry = {"ContextKeyName": "aws:resourcetag/gpustation", "ContextKeyType": "string"}
+        entries = [{**entry, "ContextKeyValues": [value]}] if value else []
+        found = iam.simulate_principal_policy(
+            PolicySourceArn=role,
+            ActionNames=["ec2:X"],
+            ContextEntries=entries,  # type: ignore[list-item]
+        )
+        decisions.append(found["EvaluationResults"][0]["EvalDecision"])
+    assert decisions == ["implicitDeny", "implicitDeny", "allowed"]
+
+
 def test_every_response_has_the_date(aws: LocalAws) -> None:
     """``gpustation doctor`` compares the clock with it, as do the SDKs of AWS."""
     response = aws.client("sts").get_caller_identity()["ResponseMetadata"]

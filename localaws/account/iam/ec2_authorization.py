@@ -1,13 +1,14 @@
-"""EC2's authorization of instances, capacity reservations and spot requests.
+"""EC2's authorization of instances, capacity reservations, spot requests and new images.
 
 Their tags are condition keys, every one that a call names counts, and what is created with tags
-needs the right to tag it.
+needs the right to tag it. The same instances are what connections are authorized on.
 """
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -25,11 +26,22 @@ NAMED = {
     "SpotInstanceRequestId": "spot-instances-request",
 }
 """Kind of the resources that a call names, by the parameter that names them."""
+CONNECTIONS = {"ec2-instance-connect": "InstanceId", "ssm": "Target"}
+"""Services that connect to an instance, with the field that names it: SendSSHPublicKey and
+StartSession. The document of a session is not looked at."""
 CREATED = {"CreateCapacityReservation": "capacity-reservation"}
 """Kind of the resource that a call creates, which it may tag: its ARN has no id yet."""
-TAGGED = {**CREATED, "RunInstances": "spot-instances-request"}
-"""Kind of the resource that a call tags: EC2 looks at the spot request of RunInstances only then
-(EC2 user guide, "Tag Spot Instance requests"). Tags of instances and volumes are not looked at."""
+TAGGED = {
+    **{name: (kind,) for name, kind in CREATED.items()},
+    "RunInstances": ("spot-instances-request",),
+    "CreateImage": ("image", "snapshot"),
+}
+"""Kinds of the resources that a call tags. Tags of instances and volumes are not looked at."""
+ALWAYS = ("CreateImage",)
+"""Calls that are authorized on those resources without tags, too; EC2 looks at the spot request of
+RunInstances only with tags (EC2 user guide, "Tag Spot Instance requests")."""
+WITHOUT_ACCOUNT = ("image", "snapshot")
+"""Kinds that have no account in their ARN."""
 Parameters = Mapping[str, Any]
 
 
@@ -38,7 +50,8 @@ def install() -> None:
 
     Upstream no condition on an instance's tags is ever met, only the first instance of a call is
     authorized, a Describe call is authorized on the resource that it names (on AWS it needs
-    `*`), and nothing is known of capacity reservations, spot requests and TagSpecifications.
+    `*`), a connection on no instance, CreateImage on no image, and nothing is known of capacity
+    reservations, spot requests and TagSpecifications.
     """
     plain_arn, plain_context = iam_actions.extract_resource_arn, iam_actions.request_tag_context
     plain_service = app.SERVICE_HANDLERS["ec2"]
@@ -52,6 +65,8 @@ def install() -> None:
                 return _arn(CREATED[action], "*")
             if first is not None:
                 return _arn(*first)
+        elif machine := _connected(service, request[3]):
+            return _arn("instance", machine)
         arn: str = plain_arn(service, *request)
         return arn
 
@@ -59,6 +74,8 @@ def install() -> None:
         service: str, action: str, body: bytes, parameters: Parameters
     ) -> dict[str, Any]:
         context: dict[str, Any] = plain_context(service, action, body, parameters)
+        if machine := _connected(service, body):
+            return {**_tags_of(machine, (*KEYS, "ssm:resourceTag")), **context}
         if service != "ec2":
             return context
         first = _first(parameters)
@@ -92,12 +109,12 @@ def _further(parameters: Parameters) -> Iterator[tuple[str, str, dict[str, Any]]
     if not name.startswith("Describe"):
         for kind, resource in _named(parameters)[1:]:
             yield f"ec2:{name}", _arn(kind, resource), _tags_of(resource)
-    kind = TAGGED.get(name, "")
-    if kind and tags(parameters, kind):
-        context = _requested(parameters, kind)
-        if name not in CREATED:
+    for kind in TAGGED.get(name, ()):
+        context, tagged = _requested(parameters, kind), tags(parameters, kind)
+        if name in ALWAYS or (tagged and name not in CREATED):
             yield f"ec2:{name}", _arn(kind, "*"), context
-        yield "ec2:CreateTags", _arn(kind, "*"), context | {"ec2:CreateAction": name}
+        if tagged:
+            yield "ec2:CreateTags", _arn(kind, "*"), context | {"ec2:CreateAction": name}
 
 
 def _named(parameters: Parameters) -> list[tuple[str, str]]:
@@ -114,15 +131,22 @@ def _first(parameters: Parameters) -> tuple[str, str] | None:
     return next(iter(_named(parameters)), None)
 
 
+def _connected(service: str, body: bytes) -> str:
+    """The instance that a call connects to; empty if it is no such call."""
+    member = CONNECTIONS.get(service)
+    return str(json.loads(body or b"{}").get(member, "")) if member else ""
+
+
 def _arn(kind: str, name: str) -> str:
-    return f"arn:aws:ec2:{get_region()}:{get_account_id()}:{kind}/{name}"
+    account = "" if kind in WITHOUT_ACCOUNT else get_account_id()
+    return f"arn:aws:ec2:{get_region()}:{account}:{kind}/{name}"
 
 
-def _tags_of(name: str) -> dict[str, Any]:
+def _tags_of(name: str, keys: Iterable[str] = KEYS) -> dict[str, Any]:
     """The tags of a resource as condition keys."""
     return {
         f"{key}/{tag['Key']}".lower(): tag["Value"]
-        for key in KEYS
+        for key in keys
         for tag in ec2._tags.get(name, [])
     }
 
