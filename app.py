@@ -8,7 +8,8 @@ gc.disable()  # looking for unused objects took a sixth of Python's time, and a 
 import aws_cdk as cdk
 
 from gpustation import read_settings
-from gpustation.catalog.names import DEPLOY_ROLE, IMAGE, WORKSTATION, stack_name
+from gpustation.catalog.names import ACCEPTANCE_ROLE, DEPLOY_ROLE, IMAGE, WORKSTATION, stack_name
+from stacks.gpu_acceptance_role_stack import GpuAcceptanceRoleStack
 from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import GpuWorkstationStack
@@ -26,10 +27,7 @@ GpuImageStack(
     report=report,
     stack_name=stack_name(IMAGE, name),
 )
-GpuDeployRoleStack(
-    cdk.Stage(app, "Ci"),
-    DEPLOY_ROLE,
-    report=report,
-    stack_name=DEPLOY_ROLE,
-)
+ci = cdk.Stage(app, "Ci")
+GpuDeployRoleStack(ci, DEPLOY_ROLE, report=report, stack_name=DEPLOY_ROLE)
+GpuAcceptanceRoleStack(ci, ACCEPTANCE_ROLE, report=report, stack_name=ACCEPTANCE_ROLE)
 app.synth()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aws_cdk import Annotations, CfnOutput, Stack, Tags
+from aws_cdk import Annotations, CfnOutput, CfnWaitConditionHandle, Stack, Tags
 from constructs import Construct
 
 from gpustation import SettingsReport
@@ -48,3 +48,16 @@ class SettingsStack(Stack):
         """
         for name, (value, description) in outputs.items():
             CfnOutput(self, name, value=value, description=description)
+
+    def require_repository(self, report: SettingsReport) -> None:
+        """Fills a stack whose role has nobody to trust, and blocks its deploy.
+
+        Args:
+            report: The settings, without a ``github_repository``.
+        """
+        CfnWaitConditionHandle(self, "Nobody")  # a template needs at least one resource
+        if not any(fault.startswith("github_repository") for fault in report.faults):
+            Annotations.of(self).add_error(
+                "github_repository: this stack needs the repository whose jobs may deploy; pass "
+                "-c github_repository=owner/name (docs/ci.md)"
+            )

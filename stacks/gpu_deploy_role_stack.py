@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_cdk import Annotations, CfnWaitConditionHandle
 from constructs import Construct
 
 from gpustation import DeployRole, SettingsReport
@@ -44,7 +43,7 @@ class GpuDeployRoleStack(SettingsStack):
         )
         settings = report.settings
         if not settings.github_repository:
-            self._require_repository(report)
+            self.require_repository(report)
             return
         role = DeployRole(
             self,
@@ -68,11 +67,3 @@ class GpuDeployRoleStack(SettingsStack):
                 "Subject": (role.subject, "Who may assume it: the subject of a job's token"),
             }
         )
-
-    def _require_repository(self, report: SettingsReport) -> None:
-        CfnWaitConditionHandle(self, "Nobody")  # a template needs at least one resource
-        if not any(fault.startswith("github_repository") for fault in report.faults):
-            Annotations.of(self).add_error(
-                "github_repository: this stack needs the repository whose jobs may deploy; pass "
-                "-c github_repository=owner/name (docs/ci.md)"
-            )

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from aws_cdk import DefaultStackSynthesizer, Duration, Fn, Stack
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from gpustation.settings.github import ISSUER
 from gpustation.synth.acknowledge import acknowledge_wildcards
-
-AUDIENCE = "sts.amazonaws.com"
-"""Audience of the tokens, as requested by ``aws-actions/configure-aws-credentials``."""
+from gpustation.synth.github_trust import job_subject, policy_document, trust_of_jobs
 
 SESSION = Duration.hours(1)
 """Maximum session duration. The bootstrap roles are assumed from it: role chaining allows 1 h."""
@@ -56,28 +52,18 @@ class DeployRole(Construct):
         provider_arn: str = "",
     ) -> None:
         super().__init__(scope, construct_id)
-        self.subject = f"repo:{repository}:environment:{environment}"
+        self.subject = job_subject(repository, environment)
         """Subject of the tokens that can assume the role."""
         role = iam.CfnRole(
             self,
             "Resource",
             description=f"Deploys for {self.subject}",
-            assume_role_policy_document=_document(
-                {
-                    "Effect": "Allow",
-                    "Action": "sts:AssumeRoleWithWebIdentity",
-                    "Principal": {"Federated": provider_arn or self._provider().attr_arn},
-                    # StringEquals supports no wildcards: only this exact subject matches
-                    "Condition": {
-                        "StringEquals": {f"{ISSUER}:aud": AUDIENCE, f"{ISSUER}:sub": self.subject}
-                    },
-                }
-            ),
+            assume_role_policy_document=trust_of_jobs(self, self.subject, provider_arn),
             max_session_duration=SESSION.to_seconds(),
             policies=[
                 iam.CfnRole.PolicyProperty(
                     policy_name="Deploy",
-                    policy_document=_document(
+                    policy_document=policy_document(
                         {
                             "Sid": "ActAsBootstrapRoles",
                             "Effect": "Allow",
@@ -109,12 +95,6 @@ class DeployRole(Construct):
         )
         self.role_arn = role.attr_arn
 
-    def _provider(self) -> iam.CfnOIDCProvider:
-        # No thumbprints: AWS trusts the certificate authorities of GitHub
-        return iam.CfnOIDCProvider(
-            self, "Provider", url=f"https://{ISSUER}", client_id_list=[AUDIENCE]
-        )
-
     def _bootstrap_role_arns(self) -> list[str]:
         qualifier = Stack.of(self).synthesizer.bootstrap_qualifier
         assert qualifier is not None, "the default synthesizer has one"
@@ -124,7 +104,3 @@ class DeployRole(Construct):
         return Stack.of(self).format_arn(
             service="cloudformation", resource="stack", resource_name=f"{name}/*"
         )
-
-
-def _document(*statements: dict[str, Any]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": list(statements)}

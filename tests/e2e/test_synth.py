@@ -96,6 +96,7 @@ def test_the_others_have_plain_names_in_their_stages(tmp_path: Path) -> None:
         "GpuWorkstation",
         "Image/GpuImage (GpuImage)",
         "Ci/GpuDeployRole (GpuDeployRole)",
+        "Ci/GpuAcceptanceRole (GpuAcceptanceRole)",
     ]
 
 

@@ -10,7 +10,13 @@ import pytest
 from aws_cdk.assertions import Template
 
 from gpustation.leftovers.ownership import Names
-from tests.support.synthesis import resource, synthesize, synthesize_image, synthesize_role
+from tests.support.synthesis import (
+    resource,
+    synthesize,
+    synthesize_acceptance_role,
+    synthesize_image,
+    synthesize_role,
+)
 from tests.support.template_graph import TemplateGraph, actions, statements
 
 TEMPLATES: dict[str, Callable[[], Template]] = {
@@ -19,6 +25,7 @@ TEMPLATES: dict[str, Callable[[], Template]] = {
     "GpuWorkstation, daily stop": lambda: synthesize(stop_at="02:30 Europe/Berlin"),
     "GpuImage": synthesize_image,
     "GpuDeployRole": lambda: synthesize_role(github_repository="octo-org/octo-repo"),
+    "GpuAcceptanceRole": lambda: synthesize_acceptance_role(github_repository="octo-org/octo-repo"),
 }
 CREATES = "logs:CreateLogGroup"
 RECIPE = "AWS::ImageBuilder::ImageRecipe"

@@ -8,7 +8,12 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from tests.support.synthesis import synthesize, synthesize_image, synthesize_role
+from tests.support.synthesis import (
+    synthesize,
+    synthesize_acceptance_role,
+    synthesize_image,
+    synthesize_role,
+)
 from tests.support.variants import IMAGE_VARIANTS, ROLE_VARIANTS, VARIANTS
 
 VERSIONS = (
@@ -54,4 +59,10 @@ def test_image_template(variant: str, snapshot: SnapshotAssertion) -> None:
 @pytest.mark.parametrize("variant", ROLE_VARIANTS)
 def test_role_template(variant: str, snapshot: SnapshotAssertion) -> None:
     template = stable(synthesize_role(**ROLE_VARIANTS[variant]).to_json())
+    assert template == snapshot(extension_class=JSONSnapshotExtension)
+
+
+def test_acceptance_role_template(snapshot: SnapshotAssertion) -> None:
+    """One variant: what the settings change is its trust policy, as with the deploy role."""
+    template = stable(synthesize_acceptance_role(**ROLE_VARIANTS["default"]).to_json())
     assert template == snapshot(extension_class=JSONSnapshotExtension)

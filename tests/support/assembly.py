@@ -16,6 +16,7 @@ from tests.support.template_graph import TemplateGraph
 WORKSTATION = "GpuWorkstation"
 IMAGE = "GpuImage"
 ROLE = "GpuDeployRole"
+ACCEPTANCE_ROLE = "GpuAcceptanceRole"
 INSTANCE = "AWS::EC2::Instance"
 BUILT_IMAGE = "AWS::ImageBuilder::Image"
 VERSION_PARAMETER = "/cdk-bootstrap/hnb659fds/version"

@@ -9,8 +9,15 @@ from aws_cdk import App, Stack, Stage
 from aws_cdk.assertions import Template
 
 from gpustation import read_settings
-from gpustation.catalog.names import DEPLOY_ROLE, IMAGE, WORKSTATION, stack_name
+from gpustation.catalog.names import (
+    ACCEPTANCE_ROLE,
+    DEPLOY_ROLE,
+    IMAGE,
+    WORKSTATION,
+    stack_name,
+)
 from stacks.base import SCRIPTS
+from stacks.gpu_acceptance_role_stack import GpuAcceptanceRoleStack
 from stacks.gpu_deploy_role_stack import GpuDeployRoleStack
 from stacks.gpu_image_stack import GpuImageStack
 from stacks.gpu_workstation_stack import GpuWorkstationStack
@@ -39,21 +46,27 @@ def make_app(
         with_stages: As in ``app.py``; without the stages it is faster.
         **settings: Context on top of cdk.json's.
     """
-    context = json.loads((ROOT / "cdk.json").read_text())["context"]
-    app = App(
-        context=context | settings,
-        outdir=outdir,
-        builtin_cloud_formation_validation=validate,
-        stack_traces=False,
-    )
+    app = _empty_app(outdir, validate, settings)
     report = read_settings(app.node.get_all_context())
     scripts, name = scripts or SCRIPTS, report.settings.name
     GpuWorkstationStack(app, stack_name(WORKSTATION, name), report=report, scripts=scripts)
     if with_stages:
         stage, image = Stage(app, "Image"), stack_name(IMAGE, name)
         GpuImageStack(stage, image, report=report, scripts=scripts, stack_name=image)
-        GpuDeployRoleStack(Stage(app, "Ci"), DEPLOY_ROLE, report=report, stack_name=DEPLOY_ROLE)
+        ci = Stage(app, "Ci")
+        GpuDeployRoleStack(ci, DEPLOY_ROLE, report=report, stack_name=DEPLOY_ROLE)
+        GpuAcceptanceRoleStack(ci, ACCEPTANCE_ROLE, report=report, stack_name=ACCEPTANCE_ROLE)
     return app
+
+
+def _empty_app(outdir: str | None, validate: bool, settings: dict[str, Any]) -> App:
+    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    return App(
+        context=context | settings,
+        outdir=outdir,
+        builtin_cloud_formation_validation=validate,
+        stack_traces=False,
+    )
 
 
 @functools.cache
@@ -75,11 +88,14 @@ def _image_template(settings: str, scripts: Path | None) -> Template:
 
 
 @functools.cache
-def _role_template(settings: str) -> Template:
-    app = make_app(**json.loads(settings))
-    stack = app.node.find_child("Ci").node.find_child("GpuDeployRole")
-    assert isinstance(stack, Stack)
-    return Template.from_stack(stack)
+def _role_template(stack_name: str, settings: str) -> Template:
+    """Without the other stacks, whose synthesis takes most of the time."""
+    app = _empty_app(None, False, json.loads(settings))
+    report = read_settings(app.node.get_all_context())
+    make = {DEPLOY_ROLE: GpuDeployRoleStack, ACCEPTANCE_ROLE: GpuAcceptanceRoleStack}[stack_name]
+    return Template.from_stack(
+        make(Stage(app, "Ci"), stack_name, report=report, stack_name=stack_name)
+    )
 
 
 def synthesize(**settings: Any) -> Template:
@@ -94,7 +110,12 @@ def synthesize_image(*, scripts: Path | None = None, **settings: Any) -> Templat
 
 def synthesize_role(**settings: Any) -> Template:
     """Template of the deploy role with these settings."""
-    return _role_template(json.dumps(settings, sort_keys=True))
+    return _role_template(DEPLOY_ROLE, json.dumps(settings, sort_keys=True))
+
+
+def synthesize_acceptance_role(**settings: Any) -> Template:
+    """Template of the role of acceptance runs with these settings."""
+    return _role_template(ACCEPTANCE_ROLE, json.dumps(settings, sort_keys=True))
 
 
 def component_data(template: Template) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gpustation.catalog.names import STACK_NAMES
 from gpustation.leftovers.ownership import (
     BUILDER_TAG,
     NOT_PROVEN,
@@ -221,7 +222,7 @@ def none() -> list[str]:
     return []
 
 
-@pytest.mark.parametrize("name", ["GpuWorkstation", "GpuImage", "GpuDeployRole"])
+@pytest.mark.parametrize("name", STACK_NAMES)
 def test_stack_of_our_name_alone_is_not_proven(name: str) -> None:
     assert Names().stack_ownership(name, {}, none) == Ownership("its name", NOT_PROVEN)
     ours = Names().stack_ownership(name, {}, lambda: ["Other", "ImageRole1BFBDE6E"])
@@ -238,7 +239,9 @@ def test_template_proves_the_stack_of_a_persons_name(name: str) -> None:
     assert ours == Ownership("its name and its template")
 
 
-@pytest.mark.parametrize("name", ["GpuWorkstation-", "GpuImage-1", "GpuDeployRole-a", "Gpu-a"])
+@pytest.mark.parametrize(
+    "name", ["GpuWorkstation-", "GpuImage-1", "GpuDeployRole-a", "GpuAcceptanceRole-a", "Gpu-a"]
+)
 def test_template_proves_nothing_of_a_name_that_nobody_can_give(name: str) -> None:
     assert Names().stack_ownership(name, {}, lambda: ["ImageRole1BFBDE6E"]) is None
 

@@ -24,9 +24,14 @@ NOTICES = "/gpustation/spent"
 """Path of the parameters with what the spend limits found, as ``<path>/<stack>``."""
 
 WORKSTATION, IMAGE, DEPLOY_ROLE = "GpuWorkstation", "GpuImage", "GpuDeployRole"
+ACCEPTANCE_ROLE = "GpuAcceptanceRole"
 
-STACK_NAMES = (WORKSTATION, IMAGE, DEPLOY_ROLE)
+STACK_NAMES = (WORKSTATION, IMAGE, DEPLOY_ROLE, ACCEPTANCE_ROLE)
 """Names of the stacks without the setting ``name``."""
+
+ACCEPTANCE = "acceptance"
+"""The setting ``name`` of an acceptance run begins with it and a hyphen; a GitHub environment of
+this name is what the acceptance role trusts."""
 
 WORKSTATION_DESCRIPTION = "GPU workstation for deep learning"
 """Description of the stacks ``GpuWorkstation``, by which the command recognizes them: their tags

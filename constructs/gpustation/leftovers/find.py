@@ -32,8 +32,8 @@ def find_leftovers(
         session: Credentials. Default: those of the environment, as the CDK CLI finds them.
         region: Region. Default: the session's.
         stacks: Names of further stacks of ours, beside ``GpuWorkstation``, ``GpuImage``, both with
-            ``-<name>``, and ``GpuDeployRole``; only needed for resources without our tag.
-            Default: none.
+            ``-<name>``, ``GpuDeployRole``, and ``GpuAcceptanceRole``; only needed for resources
+            without our tag. Default: none.
         with_global: Search IAM too, which has no region. Default: true.
 
     Raises:

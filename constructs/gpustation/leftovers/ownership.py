@@ -22,6 +22,7 @@ BUILDER_TAG = "Ec2ImageBuilderArn"
 NOT_PROVEN = "not proven to be ours"
 
 PATHS = (
+    "AcceptanceRole/Resource",
     "DailyStopCaller/Group",
     "DailyStopCaller/Role/Resource",
     "DailyStopHandler/Function",

@@ -388,7 +388,8 @@ class Settings:
         _optional(github.repository),
         Row(
             "GitHub repository whose jobs may deploy, as `owner/name` or `owner@id/name@id` "
-            "([ci.md](ci.md)); only the stack `Ci/GpuDeployRole` needs it",
+            "([ci.md](ci.md)); only the stacks `Ci/GpuDeployRole` and `Ci/GpuAcceptanceRole` need "
+            "it",
             When.IN_PLACE,
             "octo-org/octo-repo",
             of=Of.OTHERS,
@@ -399,7 +400,8 @@ class Settings:
         "production",
         github.environment,
         Row(
-            "GitHub environment in which such a job must run",
+            "GitHub environment in which such a job must run; that of acceptance runs is always "
+            "`acceptance`",
             When.IN_PLACE,
             "staging",
             of=Of.OTHERS,

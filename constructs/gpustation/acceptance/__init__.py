@@ -1,0 +1,1 @@
+"""Role of acceptance runs, which show on AWS what an embedded AWS cannot."""
