@@ -42,17 +42,19 @@ class JobRun:
 
 @dataclasses.dataclass(frozen=True)
 class Workflow:
-    """A workflow with one job.
+    """A job of a workflow.
 
     Args:
-        name: Its file's name in ``.github/workflows``, without the ending.
+        name: The file's name in ``.github/workflows``, without the ending.
         checkout: What the checkout gives.
         environment: Of the runner, with the credentials that the role's action would set.
+        job: Its name. Default: the workflow's only one.
     """
 
     name: str
     checkout: Path
     environment: Mapping[str, str]
+    job: str = ""
 
     def run(
         self,
@@ -74,9 +76,15 @@ class Workflow:
         contexts = {
             "inputs": told,
             "vars": dict(variables or {}),
-            "github": {"event_name": event, "run_id": "1", "ref": "refs/heads/main"},
+            "github": {
+                "event_name": event,
+                "run_id": "1",
+                "ref": "refs/heads/main",
+                "token": "the-job-s-token",
+            },
         }
-        (job,) = self._file["jobs"].values()
+        jobs = self._file["jobs"]
+        (job,) = [jobs[self.job]] if self.job else jobs.values()
         if "if" in job and not evaluate(job["if"], contexts):
             return None
         files = {name: folder / name for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT")}
@@ -84,13 +92,15 @@ class Workflow:
         for file in files.values():
             file.write_text("")
         log: list[str] = []
+        status, shown = 0, ""
         for step in job["steps"]:
             if "uses" in step:
                 continue  # the checkout is here, the role is the environment's
-            status = self._step(step, folder, contexts, files, log)
-            shown = step.get("name", step["run"])
-            if status:
-                break
+            if not _is_due(step, bool(status)):
+                continue
+            failed = self._step(step, folder, contexts, files, log)
+            if not status:
+                status, shown = failed, step.get("name", step["run"])
         assert not files["GITHUB_ENV"].read_text() + files["GITHUB_PATH"].read_text()
         return JobRun(status, shown, "".join(log), files["GITHUB_STEP_SUMMARY"].read_text())
 
@@ -108,7 +118,10 @@ class Workflow:
         declared = self._file[True]["workflow_dispatch"]["inputs"]
         if unknown := set(given) - set(declared):
             raise WorkflowError(f"no such input: {unknown}")
-        told = {name: given.get(name, about.get("default", "")) for name, about in declared.items()}
+        told = {
+            name: given.get(name, _text(about.get("default", "")))
+            for name, about in declared.items()
+        }
         for name, about in declared.items():
             if "options" in about and told[name] not in about["options"]:
                 raise WorkflowError(f"{name}={told[name]} is not offered")
@@ -124,7 +137,7 @@ class Workflow:
         files: Mapping[str, Path],
         log: list[str],
     ) -> int:
-        if unknown := set(step) - {"name", "run", "env"}:
+        if unknown := set(step) - {"name", "run", "env", "if"}:
             raise WorkflowError(f"a step has {unknown}")
         if _EXPRESSION.search(step["run"]):
             raise WorkflowError(f"an expression is pasted into a command: {step['run']}")
@@ -146,6 +159,20 @@ class Workflow:
         log.append(done.stdout)
         print(f"$ {step['run']}\n{done.stdout}\nexit status {done.returncode}")
         return done.returncode
+
+
+def _text(default: object) -> str:
+    """A default as an expression gives it."""
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _is_due(step: Mapping[str, Any], failed: bool) -> bool:
+    """Whether a step runs after what came before it; no run is cancelled here."""
+    condition = step.get("if", "success()")
+    known = {"success()": not failed, "cancelled()": False, "failure() || cancelled()": failed}
+    if condition not in known:
+        raise WorkflowError(f"a step's condition is {condition}")
+    return known[condition]
 
 
 def checkout(folder: Path) -> Path:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from gpustation.acceptance.rights import RIGHTS
 from stacks.gpu_acceptance_role_stack import GpuAcceptanceRoleStack
@@ -93,6 +94,20 @@ def test_a_session_outlasts_the_job_and_the_policy_fits() -> None:
     # References are longer here than their values, so this counts too much
     written = json.dumps(policy["PolicyDocument"], separators=(",", ":"))
     assert len(written) < MAX_INLINE_POLICIES
+
+
+def test_the_workflow_fits_the_role() -> None:
+    """Whether its session may last so long, and where a session's id begins with its name."""
+    text = (ROOT / ".github" / "workflows" / "acceptance.yml").read_text()
+    job = yaml.safe_load(text)["jobs"]["run"]
+    (given,) = [step["with"] for step in job["steps"] if "aws-actions/" in step.get("uses", "")]
+    assert given["role-duration-seconds"] == role()["MaxSessionDuration"]
+    assert job["timeout-minutes"] * 60 < given["role-duration-seconds"]
+    (subject,) = role()["AssumeRolePolicyDocument"]["Statement"][0]["Condition"].values()
+    assert subject[f"{ISSUER}:sub"].endswith(f":environment:{job['environment']}")
+    start = given["role-session-name"].partition("${{")[0]
+    for sid in ("OpenSessions", "EndSessions"):
+        assert f":session/{start}*" in json.dumps(dict(rights())[sid]["Resource"])
 
 
 def test_every_statement_allows_named_actions() -> None:

@@ -18,14 +18,24 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 PINNED = re.compile(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$")
 OF_A_STACK = ("deploy", "destroy", "image")
+PROPOSES = ("acceptance", "propose")
+"""The only job that writes to the repository: it pushes a branch, and opens its pull request."""
+
+
+def named_jobs(file: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Each job by the names of its workflow and its own."""
+    found = yaml.safe_load(file.read_text())["jobs"]
+    return {(file.stem, name): job for name, job in found.items()}
 
 
 def jobs(file: Path) -> list[dict[str, Any]]:
-    return [*yaml.safe_load(file.read_text())["jobs"].values()]
+    return [*named_jobs(file).values()]
 
 
 def test_all_are_there() -> None:
-    assert [file.stem for file in FILES] == ["deploy", "destroy", "image", "nightly", "test"]
+    assert [file.stem for file in FILES] == [
+        *("acceptance", "deploy", "destroy", "image", "nightly", "test")
+    ]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -36,9 +46,12 @@ def test_least_rights_pins_and_an_end(file: Path) -> None:
     lines = [line.strip().removeprefix("- ") for line in text.splitlines() if "uses:" in line]
     assert lines
     assert all(PINNED.match(line) for line in lines), lines
-    for job in jobs(file):
-        assert set(job["permissions"]) <= {"contents", "id-token"}
-        assert job["permissions"]["contents"] == "read"
+    for name, job in named_jobs(file).items():
+        if name == PROPOSES:
+            assert job["permissions"] == {"contents": "write", "pull-requests": "write"}
+        else:
+            assert set(job["permissions"]) <= {"contents", "id-token"}
+            assert job["permissions"]["contents"] == "read"
         assert job["timeout-minutes"] <= 360, "GitHub's own limit"
         for step in job["steps"]:
             assert "${{" not in step.get("run", "")
@@ -50,9 +63,10 @@ def test_least_rights_pins_and_an_end(file: Path) -> None:
 def test_only_jobs_of_a_stack_take_the_role_and_they_wait_for_one_another(file: Path) -> None:
     whole = yaml.safe_load(file.read_text())
     of_a_stack = file.stem in OF_A_STACK
-    for job in jobs(file):
-        assert (job["permissions"].get("id-token") == "write") is of_a_stack
-        assert ("environment" in job) is of_a_stack
+    for name, job in named_jobs(file).items():
+        takes_a_role = of_a_stack or name == ("acceptance", "run")
+        assert (job["permissions"].get("id-token") == "write") is takes_a_role
+        assert ("environment" in job) is takes_a_role
     if of_a_stack:
         assert len(jobs(file)) == 1
         assert whole["concurrency"]["cancel-in-progress"] is False
@@ -63,6 +77,18 @@ def test_only_jobs_of_a_stack_take_the_role_and_they_wait_for_one_another(file: 
             "destroy": "${{ inputs.confirm }}",
         }
         assert whole["concurrency"]["group"] == names[file.stem]
+
+
+def test_acceptance_compares_the_account_first_and_runs_one_at_a_time() -> None:
+    """Its session and its role: tests/infra/test_gpu_acceptance_role_stack.py."""
+    file = ROOT / ".github" / "workflows" / "acceptance.yml"
+    whole = yaml.safe_load(file.read_text())
+    assert whole["concurrency"] == {"group": "acceptance", "cancel-in-progress": False}
+    run = named_jobs(file)["acceptance", "run"]
+    assert run["if"] == "github.event_name == 'workflow_dispatch' || vars.ACCEPTANCE_ACCOUNT"
+    first = next(step for step in run["steps"] if step.get("run") not in (None, "make setup"))
+    assert first["run"] == "ci/acceptance.sh"
+    assert named_jobs(file)[PROPOSES]["needs"] == "run"
 
 
 def test_an_action_has_one_version_everywhere() -> None:
