@@ -137,6 +137,7 @@ def account_of(
         ec2.delete_volume(VolumeId=row["VolumeId"])
 
 
+@pytest.mark.tier("all")
 def test_the_sum_of_a_run_as_planned_is_the_expected_one(
     account_of: LocalAws, tmp_path: Path
 ) -> None:

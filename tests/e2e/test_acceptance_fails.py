@@ -178,7 +178,7 @@ ROWS: list[tuple[str, Inject, str]] = [
 ]
 
 
-@pytest.mark.rows_in_make_test(1)
+@pytest.mark.tier("all")
 @pytest.mark.parametrize(("part", "inject", "why"), ROWS, ids=[row[0] for row in ROWS])
 def test_what_fails_is_told_and_everything_is_deleted(
     aws: LocalAws, attempt: Attempt, machine: Stack, part: str, inject: Inject, why: str

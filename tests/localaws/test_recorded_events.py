@@ -99,7 +99,7 @@ def _row(recording: dict[str, Any]) -> Any:
     return pytest.param(recording, id=recording["id"], marks=marks)
 
 
-@pytest.mark.parametrize("recording", map(_row, RECORDINGS))
+@pytest.mark.parametrize("recording", list(map(_row, RECORDINGS)))
 def test_events_are_the_recorded_ones(
     recording: dict[str, Any], stack: Stack, aws: LocalAws
 ) -> None:

@@ -282,7 +282,7 @@ def test_what_cannot_be_deleted_is_named(
     aws.fail("cloudformation", "delete_change_set", "ExpiredToken", 403)
     with pytest.raises(
         ChangeSetError,
-        match=r"change set gpustation-plan-\w+ could not be deleted \(ExpiredToken: ",
+        match=r"change set gpustation-plan-\w+ could not be deleted \(ExpiredToken",
     ):
         ask(aws, DEPLOYED)
     made(aws, "UPDATE", ["BootstrapVersion"])
