@@ -40,7 +40,7 @@ def test_hostile_values_and_keys_are_refused_and_do_not_end_synth(
     others = (CLOUDFORMATION, CDK_TEXT, CDK_LIST, ACKNOWLEDGEMENT)
     make_app(outdir=str(tmp_path), **dict.fromkeys((*keys, *others), value)).synth()
     written = {file.name: file.read_text() for file in tmp_path.rglob("*.json")}
-    assert len([name for name in written if name.endswith(".template.json")]) == 3
+    assert len([name for name in written if name.endswith(".template.json")]) == 4
     for mark in ("{{resolve", "${Token", "#{Token", "[ack: a"):
         assert not [name for name, text in written.items() if mark in text]
 

@@ -79,7 +79,8 @@ class AcceptanceRole(Construct):
         for right in RIGHTS:
             for resource in self._filled(right):
                 if "*" in resource:
-                    reasons.setdefault(resource, []).append(f"{right.sid}: {right.reason}")
+                    named = resource.replace("${", "<").replace("}", ">")
+                    reasons.setdefault(named, []).append(f"{right.sid}: {right.reason}")
         return {resource: "; ".join(texts) for resource, texts in reasons.items()}
 
     def _filled(self, right: Right) -> list[str]:
