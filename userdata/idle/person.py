@@ -14,6 +14,7 @@ import marks
 import tell
 from decide import gib
 from people import moment
+from system import ROOT
 
 USAGE = """\
 usage: gpustation status
@@ -24,7 +25,7 @@ This is the command on the machine; the one on your own computer has more (pip i
 #: A verdict that is older than this number of seconds is told as old.
 FRESH = 180
 #: What the guard tells people of a watcher that does not decide: guard.sh.
-GUARD = Path(tell.ROOT + "/run/motd.d/gpustation-guard")
+GUARD = Path(ROOT + "/run/motd.d/gpustation-guard")
 
 
 def main(words: list[str]) -> int:
