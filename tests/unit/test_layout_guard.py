@@ -6,6 +6,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+PINS = ("", "-checkov", "-checks", "-tests")
+
 
 def test_fails_when_constructs_becomes_a_package(root: Path, tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
@@ -59,3 +61,16 @@ def test_modules_of_tests_have_names_of_their_own(root: Path) -> None:
     """pytest imports them without their folders, so that of two with one name the second fails."""
     names = Counter(path.name for path in (root / "tests").glob("*/test_*.py"))
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_nothing_lies_in_the_root_that_has_no_place_there(root: Path) -> None:
+    """What a tool has downloaded into the working folder is easily committed with the rest."""
+    listing = subprocess.run(
+        ["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    files = {name for name in listing if "/" not in name}
+    assert files == {
+        *(".gitattributes", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md"),
+        *("app.py", "cdk.json", "setup.py", "pyproject.toml", "package.json", "package-lock.json"),
+        *(f"requirements{part}.{end}" for part in PINS for end in ("in", "txt")),
+    }
