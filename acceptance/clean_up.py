@@ -12,8 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from acceptance.run_file import RunFile
 from acceptance.world import World
+from gpustation.aws.calls import UnknownError
 from gpustation.aws.session import explain
+from gpustation.aws.spot import cancel_requests, read_requests
+from gpustation.aws.stacks import failed_custom_resources
 from gpustation.catalog.names import OWNER_TAG, SAVED_TAG
+from gpustation.catalog.spot import SPOT_TAG
 from gpustation.saved_image.remove import SaveImageError, find_image, remove
 
 WAIT_SECONDS = 3600.0
@@ -55,6 +59,8 @@ def _patient(step: Callable[[], str]) -> str:
     while True:
         try:
             return step()
+        except UnknownError as error:
+            return str(error)
         except ClientError as error:
             return explain(error)
         except BotoCoreError as error:
@@ -77,14 +83,28 @@ def _delete(run: RunFile, world: World, name: str, say: Say) -> str:
         return "a stack of this name exists that the run did not make; it was not touched"
     say(f"deleting {name}")
     why = ""
+    retained: list[str] = []
     for _ in range(ATTEMPTS):
-        why = _delete_once(world, stack_id)
+        why = _delete_once(world, stack_id, retained)
         if not why:
             return ""
+        retained = _end_what_failed(session, stack_id)
     return why
 
 
-def _delete_once(world: World, stack_id: str) -> str:
+def _end_what_failed(session: boto3.Session, stack_id: str) -> list[str]:
+    """Custom resources that the next deletion leaves out, after what the one of spot would do."""
+    ec2, tags = session.client("ec2"), {SPOT_TAG: stack_id}
+    machines = [row.get("InstanceId", "") for row in read_requests(ec2, tags, patience=0)]
+    if machines:
+        cancel_requests(ec2, tags)
+        ec2.terminate_instances(InstanceIds=[machine for machine in machines if machine])
+    pages = session.client("cloudformation").get_paginator("list_stack_resources")
+    listed = pages.paginate(StackName=stack_id).build_full_result()
+    return failed_custom_resources(listed["StackResourceSummaries"])
+
+
+def _delete_once(world: World, stack_id: str, retained: list[str]) -> str:
     client = world.session().client("cloudformation")
     deadline, begun = time.monotonic() + WAIT_SECONDS, False
     while time.monotonic() < deadline:
@@ -96,7 +116,8 @@ def _delete_once(world: World, stack_id: str) -> str:
             return str(found.get("StackStatusReason", status))
         # A creation may be cut short by its deletion; another operation must end first
         if not begun and (status == "CREATE_IN_PROGRESS" or not status.endswith("_IN_PROGRESS")):
-            client.delete_stack(StackName=stack_id)
+            without: dict[str, Any] = {"RetainResources": retained} if retained else {}
+            client.delete_stack(StackName=stack_id, **without)
             begun = True
         time.sleep(POLL_SECONDS)
     return f"it is still {status} after {WAIT_SECONDS:.0f} s"

@@ -89,7 +89,8 @@ class SpotRequest(Construct):
 
     A persistent request whose instance is terminated launches another one, which nothing ends. So
     it must depend on the instance (``node.add_dependency``), and is deleted before it. If the
-    request cannot be cancelled, the deletion of the stack fails and says what to do.
+    request cannot be cancelled for some minutes, the deletion of the stack fails and says what to
+    do; it cannot hold the machine, as CloudFormation goes on after a failed Delete.
 
     Args:
         scope: Construct that owns this one: the generation of the machine.

@@ -207,7 +207,6 @@ NAMES: dict[str, tuple[str, ...]] = {
         "_runs_on_worker_thread",
         "_sends_back_failed_update",
         "_update_resource",
-        "_with_dependencies",
     ),
 }
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3
 import pytest
 
+from gpustation.leftovers import find_leftovers
+from gpustation.leftovers.removal import remover, taken
 from localaws import LocalAws
 from tests.faults.conftest import MakeStack
 from tests.faults.holds import Holds, machine
@@ -51,7 +54,17 @@ def spot(aws: LocalAws) -> LocalAws:
     return aws
 
 
-def test_a_spot_machine_is_one(spot: LocalAws, stack: MakeStack, holds: Holds) -> None:
+@pytest.fixture
+def person(spot: LocalAws, monkeypatch: pytest.MonkeyPatch) -> boto3.session.Session:
+    """Whoever runs `gpustation leftovers`."""
+    for name, value in spot.exports.items():
+        monkeypatch.setenv(name, value)
+    return boto3.session.Session()
+
+
+def test_a_spot_machine_is_one(
+    spot: LocalAws, stack: MakeStack, holds: Holds, person: boto3.session.Session
+) -> None:
     """No on-demand quota, no hold; the request carries the stack's name alone."""
     made = created(spot, stack, spot=True)
     row = machine(made, assemble().machine)
@@ -65,6 +78,7 @@ def test_a_spot_machine_is_one(spot: LocalAws, stack: MakeStack, holds: Holds) -
     assert not holds.rows
     assert made.outputs()["Capacity"].startswith("spot in us-east-1")
     assert SPOT_QUOTA in made.outputs()["Quota"]
+    assert find_leftovers(person).left == (), "no stack lists a request, and this one is in use"
 
 
 @pytest.mark.rows_in_make_test(1)
@@ -90,22 +104,29 @@ def test_a_destroy_leaves_no_request_and_no_machine(
 
 
 @pytest.mark.tier("all")
-def test_a_request_that_cannot_be_cancelled_stops_the_destroy(
-    spot: LocalAws, stack: MakeStack
+def test_a_request_that_cannot_be_cancelled_is_told_and_removed_by_leftovers(
+    spot: LocalAws, stack: MakeStack, person: boto3.session.Session
 ) -> None:
-    """Going on would leave a machine that nothing knows."""
+    """The deletion goes on: the machine ends, another one comes, and the function is gone."""
     made = created(spot, stack, spot=True)
-    before = launches(spot)
+    first, before = made.physical_id(assemble().machine), launches(spot)
     spot.control.fault("CancelSpotInstanceRequests", "forbid")
     assert made.delete() == "DELETE_FAILED"
     text = made.reason(REQUEST)
     assert "the machine's spot request was not cancelled" in text
-    assert "aws ec2 cancel-spot-instance-requests" in text
-    assert machine(made, assemble().machine)["State"]["Name"] == "running"
+    assert "gpustation leftovers --region us-east-1" in text
+    assert f"--stack-name {made.name} --retain-resources {REQUEST}" in text
+    (request,) = requests(spot)
+    assert request["InstanceId"] != first
+    assert launches(spot) == before + 1
     spot.control.fault("CancelSpotInstanceRequests", None)
-    assert made.delete() == "DELETE_COMPLETE"
-    assert launches(spot) == before
-    assert requests(spot) == []
+    found = find_leftovers(person).left
+    assert [row.kind for row in found[:3]] == ["spot request", "instance", "stack"]
+    assert taken(found[:2]) == [*found[:2]]
+    for row in found[:3]:
+        remover(person)(row)
+    assert made.describe()["StackStatus"] == "DELETE_COMPLETE"
+    assert launches(spot) == before + 1
 
 
 @pytest.mark.tier("all")

@@ -40,8 +40,14 @@ def code_bucket(server: LocalAws) -> str:
 
 
 @pytest.fixture(scope="session")
-def moved() -> Iterator[LocalAws]:
-    """An account of its own, whose clock tests move."""
+def clock_server() -> Iterator[LocalAws]:
     with LocalAws() as aws:
-        aws.control.set_quota(G_QUOTA, 640)
         yield aws
+
+
+@pytest.fixture
+def moved(clock_server: LocalAws) -> LocalAws:
+    """An account of its own, whose clock tests move, with every knob as in a new one but room."""
+    clock_server.control.reset()
+    clock_server.control.set_quota(G_QUOTA, 640)
+    return clock_server

@@ -20,7 +20,7 @@ from test_instances import described
 
 from localaws import LocalAws
 from localaws.account.scheduler.expressions import parse
-from tests.support.probe_stack import G_QUOTA, Stack, role
+from tests.support.probe_stack import Stack, role
 
 STOP = "arn:aws:scheduler:::aws-sdk:ec2:stopInstances"
 MINUTE = 60.0
@@ -182,7 +182,6 @@ class Desk:
 
 @pytest.fixture
 def desk(moved: LocalAws) -> Iterator[Desk]:
-    moved.control.set_quota(G_QUOTA, 640)  # tests of spot requests reset the account
     made = Desk(moved)
     yield made
     made.close()

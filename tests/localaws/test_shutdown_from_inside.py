@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ministack.services import ec2
 
+from localaws.account.ec2 import instances as inside
 from localaws.account.ec2.images import public_images
 from localaws.account.ec2.instance_record import Record
 from localaws.account.ec2.instances import Instances
@@ -19,6 +19,9 @@ from localaws.account.ec2.launch import Launch
 from localaws.account.world import World
 from localaws.machines.records import RecordMachines
 from tests.support.probe_stack import G_QUOTA
+
+ec2 = inside.ec2
+"""The account's EC2, as the embedded AWS has it."""
 
 INSIDE = ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
 

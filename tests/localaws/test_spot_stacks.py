@@ -109,7 +109,7 @@ def test_deletion_without_a_cancellation_meets_another_machine(spot: Stack) -> N
     name = request_of(spot)["SpotInstanceRequestId"]
     assert spot.delete() == "DELETE_FAILED"
     failed = {row[0] for row in spot.events() if row[1] == "DELETE_FAILED"}
-    assert failed == {"Group", "Subnet", spot.name}
+    assert failed == {"Group", "Subnet", "Vpc", spot.name}
     assert "has dependencies and cannot be deleted" in spot.reason("Subnet")
     ec2 = spot.aws.client("ec2")
     (row,) = ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[name])[

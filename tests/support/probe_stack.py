@@ -59,8 +59,8 @@ class Stack:
                 raise
             return "UPDATE_COMPLETE"
 
-    def delete(self) -> str:
-        self._cloudformation.delete_stack(StackName=self.stack_id)
+    def delete(self, **arguments: Any) -> str:
+        self._cloudformation.delete_stack(StackName=self.stack_id, **arguments)
         return self.settled()
 
     def settled(self) -> str:

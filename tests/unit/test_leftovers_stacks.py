@@ -183,6 +183,28 @@ def test_dead_stack_with_nothing_but_our_name_is_not_offered(status: str) -> Non
     assert row.doubt == ""
 
 
+def test_custom_resources_that_failed_are_retained_as_their_functions_are_gone() -> None:
+    def listed(name: str, kind: str, status: str) -> Row:
+        return {"LogicalResourceId": name, "ResourceType": kind, "ResourceStatus": status}
+
+    ours = stack("GpuImage", "DELETE_FAILED")
+    rows = [
+        listed("Two", "Custom::SpotRequest", "DELETE_FAILED"),
+        listed("One", "AWS::CloudFormation::CustomResource", "DELETE_FAILED"),
+        listed("Deleted", "Custom::QuotaCheck", "DELETE_COMPLETE"),
+        listed("Vpc", "AWS::EC2::VPC", "DELETE_FAILED"),
+    ]
+    answers = {"describe_stacks": [ours], "get_template": OUR_TEMPLATE}
+    answers[f"list_stack_resources {ours['StackId']}"] = rows
+    (row,) = leftovers(search(WrittenAccount(answers)), "stack")
+    deletion, _, wait = row.removal.partition(" && ")
+    assert deletion.endswith(f"--stack-name {ours['StackId']} --retain-resources One Two")
+    assert "--retain-resources" not in wait
+    ours["StackStatus"] = "ROLLBACK_FAILED"  # only a stack whose deletion failed retains any
+    (row,) = leftovers(search(WrittenAccount(answers)), "stack")
+    assert "--retain-resources" not in row.removal
+
+
 def test_change_set_of_a_stack_with_nothing_but_our_name_is_not_offered() -> None:
     made = {"ChangeSetName": "theirs", "Status": "CREATE_COMPLETE"}
     answers = {

@@ -26,6 +26,11 @@ Request = tuple[str, str, Any, Any]
 REGION = "us-east-1"
 MORE = (
     Step("cloudformation wait stack-delete-complete", REGION, {"stack_name": "one"}),
+    Step(
+        "cloudformation delete-stack",
+        REGION,
+        {"stack_name": "one", "retain_resources": ("Two", "Three")},
+    ),
     Step("ec2 wait instance-terminated", REGION, {"instance_ids": "i-0123456789abcdef0"}),
     Step("ec2 wait volume-available", REGION, {"volume_ids": "vol-0123456789abcdef0"}),
     Step("ec2 wait volume-deleted", REGION, {"volume_ids": "vol-0123456789abcdef0"}),

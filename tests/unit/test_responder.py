@@ -122,6 +122,27 @@ def test_delete_succeeds_without_asking(address: AnswerAddress, request_: Event)
     assert address.answers[0]["PhysicalResourceId"] == "id-1"
 
 
+@pytest.mark.parametrize("must_end", [False, True])
+def test_a_delete_out_of_time_fails_only_where_it_must_end(
+    address: AnswerAddress, request_: Event, must_end: bool
+) -> None:
+    class Context:
+        def get_remaining_time_in_millis(self) -> float:
+            return responder.OUT_OF_TIME_SECONDS * 1000
+
+    def hang(_event: Any) -> None:
+        while not address.answers:
+            time.sleep(0.01)
+
+    delete = request_ | {"RequestType": "Delete", "PhysicalResourceId": "id-1"}
+    undeleted = (lambda _event, why: f"still there: {why}") if must_end else None
+    respond(delete, Context(), refuse("no"), on_delete=hang, undeleted=undeleted)
+    (answer,) = address.answers
+    assert answer["Status"] == ("FAILED" if must_end else "SUCCESS")
+    assert answer["Reason"].startswith("still there: AWS did not respond" if must_end else "ok")
+    assert "deploy again" not in answer["Reason"]
+
+
 def test_the_log_has_the_reason_or_the_data(
     address: AnswerAddress, request_: Event, caplog: pytest.LogCaptureFixture
 ) -> None:

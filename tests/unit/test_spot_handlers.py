@@ -148,9 +148,11 @@ class TestCounting:
 class FakeEc2:
     """Requests that are cancelled at once, unless they stay."""
 
-    def __init__(self, *ids: str, stays: bool = False, fault: str = "") -> None:
+    def __init__(
+        self, *ids: str, stays: bool = False, fault: str = "", faults: int = 10**6
+    ) -> None:
         self.alive = [*ids]
-        self.stays, self.fault = stays, fault
+        self.stays, self.fault, self.faults = stays, fault, faults
         self.cancelled: list[str] = []
         self.filters: list[Any] = []
         self.meta = type("Meta", (), {"region_name": "us-east-1"})()
@@ -166,7 +168,8 @@ class FakeEc2:
         return {"SpotInstanceRequests": [{"SpotInstanceRequestId": one} for one in self.alive]}
 
     def cancel_spot_instance_requests(self, SpotInstanceRequestIds: list[str]) -> None:
-        if self.fault:
+        self.faults -= 1
+        if self.fault and self.faults >= 0:
             raise ClientError({"Error": {"Code": self.fault}}, "CancelSpotInstanceRequests")
         self.cancelled += SpotInstanceRequestIds
         if not self.stays:
@@ -208,10 +211,18 @@ class TestCancel:
     def test_what_stays_fails_the_deletion(self, ec2: FakeEc2, words: str) -> None:
         with pytest.raises(RefusedError) as refusal:
             delete(ec2)
-        text = str(refusal.value)
+        long = f"arn:aws:cloudformation:us-gov-west-1:123456789012:stack/{'s' * 128}/uuid-1"
+        event = {**make_event("Delete", {}), "StackId": long}
+        text = spot_request.advice(event, str(refusal.value))
         assert words in text
-        assert "aws ec2 cancel-spot-instance-requests --region us-east-1" in text
+        assert "gpustation leftovers --region us-gov-west-1" in text
+        assert text.endswith(f"--stack-name {'s' * 128} --retain-resources Resource")
         assert len(text) <= MAX_REASON
+
+    def test_it_is_tried_again_until_the_service_answers(self) -> None:
+        ec2 = FakeEc2("sir-1", fault="RequestLimitExceeded", faults=9)
+        delete(ec2)
+        assert ec2.cancelled == ["sir-1"]
 
 
 def test_a_failed_cancel_is_a_failed_delete(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +236,7 @@ def test_a_failed_cancel_is_a_failed_delete(monkeypatch: pytest.MonkeyPatch) -> 
 
     event = make_event("Delete", {})
     respond(event, None, spot_request.exists, on_delete=refuse)
-    respond(event, None, spot_request.exists, on_delete=refuse, must_end=True)
+    respond(event, None, spot_request.exists, on_delete=refuse, undeleted=spot_request.advice)
     assert '"Status": "SUCCESS"' in sent[0]
     assert '"Status": "FAILED"' in sent[1]
+    assert "was not cancelled (still there)" in sent[1]

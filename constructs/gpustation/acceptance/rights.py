@@ -139,6 +139,13 @@ RIGHTS = (
         _OF_MACHINES,
     ),
     Right(
+        "CancelSpotRequests",
+        "ec2:CancelSpotInstanceRequests",
+        [f"arn:<AWS::Partition>:ec2:*:{_ACCOUNT}:spot-instances-request/*"],
+        "the tag decides, which the launch template gives",
+        like(f"aws:ResourceTag/{OWNER_TAG}", MACHINES),
+    ),
+    Right(
         "PushKeys",
         "ec2-instance-connect:SendSSHPublicKey",
         [_INSTANCES],

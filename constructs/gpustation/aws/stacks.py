@@ -1,7 +1,8 @@
-"""The status of a CloudFormation stack."""
+"""The status of a CloudFormation stack and of its resources."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -10,6 +11,26 @@ from gpustation.aws.calls import UnknownError, call_aws
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+
+
+CUSTOM = ("Custom::", "AWS::CloudFormation::CustomResource")
+"""How the types of custom resources begin."""
+
+
+def failed_custom_resources(resources: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Logical ids of the custom resources whose deletion failed.
+
+    CloudFormation goes on after the failure and deletes their functions, so that the stack can only
+    be deleted without them (``RetainResources``).
+
+    Args:
+        resources: What the stack lists.
+    """
+    return sorted(
+        row["LogicalResourceId"]
+        for row in resources
+        if row["ResourceStatus"] == "DELETE_FAILED" and row["ResourceType"].startswith(CUSTOM)
+    )
 
 
 def is_rolling_back(cloudformation: CloudFormationClient, event: Any) -> bool:

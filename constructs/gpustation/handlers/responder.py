@@ -59,6 +59,9 @@ class RefusedError(Exception):
 Fallback = Callable[[Event, str], Response]
 """Returns the response if no decision could be made, for the reason in the second argument."""
 
+Advice = Callable[[Event, str], str]
+"""Returns the message of a Delete that failed, for the reason in the second argument."""
+
 
 def respond(
     event: Event,
@@ -66,13 +69,14 @@ def respond(
     decide: Callable[[Event], Response],
     fallback: Fallback | None = None,
     on_delete: Callable[[Event], None] | None = None,
-    *,
-    must_end: bool = False,
+    undeleted: Advice | None = None,
 ) -> None:
     """Runs ``decide`` for Create and Update, and sends exactly one response to CloudFormation.
 
     Delete succeeds: most of these custom resources own nothing in AWS that would be left, and a
-    failure would block the deletion of the stack. With ``must_end`` it is done or it fails.
+    failure protects nothing. CloudFormation goes on, and deletes this function too, so that a
+    second deletion of the stack cannot succeed either, unless it retains the resource. A Delete
+    that must not go unnoticed fails, with ``undeleted`` for the message.
 
     Args:
         event: The request.
@@ -81,31 +85,38 @@ def respond(
         fallback: Returns the response after an unexpected error or at the timeout. Default: the
             request fails with a message of one line.
         on_delete: What a Delete does before its response. Default: nothing.
-        must_end: Whether an error of ``on_delete``, or its timeout, fails the Delete. Default: it
-            is logged.
+        undeleted: Makes the message of a Delete that fails because of an error of ``on_delete``,
+            or of its timeout. Default: both are logged, and the Delete succeeds.
     """
     outbox = _Outbox(event)
+    deleting = event["RequestType"] == "Delete"
 
     def give_up(reason: str) -> None:
-        if fallback is None:
+        if deleting and undeleted is None:
+            log.warning("the deletion goes on: %s", reason)
+            outbox.send("SUCCESS", Response(outbox.physical_id))
+        elif deleting and undeleted is not None:
+            outbox.send("FAILED", Response(outbox.physical_id), undeleted(event, reason))
+        elif fallback is None:
             outbox.send("FAILED", Response(outbox.physical_id), reason)
         else:
             outbox.send("SUCCESS", fallback(event, reason))
 
     where = getattr(context, "log_group_name", "the function's log group")
-    slow = f"AWS did not respond within the function's timeout, see {where}; deploy again"
+    remedy = "" if deleting else "; deploy again"
+    slow = f"AWS did not respond within the function's timeout, see {where}{remedy}"
     watchdog = _start_watchdog(context, lambda: give_up(slow))
     try:
-        if event["RequestType"] == "Delete":
-            if must_end and on_delete is not None:
-                on_delete(event)
-            else:
-                _try_to_delete(event, on_delete)
+        if deleting:
+            _delete(event, on_delete, must_end=undeleted is not None)
             response = Response(outbox.physical_id)
         else:
             response = decide(event)
     except RefusedError as refusal:
-        outbox.send("FAILED", Response(outbox.physical_id), str(refusal))
+        if deleting:
+            give_up(str(refusal))
+        else:
+            outbox.send("FAILED", Response(outbox.physical_id), str(refusal))
     # All exceptions: without a response the stack would hang
     except Exception as error:
         log.exception("unexpected error")
@@ -118,12 +129,14 @@ def respond(
             watchdog.cancel()
 
 
-def _try_to_delete(event: Event, on_delete: Callable[[Event], None] | None) -> None:
+def _delete(event: Event, on_delete: Callable[[Event], None] | None, *, must_end: bool) -> None:
     if on_delete is None:
         return
     try:
         on_delete(event)
-    except Exception:  # any, because a failure would block the deletion of the stack
+    except Exception:  # any: what a failure would say is not worth a stack that cannot be deleted
+        if must_end:
+            raise
         log.exception("unexpected error of a deletion, which goes on")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,23 @@ from gpustation.handlers.responder import Event, RefusedError, Response, respond
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
 
+PATIENCE_SECONDS = 120.0
+"""How long a cancellation is tried: with the last try it is less than the function's timeout."""
+
+PAUSE_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+log.setLevel(logging.INFO)
+
 
 def on_event(event: dict[str, Any], context: object) -> None:
     """Entry point of the Lambda function."""
     respond(
-        event, context, exists, on_delete=lambda request: cancel(request, _client()), must_end=True
+        event,
+        context,
+        exists,
+        on_delete=lambda request: cancel(request, _client()),
+        undeleted=advice,
     )
 
 
@@ -44,6 +57,8 @@ def cancel(
 ) -> None:
     """Cancels the requests of this generation of the stack.
 
+    It tries for ``PATIENCE_SECONDS``, as the deletion of the stack goes on when this one fails.
+
     Raises:
         RefusedError: A request is still there: terminating its machine would launch another.
     """
@@ -51,20 +66,38 @@ def cancel(
         SPOT_TAG: event["StackId"],
         GENERATION_TAG: event["ResourceProperties"].get("Generation", "1"),
     }
+    deadline = monotonic() + PATIENCE_SECONDS
+    while why := _try_to_cancel(ec2, tags, sleep, monotonic):
+        if monotonic() + PAUSE_SECONDS >= deadline:
+            raise RefusedError(why)
+        log.warning("tried again in %.0f s: %s", PAUSE_SECONDS, why)
+        sleep(PAUSE_SECONDS)
+
+
+def _try_to_cancel(
+    ec2: EC2Client,
+    tags: dict[str, str],
+    sleep: Callable[[float], None],
+    monotonic: Callable[[], float],
+) -> str:
+    """Why a request is left; empty if none is."""
     try:
         left = cancel_requests(ec2, tags, sleep=sleep, monotonic=monotonic)
-        why = f"still there: {', '.join(left)}" if left else ""
     except UnknownError as unknown:
-        why = str(unknown)
+        return str(unknown)
     except ClientError as error:
-        why = f"{error.operation_name}: {error_code(error)}"
-    if why:
-        region = ec2.meta.region_name
-        raise RefusedError(
-            f"the machine's spot request was not cancelled ({why}); without that, EC2 would launch "
-            "another machine after the deletion of this one. Cancel it, then delete again: aws ec2 "
-            f"describe-spot-instance-requests --region {region} --filters "
-            f"Name=tag:{SPOT_TAG},Values={event['StackId']} --query "
-            "SpotInstanceRequests[].SpotInstanceRequestId; aws ec2 cancel-spot-instance-requests "
-            f"--region {region} --spot-instance-request-ids ID"
-        )
+        return f"{error.operation_name}: {error_code(error)}"
+    return f"still there: {', '.join(left)}" if left else ""
+
+
+def advice(event: Event, why: str) -> str:
+    """What a person does after a Delete that failed; nothing else in the stack waits for it."""
+    _, _, _, region, _, stack = event["StackId"].split(":")
+    name = stack.split("/")[1]
+    return (
+        f"the machine's spot request was not cancelled ({why}), while the deletion of the stack "
+        f"goes on: EC2 launches another machine for it. `gpustation leftovers --region {region}` "
+        "lists request, machine and stack with the commands that remove them. By hand: cancel it, "
+        "terminate that machine, then aws cloudformation delete-stack "
+        f"--region {region} --stack-name {name} --retain-resources {event['LogicalResourceId']}"
+    )

@@ -15,19 +15,21 @@ REFUSED = (
 """Replaces a command with a value that is not ``SAFE``."""
 
 
-def command(words: str, region: str = "", **options: str) -> str:
+def command(words: str, region: str = "", **options: str | tuple[str, ...]) -> str:
     """A command of the AWS CLI; ``REFUSED`` if a value is not ``SAFE``.
 
     Args:
         words: Service and operation, e.g. ``ec2 delete-volume``.
         region: Region. Default: none, as IAM needs none.
-        **options: Options, with underscores in their names.
+        **options: Options, with underscores in their names; a tuple has several values of one.
     """
-    values = {**({"region": region} if region else {}), **options}
-    if not all(SAFE.fullmatch(value) for value in values.values()):
-        return REFUSED
-    named = (f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in values.items())
-    return " ".join([f"aws {words}", *named])
+    parts = [f"aws {words}"]
+    for name, given in {**({"region": region} if region else {}), **options}.items():
+        values = (given,) if isinstance(given, str) else given
+        if not all(SAFE.fullmatch(value) for value in values):
+            return REFUSED
+        parts += [f"--{name.replace('_', '-')}", *map(shlex.quote, values)]
+    return " ".join(parts)
 
 
 def chain(*commands: str) -> str:

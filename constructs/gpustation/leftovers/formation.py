@@ -34,8 +34,16 @@ class Stack(Resource):
         return f"{shared}; see docs/leftovers.md" if self.id == TOOLKIT else ""
 
     def _steps(self) -> list[Step]:
-        wait = "cloudformation wait stack-delete-complete"
-        return [self.deletion, self.step(wait, stack_name=self.row["StackId"])]
+        """Without the custom resources that failed: CloudFormation deleted their functions then.
+
+        Those of ours own nothing that is not a leftover of its own.
+        """
+        wait, stack = "cloudformation wait stack-delete-complete", self.row["StackId"]
+        words, failed = self.kind.removal, self.search.stacks.failed_custom_resources(self.row)
+        deletion = self.deletion
+        if failed:
+            deletion = self.step(words, stack_name=stack, retain_resources=tuple(failed))
+        return [deletion, self.step(wait, stack_name=stack)]
 
 
 class ChangeSet(Resource):

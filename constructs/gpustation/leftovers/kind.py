@@ -85,7 +85,7 @@ class Resource:
         option = self.kind.option.removeprefix("--").replace("-", "_")
         return self.step(self.kind.removal, **{option: self.row[self.kind.removed_by]})
 
-    def step(self, words: str, **options: str) -> Step:
+    def step(self, words: str, **options: str | tuple[str, ...]) -> Step:
         """A step in its region, with the words of the AWS CLI."""
         return Step(words, "" if self.kind.is_global else self.search.region, options)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from gpustation.catalog import prices
 from gpustation.catalog.names import OWNER_TAG, SAVED_TAG
-from gpustation.leftovers.account import moment, tags_of
+from gpustation.leftovers.account import Call, moment, tags_of
 from gpustation.leftovers.kind import Kind, Resource, Row
 from gpustation.leftovers.ownership import BUILDER_TAG, NOT_PROVEN, Ownership
 from gpustation.leftovers.search import Search
@@ -21,18 +21,31 @@ USABLE = frozenset({"available", "disabled", "completed"})
 """States in which it may be kept on purpose; in any other it is of no use."""
 
 
-class Instance(Resource):
-    """Has to be terminated before its volumes and network can be deleted."""
+_REQUESTS = Call("ec2", "describe_spot_instance_requests", "SpotInstanceRequests")
 
+
+class Instance(Resource):
+    """Has to be terminated before its volumes and network can be deleted.
+
+    One that a spot request launches again has no tags: those of its request say whose it is.
+    """
+
+    reads = (_REQUESTS,)
     price = "its type's price per hour, times 730; a type with unknown price is not counted"
 
     @classmethod
     def rows(cls, search: Search, kind: Kind) -> Iterator[Row]:
         """The instances of all reservations."""
-        for reservation in search.account.list(*kind.lists):
-            for row in reservation["Instances"]:
-                if row["State"]["Name"] not in _ENDING:
-                    yield row
+        rows = [
+            row
+            for reservation in search.account.list(*kind.lists)
+            for row in reservation["Instances"]
+            if row["State"]["Name"] not in _ENDING
+        ]
+        for row in rows:
+            request = row.get("SpotInstanceRequestId")
+            tags = row.get("Tags") or (request and _tags_of_requests(search).get(request))
+            yield {**row, "Tags": tags or []}
 
     def _cost(self) -> prices.Cost:
         # An Elastic IP replaces the instance's own address, and is a resource of its own
@@ -45,6 +58,13 @@ class Instance(Resource):
 
     def _steps(self) -> list[Step]:
         return [self.deletion, self.step("ec2 wait instance-terminated", instance_ids=self.id)]
+
+
+def _tags_of_requests(search: Search) -> dict[str, Any]:
+    """Tags of spot requests by id, whatever became of them."""
+    return {
+        row["SpotInstanceRequestId"]: row.get("Tags", []) for row in search.account.list(*_REQUESTS)
+    }
 
 
 class Address(Resource):

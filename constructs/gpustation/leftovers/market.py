@@ -7,22 +7,26 @@ from collections.abc import Iterator
 from gpustation.aws.spot import ALIVE
 from gpustation.catalog import prices
 from gpustation.leftovers.kind import Kind, Resource, Row
+from gpustation.leftovers.result import Leftover
 from gpustation.leftovers.search import Search
 
 _HOLDING = ("active", "pending")
 
 
 class SpotRequest(Resource):
-    """Is cancelled before its machine is terminated: otherwise it launches another one."""
+    """Is cancelled before its machine is terminated: otherwise it launches another one.
+
+    No stack lists a request, so it belongs to the one that lists its machine.
+    """
 
     price = "free; its machine is a kind of its own"
 
-    @classmethod
-    def rows(cls, search: Search, kind: Kind) -> Iterator[Row]:
-        """Those that have, or may launch, a machine."""
-        for row in super().rows(search, kind):
-            if row["State"] in ALIVE:
-                yield row
+    def leftover(self) -> Leftover | None:
+        """Only one that has, or may launch, a machine."""
+        return super().leftover() if self.row["State"] in ALIVE else None
+
+    def _within(self) -> list[str]:
+        return [self.row.get("InstanceId", "")]
 
 
 class CapacityReservation(Resource):

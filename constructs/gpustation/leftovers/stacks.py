@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from gpustation.aws.stacks import failed_custom_resources
 from gpustation.catalog.names import OWNER_TAG
+from gpustation.catalog.spot import SPOT_TAG
 from gpustation.leftovers.account import Account, Call, tags_of
 from gpustation.leftovers.ownership import STACK_ID_TAG, STACK_NAME_TAG, Names, Ownership
 from gpustation.leftovers.result import NotChecked
@@ -16,7 +18,7 @@ DEAD = {
     "delete it",
     "ROLLBACK_COMPLETE": "its creation failed and was rolled back: it can only be deleted",
     "ROLLBACK_FAILED": "its creation failed, and so did the rollback: the rest of it still costs",
-    "DELETE_FAILED": "its deletion failed: delete it again; the stack's events name the cause",
+    "DELETE_FAILED": "its deletion failed; the stack's events name the cause",
     "REVIEW_IN_PROGRESS": "its change set was never executed: it has no resources",
 }
 """Statuses of a stack without use, and what to do. With any other status a stack is live."""
@@ -134,7 +136,8 @@ class Stacks:
 
         Nobody but CloudFormation can write its own tag. Anybody can write ours, so it counts only
         if CloudFormation lists a deleted stack of the name in it (for 90 days), which did not end
-        before the resource was created, and no stack has this name now.
+        before the resource was created, and no stack has this name now; or, on a spot request, if
+        it has the id of a stack whose creation or deletion failed.
 
         Args:
             tags: Tags of a resource that no live stack owns.
@@ -144,6 +147,10 @@ class Stacks:
         owner = tags.get(OWNER_TAG, "")
         if stack_id and (owner or self._names.may_name(name)):
             return f"tag {STACK_ID_TAG}={stack_id}"
+        for stack in self.all:
+            status = stack["StackStatus"]
+            if owner and stack["StackId"] == tags.get(SPOT_TAG) and status in DEAD:
+                return f"tag {SPOT_TAG}={stack['StackId']}, and that stack is {status}"
         if not owner or any(stack["StackName"] == owner for stack in self.all):
             return ""
         for stack in self._list(_SUMMARIES) or []:
@@ -211,6 +218,13 @@ class Stacks:
     def change_sets(self, stack: Row) -> list[Row]:
         """The change sets of a stack; none if they could not be read."""
         return self._list(CHANGE_SETS, StackName=stack["StackName"]) or []
+
+    def failed_custom_resources(self, stack: Row) -> list[str]:
+        """Logical ids of the custom resources whose deletion failed with their stack's."""
+        if stack["StackStatus"] != "DELETE_FAILED":
+            return []
+        rows = self._list(_RESOURCES, StackName=stack["StackId"]) or []
+        return failed_custom_resources(rows)
 
     def _list(self, call: Call, **arguments: str) -> list[Row] | None:
         rows: list[Row] | None = self._account.read(*call, region=self._region, **arguments)

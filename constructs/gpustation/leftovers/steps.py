@@ -26,12 +26,13 @@ class Step:
         words: Service and operation as the AWS CLI names them, e.g. ``ec2 delete-volume`` or
             ``ec2 wait volume-deleted``.
         region: Region; empty for IAM, which has none.
-        options: Options with their values, with underscores in their names.
+        options: Options with their values, with underscores in their names; a tuple has several
+            values of one.
     """
 
     words: str
     region: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def command(self) -> str:
@@ -74,7 +75,9 @@ class Step:
         )
         members = model.input_shape.members
         names = {xform_name(name): name for name in members}
-        return {
-            names[option]: [value] if members[names[option]].type_name == "list" else value
-            for option, value in self.options.items()
-        }
+        arguments: dict[str, Any] = {}
+        for option, value in self.options.items():
+            is_list = members[names[option]].type_name == "list"
+            several = [value] if isinstance(value, str) else [*value]
+            arguments[names[option]] = several if is_list else value
+        return arguments

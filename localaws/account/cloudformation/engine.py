@@ -45,11 +45,10 @@ def install(world: World, instances: Instances) -> None:
     _install_replacement()
     _install_waits(world)
     resource_faults.install(world)
-    operations = Operations(custom_resources.install(world))
-    operations.install()
+    Operations(custom_resources.install(world)).install()
     stack_resources.install()
     refusals.install()
-    Events(operations.keeps).install()
+    Events().install()
 
 
 def _install_parameters() -> None:

@@ -32,14 +32,9 @@ TICK = timedelta(milliseconds=1)
 
 
 class Events:
-    """Filters and changes the events that the engine adds.
+    """Filters and changes the events that the engine adds."""
 
-    Args:
-        keeps: Whether a deletion leaves a resource alone, by stack and logical id.
-    """
-
-    def __init__(self, keeps: Callable[[str, str], bool]) -> None:
-        self._keeps = keeps
+    def __init__(self) -> None:
         self._held: dict[tuple[str, str], tuple[str, ...]] = {}
         self._new: set[tuple[str, str]] = set()
         self._failed: dict[str, str] = {}
@@ -70,8 +65,6 @@ class Events:
         rest = (physical_id, detailed_status)
         if resource_type == WAIT and reason.startswith("Received "):
             return  # AWS shows signals of creation policies only
-        if self._keeps(stack_name, logical_id):
-            return
         if resource_type == STACK and logical_id == stack_name:
             self._record_stack(about, status, reason, rest)
             return
@@ -152,8 +145,7 @@ class Events:
         if status in ("DELETE_FAILED", "ROLLBACK_FAILED"):
             stack = cloudformation._stacks[stack_name]
             failed = stack["_resources" if status == "DELETE_FAILED" else "_rollback_failed"]
-            left = [name for name in sorted(failed) if not self._keeps(stack_name, name)]
-            return f"The following resource(s) failed to delete: [{', '.join(left)}]. "
+            return f"The following resource(s) failed to delete: [{', '.join(sorted(failed))}]. "
         if status in BEGUN:
             return reason or "User Initiated"
         if status == "ROLLBACK_COMPLETE":

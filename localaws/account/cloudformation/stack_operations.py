@@ -1,17 +1,17 @@
 """One operation of a stack at a time, and what a failed operation leaves in the stack.
 
-Upstream a second operation starts beside a running one, and both work on the same resources; what
-the rollback of a creation could not delete is in no stack any more; and after a failed deletion the
-resources that the failed one needs are deleted too, such as a custom resource's function, so no
-second attempt can succeed. AWS does try them too, as is recorded of a VPC (aws/aws-cdk#10777);
-whether it deletes such a function is not established.
+Upstream a second operation starts beside a running one, and both work on the same resources; and
+what the rollback of a creation could not delete is in no stack any more.
+
+Here as on AWS, a deletion that fails does not protect what the resource needs: CloudFormation goes
+on, and deletes a custom resource's function after its failed Delete
+(aws-cloudformation/cloudformation-coverage-roadmap#852 and #1508; aws/aws-cdk#10777).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -39,7 +39,6 @@ class Operations:
     def __init__(self, failed: FailedCreates) -> None:
         self._failed = failed
         self._running: dict[str, asyncio.Event] = {}
-        self._kept: dict[str, set[str]] = {}
 
     def install(self) -> None:
         """Replace the engine's functions, in every module that imported them."""
@@ -57,11 +56,6 @@ class Operations:
         handlers._roll_back_operation = self._alone(roll_back)
         handlers._delete_stack_async = self._after_others(stacks._delete_stack_async)
         stacks._provision_resource = _cancelled_by_deletion(stacks._provision_resource)
-        stacks._delete_resource = self._keeping(stacks._delete_resource)
-
-    def keeps(self, stack_name: str, logical_id: str) -> bool:
-        """Whether a deletion keeps a resource, as a resource that needs it could not be deleted."""
-        return logical_id in self._kept.get(stack_name, ())
 
     def _alone(self, operation: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap an operation so that a deletion can wait for its end."""
@@ -86,49 +80,10 @@ class Operations:
             if running is not None:
                 await running.wait()
             self._failed.hand_over(stack)
-            if named.get("force"):  # the engine itself keeps what a retained resource needs
-                await delete(stack_name, stack_id, *rest, **named)
-                return
-            with self._keeping_what_is_needed(stack) as kept:
-                before = {name: r["ResourceStatus"] for name, r in stack["_resources"].items()}
-                await delete(stack_name, stack_id, *rest, **named)
-                for name in kept & stack["_resources"].keys():
-                    stack["_resources"][name] |= {"ResourceStatus": before[name], REASON: ""}
+            await delete(stack_name, stack_id, *rest, **named)
+            _give_reason(stack)
 
         return delete_stack
-
-    @contextlib.contextmanager
-    def _keeping_what_is_needed(self, stack: Record) -> Iterator[set[str]]:
-        """Collect what deletions keep, and correct the stack's reason afterwards."""
-        name = stack["StackName"]
-        kept = self._kept[name] = set()
-        try:
-            yield kept
-        finally:
-            del self._kept[name]
-        if stack["StackStatus"].endswith("_FAILED"):
-            last = cloudformation._stack_events[stack["StackId"]][-1]
-            stack["StackStatusReason"] = last[REASON]
-
-    def _keeping(self, delete: Callable[..., Any]) -> Callable[..., Any]:
-        """Wrap the deletion of a resource: if it fails, everything that it needs is kept."""
-
-        def delete_resource(
-            resource_type: str, physical_id: str, properties: Any, stack_name: str, logical_id: str
-        ) -> None:
-            kept = self._kept.get(stack_name)
-            if kept is not None and logical_id in kept:
-                raise RuntimeError("kept")  # the engine continues; Events drops its events
-            try:
-                delete(resource_type, physical_id, properties, stack_name, logical_id)
-            except Exception:
-                if kept is not None:
-                    stack = cloudformation._stacks[stack_name]
-                    known, made = stack["_template"]["Resources"], set(stack["_resources"])
-                    kept |= stacks._with_dependencies([logical_id], known, made) - {logical_id}
-                raise
-
-        return delete_resource
 
     def _complete(self, roll_back: Callable[..., Any]) -> Callable[..., Any]:
         """Wrap a rollback: failed custom resources are part of it, and undeleted ones remain."""
@@ -148,13 +103,19 @@ class Operations:
             if operation["is_update"]:
                 await roll_back(stack_name, stack_id, stack, operation, *rest, **named)
                 return
-            with self._keeping_what_is_needed(stack):
-                await roll_back(stack_name, stack_id, stack, operation, *rest, **named)
-                for logical_id in stack.get("_rollback_failed", {}):
-                    failed = {} if self.keeps(stack_name, logical_id) else FAILED
-                    stack["_resources"][logical_id] = {**before[logical_id], **failed}
+            await roll_back(stack_name, stack_id, stack, operation, *rest, **named)
+            for logical_id in stack.get("_rollback_failed", {}):
+                stack["_resources"][logical_id] = {**before[logical_id], **FAILED}
+            _give_reason(stack)
 
         return roll_back_operation
+
+
+def _give_reason(stack: Record) -> None:
+    """Say in a stack whose deletion failed what its last event says."""
+    if stack["StackStatus"].endswith("_FAILED"):
+        last = cloudformation._stack_events[stack["StackId"]][-1]
+        stack["StackStatusReason"] = last[REASON]
 
 
 def _remembering(deploy: Callable[..., Any]) -> Callable[..., Any]:

@@ -34,7 +34,8 @@ class Crowd:
     def __call__(self, instance_type: str, count: int) -> None:
         """Run so many instances of a type without machines, listed before all others."""
         for name in self._names.pop(instance_type, []):
-            ec2._instances.pop(name, None)
+            for disk in ec2._instances.pop(name, {}).get("BlockDeviceMappings", []):
+                ec2._volumes.pop(disk["Ebs"]["VolumeId"], None)
         others = [*ec2._instances.items()]
         made = ec2._launch_instances_internal(
             "ami-00000000", instance_type, ec2._DEFAULT_SUBNET_ID, count
