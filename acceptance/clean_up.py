@@ -95,10 +95,11 @@ def _delete(run: RunFile, world: World, name: str, say: Say) -> str:
 def _end_what_failed(session: boto3.Session, stack_id: str) -> list[str]:
     """Custom resources that the next deletion leaves out, after what the one of spot would do."""
     ec2, tags = session.client("ec2"), {SPOT_TAG: stack_id}
-    machines = [row.get("InstanceId", "") for row in read_requests(ec2, tags, patience=0)]
-    if machines:
+    requests = read_requests(ec2, tags, patience=0)
+    if requests:
         cancel_requests(ec2, tags)
-        ec2.terminate_instances(InstanceIds=[machine for machine in machines if machine])
+    if machines := [row["InstanceId"] for row in requests if row.get("InstanceId")]:
+        ec2.terminate_instances(InstanceIds=machines)
     pages = session.client("cloudformation").get_paginator("list_stack_resources")
     listed = pages.paginate(StackName=stack_id).build_full_result()
     return failed_custom_resources(listed["StackResourceSummaries"])

@@ -19,6 +19,9 @@ LATE = 5 * TIMES["tick"]
 A_PERSONS = {"window": 600, "cap": 7200, "tick": 60, "patience": 7200}
 """Seconds, of a person's machine with the setting idle_stop_minutes=10."""
 
+OFF = 90
+"""Seconds for the shutdown itself, on a computer where other machines boot."""
+LAST_STOP = "var/lib/gpustation/last-stop.json"
 VERDICT = "/run/gpustation/idle/verdict.json"
 PREPARE = r"""
 cp -r /root/userdata /opt/gpustation/scripts-idle
@@ -165,6 +168,8 @@ def play(
             if scene.outside is not None:
                 scene.outside(machine)
             time.sleep(0.5)
+        while machine.runs and (machine.root / LAST_STOP).exists() and time.monotonic() < end + OFF:
+            time.sleep(0.5)
         return _outcome(machine, begun)
 
 
@@ -189,7 +194,7 @@ def _outcome(machine: Machine, begun: int) -> Outcome:
     if machine.runs:
         journal = machine.sh("journalctl -q -o cat -u gpustation-idle -u gpustation-idle-guard")
         return Outcome(None, None, json.loads(machine.sh(f"cat {VERDICT}"))["reason"], journal)
-    stop = json.loads((machine.root / "var/lib/gpustation/last-stop.json").read_text())
+    stop = json.loads((machine.root / LAST_STOP).read_text())
     notices = [*(machine.root / "home/ubuntu").glob("THIS-MACHINE-STOPS-AT-*")]
     warned = stop["at"] - notices[0].stat().st_mtime if notices else None
     return Outcome(stop["at"] - begun, warned, stop["reason"], "")

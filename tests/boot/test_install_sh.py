@@ -129,7 +129,7 @@ def test_one_command_makes_the_workstation(station: Standalone, said: str) -> No
     assert station.jupyter(url.rpartition("=")[2]) == 200
     pid = station.sh("systemctl show -p MainPID --value gpustation-jupyter.service")
     assert station.sh(f"stat -c %U /proc/{pid}") == "ada"
-    assert station.sh("ls /home/ada") == "gpu-starter.ipynb\ngpustation"
+    assert station.sh("ls /home/ada") == "gpu-starter.ipynb\ngpustation\nresumable-mxnet.py"
     assert "ec2-instance-connect" not in station.sh("dpkg-query -W -f '${Package}\\n'")
     assert station.sh("systemctl --failed --no-legend") == ""
     assert station.sh("systemd-analyze verify gpustation.service 2>&1") == ""

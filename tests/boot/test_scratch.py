@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_disks_that_are_not_ours_are_left_alone(distribution: str, tmp_path: Pat
 
 def test_interrupted_formatting(distribution: str, tmp_path: Path) -> None:
     with _machine(distribution, tmp_path, 2, 2) as machine:
-        own = "11111111-2222-4333-8444-555555555555"
+        own = uuid.uuid4()  # the kernel knows the file systems of all machines by it
         make = f"mkfs.btrfs -q -f -d raid0 -m raid1 -L gpustation -U {own} /dev/nvme[12]n1"
         # One of the two disks has been written when the power fails.
         machine.sh(f"{make}; wipefs -q --all /dev/nvme2n1")

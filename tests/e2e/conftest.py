@@ -1,5 +1,6 @@
 """One embedded AWS, bootstrapped once; every test gets an account with an enough quota."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,10 +25,21 @@ def bootstrapped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]
 
 
 @pytest.fixture
-def aws(bootstrapped: LocalAws) -> Iterator[LocalAws]:
+def aws(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalAws]:
     """The account with room for two of the default machines, and empty again afterwards."""
+    if request.node.get_closest_marker("moves_the_clock"):
+        with LocalAws() as own:
+            bootstrap(own, tmp_path_factory)
+            own.control.set_quota(G_QUOTA, 8)
+            yield own
+        return
+    bootstrapped: LocalAws = request.getfixturevalue("bootstrapped")
     bootstrapped.control.reset()
     bootstrapped.control.set_quota(G_QUOTA, 8)
+    moved = abs(bootstrapped.control.clock() - time.time())
+    assert moved < 60, "mark the test that moves AWS's clock: commands have this computer's"
     yield bootstrapped
     bootstrapped.control.reset()
     delete_stack(bootstrapped, STACK)

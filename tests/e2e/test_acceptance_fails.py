@@ -264,6 +264,7 @@ def test_credentials_that_expire_leave_a_file_with_which_the_next_run_cleans_up(
 
 
 @pytest.mark.tier("all")
+@pytest.mark.moves_the_clock
 def test_the_limit_ends_a_run_while_the_deletion_is_paid_for(
     aws: LocalAws, attempt: Attempt, machine: Stack
 ) -> None:

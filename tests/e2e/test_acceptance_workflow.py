@@ -1,8 +1,8 @@
 """The steps of acceptance.yml, as they stand: the account comes first, the evidence last.
 
-Stubs stand for ``python -m acceptance`` and ``acceptance.proven`` in the checkout, as the programs
-are not in this tree yet. They say what they were given, and end as they are told: here it counts
-what reaches the program, and that in a wrong account nothing does.
+Stubs stand for ``python -m acceptance`` and ``acceptance.proven`` in the checkout. They say what
+they were given, and end as they are told: here it counts what reaches the program, and that in a
+wrong account nothing does. The program itself runs in test_acceptance.py.
 """
 
 from __future__ import annotations

@@ -138,10 +138,12 @@ def test_another_volume_is_not_left_behind(scene: Scene) -> None:
     ec2 = scene.aws.client("ec2")
     volume = ec2.create_volume(AvailabilityZone=scene.zone, Size=500)["VolumeId"]
     ec2.attach_volume(VolumeId=volume, InstanceId=scene.machine, Device="/dev/sdf")
-    err = without_a_move(scene, *MOVE[1:])
+    try:
+        err = without_a_move(scene, *MOVE[1:])
+    finally:
+        ec2.detach_volume(VolumeId=volume)
+        ec2.delete_volume(VolumeId=volume)
     assert f"{volume} (/dev/sdf" in err and "--with-data-volumes" in err
-    ec2.detach_volume(VolumeId=volume)
-    ec2.delete_volume(VolumeId=volume)
 
 
 @pytest.mark.tier("all")

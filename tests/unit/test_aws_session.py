@@ -47,6 +47,7 @@ def refused(code: str, message: str = "No.") -> ClientError:
         ("UnrecognizedClientException", "AWS does not accept these credentials"),
         ("SignatureDoesNotMatch", "or this computer's clock is"),
         ("OptInRequired", "a new account takes up to 24 hours"),
+        ("PendingVerification", "still verifying the new account in this region"),
     ],
 )
 def test_errors_about_the_caller_say_what_to_do(code: str, words: str) -> None:

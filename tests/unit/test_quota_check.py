@@ -288,6 +288,7 @@ def test_no_zone_at_all_is_no_statement_about_the_type(aws: StubbedAws, event: M
     [
         ("OptInRequired", "the account is not signed up for EC2 yet"),
         ("AuthFailure", "the account may not use EC2 in this region"),
+        ("PendingVerification", "AWS is still verifying the new account in this region"),
     ],
 )
 def test_an_account_that_may_not_ask_is_told_so_in_words(

@@ -37,6 +37,8 @@ MEANINGS = {
     "create-service-linked-role --aws-service-name servicequotas.amazonaws.com",
     "OptInRequired": "the account is not signed up for EC2 yet: finish its registration with a "
     "payment method (a new account waits up to 24 hours), or enable the region for it",
+    "PendingVerification": "AWS is still verifying the new account in this region, which takes "
+    "minutes to hours; try again when its mail has come",
 }
 """Explanation and remedy for error codes that are not self-explanatory."""
 

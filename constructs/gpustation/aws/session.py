@@ -31,6 +31,8 @@ _REMEDIES = {
     "SignatureDoesNotMatch": "the secret key is wrong, or this computer's clock is",
     "OptInRequired": "the account is not signed up for this service or region yet; a new account "
     "takes up to 24 hours, and some regions must be enabled first",
+    "PendingVerification": "AWS is still verifying the new account in this region, which takes "
+    "minutes to hours; try again when its mail has come",
 }
 """Remedies for errors of credentials, clock and account, by error code."""
 _BOOTSTRAP = (

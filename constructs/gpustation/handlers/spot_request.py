@@ -95,9 +95,9 @@ def advice(event: Event, why: str) -> str:
     _, _, _, region, _, stack = event["StackId"].split(":")
     name = stack.split("/")[1]
     return (
-        f"the machine's spot request was not cancelled ({why}), while the deletion of the stack "
-        f"goes on: EC2 launches another machine for it. `gpustation leftovers --region {region}` "
-        "lists request, machine and stack with the commands that remove them. By hand: cancel it, "
-        "terminate that machine, then aws cloudformation delete-stack "
+        f"the machine's spot request was not cancelled ({why}), and the machine is deleted all the "
+        f"same: EC2 launches another one. `gpustation leftovers --region {region}` lists both, and "
+        "a stack that failed, with the commands that remove them. By hand: cancel the request, "
+        "terminate that machine; if the stack itself was to go, aws cloudformation delete-stack "
         f"--region {region} --stack-name {name} --retain-resources {event['LogicalResourceId']}"
     )
