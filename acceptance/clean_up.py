@@ -100,6 +100,7 @@ def _end_what_failed(session: boto3.Session, stack_id: str) -> list[str]:
         cancel_requests(ec2, tags)
     if machines := [row["InstanceId"] for row in requests if row.get("InstanceId")]:
         ec2.terminate_instances(InstanceIds=machines)
+        ec2.get_waiter("instance_terminated").wait(InstanceIds=machines)
     pages = session.client("cloudformation").get_paginator("list_stack_resources")
     listed = pages.paginate(StackName=stack_id).build_full_result()
     return failed_custom_resources(listed["StackResourceSummaries"])

@@ -26,6 +26,10 @@ def test_ends_the_spot_request_and_its_machine_and_leaves_out_the_custom_resourc
     aws.answer("ec2", "describe_spot_instance_requests", {"SpotInstanceRequests": []}, asked)
     if machine:
         aws.answer("ec2", "terminate_instances", {}, {"InstanceIds": [machine]})
+        gone = {"Instances": [{"InstanceId": machine, "State": {"Name": "terminated"}}]}
+        aws.answer(
+            "ec2", "describe_instances", {"Reservations": [gone]}, {"InstanceIds": [machine]}
+        )
     listed = [
         _row("Request", "Custom::SpotRequest", "DELETE_FAILED"),
         _row("Check", "Custom::QuotaCheck", "DELETE_COMPLETE"),
