@@ -14,7 +14,7 @@ from acceptance.run_file import RunFile
 from acceptance.world import World
 from gpustation.aws.calls import UnknownError
 from gpustation.aws.session import explain
-from gpustation.aws.spot import cancel_requests, read_requests
+from gpustation.aws.spot import ALIVE, cancel_requests, read_requests
 from gpustation.aws.stacks import failed_custom_resources
 from gpustation.catalog.names import OWNER_TAG, SAVED_TAG
 from gpustation.catalog.spot import SPOT_TAG
@@ -93,9 +93,12 @@ def _delete(run: RunFile, world: World, name: str, say: Say) -> str:
 
 
 def _end_what_failed(session: boto3.Session, stack_id: str) -> list[str]:
-    """Custom resources that the next deletion leaves out, after what the one of spot would do."""
+    """Custom resources that the next deletion leaves out, after what the one of spot would do.
+
+    Also a request that is cancelled by now may have launched another machine before.
+    """
     ec2, tags = session.client("ec2"), {SPOT_TAG: stack_id}
-    requests = read_requests(ec2, tags, patience=0)
+    requests = read_requests(ec2, tags, states=(*ALIVE, "cancelled", "closed"), patience=0)
     if requests:
         cancel_requests(ec2, tags)
     if machines := [row["InstanceId"] for row in requests if row.get("InstanceId")]:

@@ -202,6 +202,27 @@ def test_what_fails_is_told_and_everything_is_deleted(
 
 
 @pytest.mark.tier("all")
+def test_a_spot_request_that_stays_is_ended_with_the_machine_that_it_launches(
+    aws: LocalAws, attempt: Attempt
+) -> None:
+    """CloudFormation goes on after the failure, and EC2 launches another machine."""
+    assembly = assemble(name=NAME, instance_type="g4dn.xlarge", framework="mxnet", spot=True)
+    assembly.publish(aws)
+    stack = Stack(aws, STACK)
+    assert stack.deploy("create_stack", assembly.template) == "CREATE_COMPLETE"
+    attempt.run.file.stacks[STACK] = [stack.stack_id]
+    (request,) = assembly.graph.of_type("Custom::SpotRequest")
+    aws.control.resource_fault("delete", request, "no, it said", 1)
+    launched = len(aws.control.history())
+    assert attempt.perform("destroy") == 1
+    print(attempt.text)
+    assert "Everything that the run made is deleted" in attempt.text
+    events = [one.event for one in aws.control.history()][launched:]
+    assert events == ["terminated", "launched", "terminated"]
+    assert aws.inventory() == []
+
+
+@pytest.mark.tier("all")
 def test_a_creation_that_fails_leaves_nothing(aws: LocalAws, attempt: Attempt) -> None:
     machine_fault(aws, attempt)
     assert attempt.perform("deploy") == 1

@@ -19,7 +19,10 @@ def test_ends_the_spot_request_and_its_machine_and_leaves_out_the_custom_resourc
     aws = StubbedAws()
     asked = {"Filters": ANY}
     requests = {"SpotInstanceRequests": [{"SpotInstanceRequestId": "sir-1", "InstanceId": machine}]}
-    aws.answer("ec2", "describe_spot_instance_requests", requests, asked)
+    states = ["active", "disabled", "open", "cancelled", "closed"]
+    tag = {"Name": "tag:gpustation:spot-of", "Values": [STACK_ID]}
+    every = {"Filters": [{"Name": "state", "Values": states}, tag]}
+    aws.answer("ec2", "describe_spot_instance_requests", requests, every)
     aws.answer("ec2", "describe_spot_instance_requests", requests, asked)
     cancelled = {"SpotInstanceRequestIds": ["sir-1"]}
     aws.answer("ec2", "cancel_spot_instance_requests", {}, cancelled)
