@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.boot.idle_programs import BURN, WORK
 from tests.boot.phase_machine import Machine, phase_machine
 
 TIMES = {"window": 60, "cap": 120, "tick": 6, "patience": 90}
@@ -23,11 +24,15 @@ OFF = 90
 """Seconds for the shutdown itself, on a computer where other machines boot."""
 LAST_STOP = "var/lib/gpustation/last-stop.json"
 VERDICT = "/run/gpustation/idle/verdict.json"
-PREPARE = r"""
+PREPARE = rf"""
+cat >{BURN} <<'EOF'
+{WORK}
+EOF
+chmod 755 {BURN}
 cp -r /root/userdata /opt/gpustation/scripts-idle
 rm -rf /opt/gpustation/scripts; ln -s scripts-idle /opt/gpustation/scripts
 mkdir -p /etc/gpustation; rm -f /etc/gpustation/bootstrap.json
-printf '{"idle_stop_minutes": 10, "jupyter_port": 8888}' >/var/lib/gpustation/settings.json
+printf '{{"idle_stop_minutes": 10, "jupyter_port": 8888}}' >/var/lib/gpustation/settings.json
 cat >/usr/local/bin/nvidia-smi <<'EOF'
 #!/bin/sh
 [ ! -e /run/gpu-fails ] || exit 9
