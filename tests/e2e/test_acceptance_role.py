@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from botocore.exceptions import ClientError
 from gpustation.saved_image import remove
 from localaws import LocalAws
 from tests.e2e.github_job import REPOSITORY, client, outputs, session_of
+from tests.e2e.workflow_file import Workflow, checkout
 from tests.support.app_folder import AppFolder
 from tests.support.assembly import ACCEPTANCE_ROLE, WORKSTATION, assemble
 from tests.support.cdk_cli import Cdk, assert_nothing_left, delete_stack, stack_status
@@ -381,3 +385,28 @@ def test_its_session_builds_an_image_and_is_refused_another_stack(
     assert refused.status != 0
     assert "is not authorized to perform: cloudformation:" in refused.output
     assert stack_status(bootstrapped, "GpuWorkstation-anna") is None
+
+
+@pytest.mark.tier("all")
+def test_the_workflow_runs_the_program_with_its_session(
+    bootstrapped: LocalAws, session: dict[str, str], tmp_path: Path
+) -> None:
+    """The job of acceptance.yml, as it stands, around the program itself: no stub of either.
+
+    The machine is a record, so what only a machine can answer is not shown, with the reason.
+    """
+    tree = checkout(tmp_path / "checkout")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**bootstrapped.environment, **session, "PATH": path, "HOME": str(tmp_path)}
+    done = Workflow("acceptance", tree, environment, "run").run(
+        tmp_path, inputs={"account": HERE, "quick": "true"}
+    )
+    assert done is not None
+    assert done.status == 0, done.log
+    assert "5 shown, 0 failed, 1 not shown" in done.log
+    assert not re.search(DENIED, done.log)
+    (evidence,) = (tree / "build" / "acceptance" / "evidence").glob("*.json")
+    verdicts = {row["part"]: row["verdict"] for row in json.loads(evidence.read_text())["parts"]}
+    assert [name for name, verdict in verdicts.items() if verdict != "shown"] == ["compute"]
+    stacks = bootstrapped.client("cloudformation").describe_stacks()["Stacks"]
+    assert not [row["StackName"] for row in stacks if "acceptance-" in row["StackName"]]

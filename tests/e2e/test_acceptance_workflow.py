@@ -2,7 +2,7 @@
 
 Stubs stand for ``python -m acceptance`` and ``acceptance.proven`` in the checkout. They say what
 they were given, and end as they are told: here it counts what reaches the program, and that in a
-wrong account nothing does. The program itself runs in test_acceptance.py.
+wrong account nothing does. The program itself runs in these steps in test_acceptance_role.py.
 """
 
 from __future__ import annotations
