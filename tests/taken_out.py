@@ -120,6 +120,13 @@ RULES = (
         (f"{MOVE}::test_somebody_starts_the_machine_meanwhile",),
     ),
     Rule(
+        "Ctrl-C while cdk.json is written takes it back",
+        "constructs/gpustation/move/steps.py",
+        'with held(f"writing {change.path.name}"):',
+        "if True:",
+        (f"{INTERRUPTED}::test_ctrl_c_before_cloudformation_begins[write cdk.json]",),
+    ),
+    Rule(
         "an unfinished move is taken back before the machine is started",
         "constructs/gpustation/cli/start.py",
         "    if not workstation.busy:\n",

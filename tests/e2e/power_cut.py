@@ -3,7 +3,8 @@
     python power_cut.py WHEN WHAT NUMBER VERB ...
 
 WHEN is `before` or `after`; WHAT is an operation of AWS's API, or one of `STEPS`; NUMBER counts its
-calls from 1. The process kills itself, so no clean-up of Python runs.
+calls from 1. The process kills itself, so no clean-up of Python runs. With `ctrl-c` as WHEN it gets
+SIGINT right after the call, and goes on as after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ STEPS = {
 """Steps that are no call of AWS, with what does them. `replace` is the last part of `write`."""
 
 
+def end(when: str) -> None:
+    if when == "ctrl-c":
+        os.kill(os.getpid(), signal.SIGINT)
+    else:
+        cut()
+
+
 def cut() -> NoReturn:
     for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split():
         os.killpg(int(pid), signal.SIGKILL)
@@ -45,7 +53,7 @@ def cutting(plain: Callable[..., Any], when: str, number: int) -> Callable[..., 
             cut()
         result = plain(*args, **kwargs)
         if not left[0]:
-            cut()
+            end(when)
         return result
 
     return call

@@ -199,9 +199,15 @@ def is_written(scene: Scene) -> bool:
 
 
 @pytest.mark.tier("all")
-def test_ctrl_c_before_cloudformation_begins(scene: Scene) -> None:
-    """The CDK CLI has only just been started."""
-    err = interrupted(scene, is_written)
+@pytest.mark.parametrize("step", ["replace cdk.json", "write cdk.json", "deploy"])
+def test_ctrl_c_before_cloudformation_begins(scene: Scene, step: str) -> None:
+    """cdk.json is just written; or the CDK CLI has only just been started."""
+    if step == "deploy":
+        err = interrupted(scene, is_written)
+    else:
+        with scene.folder.begins(POWER_CUT, "ctrl-c", step, "1", *MOVE) as command:
+            _, err = command.communicate(timeout=PATIENCE)
+        assert command.returncode == 128 + signal.SIGINT
     assert "cdk.json is as before" in err
     (image,) = scene.images()
     assert f"{image['ImageId']}, the copy of the disk, is kept" in err

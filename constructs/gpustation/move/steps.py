@@ -65,7 +65,7 @@ def move(
     try:
         with assembly(context=prepared.settings(image)) as folder:
             require_untouched(ec2, prepared.machine)
-            change = _write(prepared, image, say)
+            change = _change(prepared, image, say)
             return _deploy(session, prepared, change, folder, say, live=live), image
     except _GoesOnError:
         warn(f"{image} is the copy of the disk; do not delete it before that deploy has ended")
@@ -89,13 +89,12 @@ def _kept(image: str) -> str:
     )
 
 
-def _write(prepared: Prepared, image: str, say: Say) -> Change:
-    """Write the settings of the moved machine into cdk.json."""
+def _change(prepared: Prepared, image: str, say: Say) -> Change:
+    """The settings of the moved machine in cdk.json, which are printed and not yet written."""
     values = {"image": image, **prepared.target.values(prepared.machine)}
     change = Change.read(prepared.folder).with_values(values)
     for line in change.diff():
         say(visible(line))
-    change.write()
     return change
 
 
@@ -108,7 +107,7 @@ def _deploy(
     *,
     live: bool,
 ) -> Workstation:
-    """Deploy; if that fails, take back cdk.json.
+    """Write cdk.json and deploy; if that fails, take back cdk.json.
 
     The CDK CLI fails, or is interrupted, while CloudFormation goes on, too.
 
@@ -117,9 +116,15 @@ def _deploy(
         _GoesOnError: It goes on, or that is not known.
         Interrupted: A signal was received, and nothing goes on.
     """
+    written = False
     try:
+        with held(f"writing {change.path.name}"):
+            change.write()
+            written = True
         return deploy(session, folder, prepared.stack, say, live=live)
     except (CommandError, KeyboardInterrupt) as error:
+        if not written:
+            raise
         with held("looking whether CloudFormation goes on, which decides about cdk.json"):
             workstation = _after_failure(session, prepared, change, error)
         if isinstance(error, KeyboardInterrupt):
