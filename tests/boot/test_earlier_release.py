@@ -23,6 +23,8 @@ SET_UP_AGAIN = """
 rm -f /var/lib/gpustation/jupyter-token /var/lib/gpustation/token-of
 systemctl disable --now gpustation-metadata.service
 rm -f /etc/systemd/system/gpustation-metadata.service
+systemctl disable --now gpustation-idle.timer gpustation-idle-guard.timer
+rm -f /etc/systemd/system/gpustation-idle*
 nft delete table inet gpustation
 base64 -d /root/scripts | tar -xz -C /
 ln -sfn scripts-0.1.0 /opt/gpustation/scripts

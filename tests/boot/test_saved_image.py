@@ -106,6 +106,8 @@ def test_machine_started_by_hand_is_nobody_elses(
     # Not even begun: it would fail for want of addresses, half a minute later
     shown = by_hand.sh("systemctl show -p ActiveState -p ExecMainPID gpustation.service")
     assert shown.split() == ["ExecMainPID=0", "ActiveState=inactive"]
+    assert "does not stop by itself" in by_hand.sh("gpustation status")
+    by_hand.sh("systemctl start gpustation-idle gpustation-idle-guard; ! ls /run/gpustation/idle")
     assert by_hand.sh("systemctl --failed --no-legend") == ""
 
 
