@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from acceptance.outcome import fault_of_the_program
 from acceptance.run_file import RunFile
 from acceptance.world import World
 from gpustation.aws.calls import UnknownError
@@ -66,6 +67,8 @@ def _patient(step: Callable[[], str]) -> str:
         except BotoCoreError as error:
             if time.monotonic() - begun > UNREACHED_SECONDS:
                 return explain(error)
+        except Exception as error:  # any: what is left must be named, and the rest deleted
+            return fault_of_the_program(error)
         time.sleep(POLL_SECONDS)
 
 

@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from acceptance.outcome import PartFailedError
 from acceptance.run import Run
 from gpustation.console.statuses import FINDING, NO_ACCESS, TIMED_OUT
 
@@ -28,8 +25,8 @@ def collect(run: Run) -> list[str]:
     def tried(what: str) -> Iterator[None]:
         try:
             yield
-        except (ClientError, BotoCoreError, PartFailedError, OSError) as error:
-            missing.append(f"{what}: {' '.join(str(error).split())}")
+        except Exception as error:  # any: the deletion comes after this
+            missing.append(f"{what}: {' '.join((str(error) or repr(error)).split())}")
 
     for stack, ids in run.file.stacks.items():
         for number, stack_id in enumerate(ids, 1):

@@ -13,3 +13,8 @@ class LeftOutError(Exception):
 
 class OverLimitError(Exception):
     """What remains of the limit is needed to delete what runs."""
+
+
+def fault_of_the_program(error: Exception) -> str:
+    """An error that nothing expected, as one line."""
+    return " ".join(f"a fault of this program: {type(error).__name__}: {error}".split())

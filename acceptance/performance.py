@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,7 +17,7 @@ from acceptance.clean_up import clean_up
 from acceptance.collect import collect
 from acceptance.estimate import Estimate
 from acceptance.evidence import Evidence, PartResult, ProbeAnswer, Usd
-from acceptance.outcome import LeftOutError, OverLimitError, PartFailedError
+from acceptance.outcome import LeftOutError, OverLimitError, PartFailedError, fault_of_the_program
 from acceptance.page import page
 from acceptance.parts.table import Part
 from acceptance.questions import QUESTIONS, Question
@@ -109,14 +110,20 @@ class Performance:
         verdict, why, found = SHOWN, "", {}
         try:
             self._afford(part)
-            found = part.work(run)
+            try:
+                found = part.work(run)
+            finally:
+                run.observe()
         except LeftOutError as error:
             verdict, why = NOT_SHOWN, str(error)
         except (PartFailedError, OverLimitError, CommandError) as error:
             verdict, why = FAILED, str(error)
         except (ClientError, BotoCoreError) as error:
             verdict, why = FAILED, explain(error)
-        run.observe()
+        except Exception as error:  # any: e.g. an answer of AWS that nobody has seen yet
+            verdict, why = FAILED, fault_of_the_program(error)
+            trace = run.logs / f"traceback-{part.name}.txt"
+            trace.write_text(traceback.format_exc(), encoding="utf-8")
         seconds = run.world.clock() - begun
         usd = run.meter.spent - spent
         self._note(part, verdict, why, seconds, usd, found)

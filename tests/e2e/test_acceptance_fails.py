@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from acceptance import clean_up, earlier, performance, run_file
+from acceptance import clean_up, collect, earlier, performance, run_file
 from acceptance.estimate import Quota, estimate
 from acceptance.meter import Meter, Rates
 from acceptance.parts import later
@@ -219,6 +219,41 @@ def test_a_spot_request_that_stays_is_ended_with_the_machine_that_it_launches(
     assert "Everything that the run made is deleted" in attempt.text
     events = [one.event for one in aws.control.history()][launched:]
     assert events == ["terminated", "launched", "terminated"]
+    assert aws.inventory() == []
+
+
+def gone(*_: object) -> Any:
+    """As code that reads an answer which nobody has seen yet."""
+    return {}["gone"]
+
+
+@pytest.mark.tier("all")
+def test_a_fault_of_the_program_itself_leaves_nothing(
+    aws: LocalAws, attempt: Attempt, machine: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a part, and in what collects the logs after it."""
+    monkeypatch.setitem(BY_NAME, "power", dataclasses.replace(BY_NAME["power"], work=gone))
+    monkeypatch.setattr(collect, "_console", gone)
+    assert attempt.perform("power") == 1
+    print(attempt.text)
+    assert "FAILED  power: a fault of this program: KeyError: 'gone'" in attempt.text
+    assert "not collected: machine: 'gone'" in attempt.text
+    assert "Everything that the run made is deleted" in attempt.text
+    assert "Traceback" in (attempt.run.logs / "traceback-power.txt").read_text()
+    assert [row["verdict"] for row in attempt.evidence["parts"]] == ["failed"]
+    assert aws.inventory() == []
+
+
+@pytest.mark.tier("all")
+def test_a_fault_of_the_deletion_is_told_and_the_rest_is_deleted(
+    aws: LocalAws, attempt: Attempt, machine: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clean_up, "_remove_images", gone)
+    fault("StopInstances")(aws, attempt)
+    assert attempt.perform("power") == 1
+    told = "NOT DELETED  saved images: a fault of this program: KeyError: 'gone'"
+    assert told in attempt.text and "ARGS=--clean-up" in attempt.text
+    assert not attempt.run.file.over
     assert aws.inventory() == []
 
 
