@@ -59,18 +59,25 @@ def kernel(code):
     made = ask("POST", "kernels", {"name": "mxnet"})["id"]
     address = f"ws://127.0.0.1:8888/api/kernels/{made}/channels"
     header = [f"Authorization: token {token}"]
-    opened = websocket.create_connection(address, header=header, timeout=30)
+    opened = websocket.create_connection(address, header=header, timeout=60)
     header = {"msg_id": made, "msg_type": "execute_request", "session": made, "username": "",
               "version": "5.3"}
     content = {"code": code, "silent": False, "store_history": True, "allow_stdin": True}
     opened.send(json.dumps({"channel": "shell", "header": header, "content": content,
                             "parent_header": {}, "metadata": {}}))
-    # On a busy computer a kernel and an import take long, and are work
-    try:
-        while json.loads(opened.recv())["msg_type"] not in ("execute_reply", "input_request"):
-            pass
-    except websocket.WebSocketTimeoutException:
-        pass  # a cell without an end
+    # On a busy computer a kernel and an import take long, and are work. A cell without an end is
+    # given up; the server's pings count as no timeout
+    opened.settimeout(2)
+    until = None
+    while until is None or time.monotonic() < until:
+        try:
+            kind = json.loads(opened.recv())["msg_type"]
+        except websocket.WebSocketTimeoutException:
+            continue
+        if kind == "execute_input":
+            until = time.monotonic() + 20
+        elif kind in ("execute_reply", "input_request"):
+            break
     time.sleep(2)
     return opened
 """

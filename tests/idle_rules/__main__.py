@@ -65,8 +65,11 @@ def run(rules: Sequence[Rule], distribution: str, folder: Path) -> int:
             (trial, pool.submit(outcome, number, trial)) for number, trial in enumerate(trials)
         ]
         for trial, future in made:
-            result = future.result()
-            wrong = trial.judge(result)
+            try:
+                result = future.result()
+                wrong = trial.judge(result)
+            except Exception as error:  # any: the other rules are tried all the same
+                wrong = f"could not be played: {' '.join(str(error).split())[-300:]}"
             failed += bool(wrong)
             color = "red" if trial.scene in trial.rule.scenes else "green"
             what = f"{trial.rule.says}, without {trial.rule.without}\t{trial.scene}"
