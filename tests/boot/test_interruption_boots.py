@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from localaws import LocalAws
 from tests.boot.phase_machine import Machine, phase_machine
 from tests.boot.training import STEPS, logged, slow_down, straight, until
 from tests.boot.workstation import Workstation
-from tests.support.assembly import Assembly, assemble
+from tests.support.assembly import assemble
 from tests.support.cdk_cli import STACK
 from tests.support.probe_stack import Stack
 
@@ -146,36 +145,15 @@ def test_the_service_on_a_machine(distribution: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def station(cloud: LocalAws, installed: dict[str, Any]) -> Iterator[Workstation]:
+def station(cloud: LocalAws, installed: dict[str, Any]) -> Workstation:
     """A spot machine of a stack, with a finished set-up."""
     cloud.control.set_quota(G_SPOT, 8)
-    assembly = assemble(**installed)
+    assembly = assemble(**installed, spot=True)
     assembly.publish(cloud)
     stack = Stack(cloud, STACK)
-    status = stack.deploy("create_stack", of_spot(assembly))
+    status = stack.deploy("create_stack", assembly.template)
     assert status == "CREATE_COMPLETE", stack.events()
-    yield Workstation(cloud, stack.outputs()["InstanceId"])
-    ec2 = cloud.client("ec2")
-    rows = ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
-    names = [row["SpotInstanceRequestId"] for row in rows]
-    ec2.cancel_spot_instance_requests(SpotInstanceRequestIds=names)
-
-
-def of_spot(assembly: Assembly) -> dict[str, Any]:
-    """The template with a spot machine: persistent, stopped by an interruption."""
-    settings = '\\"limited\\":false'
-    text = json.dumps(assembly.template)
-    assert text.count(settings) == 1
-    template: dict[str, Any] = json.loads(text.replace(settings, settings + ',\\"spot\\":true'))
-    options = {"SpotInstanceType": "persistent", "InstanceInterruptionBehavior": "stop"}
-    market = {"MarketType": "spot", "SpotOptions": options}
-    template["Resources"]["Spot"] = {
-        "Type": "AWS::EC2::LaunchTemplate",
-        "Properties": {"LaunchTemplateData": {"InstanceMarketOptions": market}},
-    }
-    reference = {"LaunchTemplateId": {"Ref": "Spot"}, "Version": "1"}
-    template["Resources"][assembly.machine]["Properties"]["LaunchTemplate"] = reference
-    return template
+    return Workstation(cloud, stack.outputs()["InstanceId"])
 
 
 def request_of(station: Workstation) -> tuple[str, str]:
