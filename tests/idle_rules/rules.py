@@ -48,6 +48,7 @@ class Rule:
         scenes: Those that fail without it.
         reason: What the machine then gives as the reason of what it did wrong, in part.
         cuts: How it is taken out.
+        stays: The scene of a machine that must stay awake beside it, if it is one that stops.
     """
 
     says: str
@@ -55,6 +56,7 @@ class Rule:
     scenes: tuple[str, ...]
     reason: str
     cuts: tuple[Cut, ...]
+    stays: str = STAYS
 
     def apply(self, userdata: Path) -> None:
         """Take it out of a copy of ``userdata/``."""
@@ -64,7 +66,7 @@ class Rule:
     @property
     def beside(self) -> str:
         """The scene that must still succeed."""
-        return STAYS if all(SCENES[name].stops is not None for name in self.scenes) else STOPS
+        return self.stays if all(SCENES[name].stops is not None for name in self.scenes) else STOPS
 
 
 RULES = (
@@ -222,6 +224,7 @@ RULES = (
         ("notebook-that-holds-the-gpu", "tab-with-five-notebooks-that-hold-the-gpu"),
         "GPU use of 9000 %",
         (Cut(COLLECT, "--query-gpu=utilization.gpu", "--query-gpu=memory.used"),),
+        stays="keep-awake",  # without this rule nobody samples what keeps the other one awake
     ),
     Rule(
         "Jupyter's own server does not count",
