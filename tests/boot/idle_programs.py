@@ -97,6 +97,16 @@ while True:
             pass
     time.sleep(0.1)
 """
+#: Samples cost as much as nvidia-smi with many GPUs and without persistence mode.
+COSTLY = """
+cat >/usr/local/bin/costs <<'EOF'
+#!/usr/bin/env python3
+import time
+while time.process_time() < 0.3: pass
+EOF
+chmod 755 /usr/local/bin/costs
+sed -i '2i /usr/local/bin/costs' /usr/local/bin/nvidia-smi
+"""
 #: A tenth of a core, as an extension host in a project with many files.
 EDITOR = """
 import time

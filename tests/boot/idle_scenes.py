@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tests.boot.idle_programs import (
     BURN,
+    COSTLY,
     EDITOR,
     INSTALL,
     LOGIND,
@@ -122,6 +123,11 @@ SCENES: dict[str, Scene] = {
         before="mkdir -p /scratch /run/gpustation; mount -t tmpfs scratch /scratch\n"
         "head -c 150000000 /dev/zero >/scratch/data; touch /run/gpustation/scratch",
         settings=(("idle_stop_scratch_gib", 0.1),),
+    ),
+    "samples-that-cost-much": Scene(
+        WINDOW,
+        "nothing moved for",
+        before=COSTLY,
     ),
     "gpu-that-cannot-be-sampled": Scene(
         TIMES["patience"], "nothing moved for", before="touch /run/gpu-fails"

@@ -301,7 +301,7 @@ RULES = (
     Rule(
         "the idle stop itself does not count",
         "`gpustation.slice` among its own",
-        ("nothing",),
+        ("samples-that-cost-much",),
         CPU,
         (Cut(COLLECT, '("init.scope", "gpustation.slice")', '("init.scope",)'),),
     ),
