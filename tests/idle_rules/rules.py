@@ -92,8 +92,8 @@ RULES = (
         (
             Cut(
                 COLLECT,
-                '("init.scope", "gpustation.slice")',
-                '("init.scope", "gpustation.slice", "user.slice")',
+                '("init.scope", OWN_SLICE)',
+                '("init.scope", OWN_SLICE, "user.slice")',
             ),
         ),
     ),
@@ -303,7 +303,7 @@ RULES = (
         "`gpustation.slice` among its own",
         ("samples-that-cost-much",),
         CPU,
-        (Cut(COLLECT, '("init.scope", "gpustation.slice")', '("init.scope",)'),),
+        (Cut(COLLECT, '("init.scope", OWN_SLICE)', '("init.scope",)'),),
     ),
     Rule(
         "much on `/scratch` holds until the cap",

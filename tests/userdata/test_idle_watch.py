@@ -74,6 +74,22 @@ def test_cpu_of_upkeep_does_not_count_also_when_it_has_ended(box: Box, sample: A
     assert sample().moved["cpu"] == pytest.approx(1)
 
 
+def test_what_the_idle_stop_uses_is_not_taken_off_others_work(box: Box, sample: Any) -> None:
+    units = (box.root / "units").read_text()
+
+    def idle_stop(run: str, seconds: int) -> None:
+        state = f"Id=gpustation-idle.service\nInvocationID={run}\nSlice=gpustation.slice\n"
+        box.put("units", f"{units}\n{state}CPUUsageNSec={seconds * 10**9}\n")
+
+    idle_stop("i1", 5)
+    box.group("gpustation.slice", 5)
+    sample()
+    idle_stop("i2", 6)
+    box.group("gpustation.slice", 11)
+    box.group("system.slice", 3)
+    assert sample().moved["cpu"] == pytest.approx(3)
+
+
 @pytest.mark.parametrize(
     "command",
     [

@@ -38,8 +38,10 @@ fwupd*.service man-db.service motd-news.service logrotate.service fstrim.service
 e2scrub*.service update-notifier-*.service ua-*.service esm-cache.service apport*.service
 needrestart*.service sysstat*.service nvidia-persistenced.service nvidia-fabricmanager.service
 """
-#: Control groups whose work is the machine's own: PID 1, and the idle stop.
-OWN_GROUPS = ("init.scope", "gpustation.slice")
+#: That of the idle stop itself and of the watch for EC2's interruptions.
+OWN_SLICE = "gpustation.slice"
+#: Control groups whose work is the machine's own: PID 1, and these.
+OWN_GROUPS = ("init.scope", OWN_SLICE)
 #: Those whose downloads happen while they run, and only then. unattended-upgrades.service always
 #: runs, waiting for the shutdown; the upgrades are of apt-daily-upgrade.service.
 UPGRADES = ("apt-daily",)
@@ -162,7 +164,7 @@ class Sampler:
 
     def read_units(self) -> None:
         """Read the state of the machine's own units; they need not exist."""
-        wanted = "Id,ActiveState,InvocationID,CPUUsageNSec,MainPID"
+        wanted = "Id,ActiveState,InvocationID,CPUUsageNSec,MainPID,Slice"
         output = run("systemctl", "show", f"--property={wanted}", JUPYTER, *UPKEEP.split())
         for block in output.split("\n\n"):
             values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
@@ -221,8 +223,11 @@ class Sampler:
             raise OSError(f"{CGROUPS} has no cpu.stat of cgroup v2")
         upkeep = {}
         for name, unit in self.units.items():
+            # What is left out above must not be taken off what others use.
+            if name == JUPYTER or unit.get("Slice") == OWN_SLICE:
+                continue
             # A unit that has ended keeps its last value; each start counts from zero.
-            if name != JUPYTER and unit.get("CPUUsageNSec", "").isdigit():
+            if unit.get("CPUUsageNSec", "").isdigit():
                 nanoseconds = int(unit["CPUUsageNSec"])
                 if nanoseconds < 1 << 63:
                     upkeep[f"{name} {unit.get('InvocationID', '')}"] = nanoseconds / 1e9
