@@ -38,7 +38,8 @@ class AppFolder:
         path = f"{ROOT / 'node_modules/.bin'}{os.pathsep}{Path(sys.executable).parent}"
         self.environment = aws.environment | {
             "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
+            # This tree's gpustation, also where the installed one is another tree's
+            "PYTHONPATH": f"{ROOT / 'constructs'}{os.pathsep}{ROOT}",
             "CDK_VALIDATION": "false",
             "CDK_DISABLE_CLI_TELEMETRY": "true",
             "NODE_OPTIONS": f'--require="{SHORT_WAITS}"',
