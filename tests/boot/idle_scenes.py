@@ -191,7 +191,7 @@ SCENES: dict[str, Scene] = {
         "nothing moved for",
         before=f"cat >/root/upgrade <<'EOF'\n{UPGRADE}\nEOF\n"
         "folder=/run/systemd/system/apt-daily-upgrade.service.d; mkdir -p $folder\n"
-        "printf '%s\\n' '[Service]' Nice=19 ExecStart= 'ExecStart=/bin/bash /root/upgrade' "
+        "printf '%s\\n' '[Service]' ExecStart= 'ExecStart=/bin/bash /root/upgrade' "
         ">$folder/stand-in.conf\n"
         "systemctl daemon-reload; systemctl start --no-block apt-daily-upgrade.service",
     ),
