@@ -112,8 +112,10 @@ class Performance:
             self._afford(part)
             try:
                 found = part.work(run)
-            finally:
+            except Exception:
                 run.observe()
+                raise
+            run.observe()
         except LeftOutError as error:
             verdict, why = NOT_SHOWN, str(error)
         except (PartFailedError, OverLimitError, CommandError) as error:

@@ -38,9 +38,9 @@ fwupd*.service man-db.service motd-news.service logrotate.service fstrim.service
 e2scrub*.service update-notifier-*.service ua-*.service esm-cache.service apport*.service
 needrestart*.service sysstat*.service nvidia-persistenced.service nvidia-fabricmanager.service
 """
-#: That of the idle stop itself and of the watch for EC2's interruptions.
+#: The control group of the idle stop itself and of the watch for EC2's interruptions.
 OWN_SLICE = "gpustation.slice"
-#: Control groups whose work is the machine's own: PID 1, and these.
+#: Control groups whose work is the machine's own: that of PID 1, and that one.
 OWN_GROUPS = ("init.scope", OWN_SLICE)
 #: Those whose downloads happen while they run, and only then. unattended-upgrades.service always
 #: runs, waiting for the shutdown; the upgrades are of apt-daily-upgrade.service.
