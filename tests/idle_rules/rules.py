@@ -196,7 +196,7 @@ RULES = (
     Rule(
         "a busy kernel that computes nothing holds until the cap",
         "busy kernels",
-        ("kernel-stuck-in-input",),
+        ("kernels-stuck-in-input",),
         IDLE,
         (Cut(COLLECT, "_several(len(self.busy_kernels),", "_several(0,"),),
     ),
@@ -206,17 +206,17 @@ RULES = (
         (
             "silent-ssh-session",
             "tab-with-five-notebooks-that-hold-the-gpu",
-            "kernel-stuck-in-input",
+            "kernels-stuck-in-input",
         ),
         "open, but nothing moves",
         (Cut(DECIDE, "Hold(quiet_since + need, reason)", "Hold(now + need, reason)"),),
     ),
     Rule(
-        "`input()` is less than 2 % of a core",
-        "the threshold of `kernels`",
-        ("kernel-stuck-in-input",),
-        "busy notebook kernels use",
-        (Cut(DECIDE, '"kernels": 0.02,', '"kernels": 0.001,'),),
+        "the wait of `input()` is no work",
+        "what tells it from work",
+        ("kernels-stuck-in-input",),
+        CPU,
+        (Cut(COLLECT, "if is_cheap and", "if False and"),),
     ),
     Rule(
         "holding a GPU's memory is not work",

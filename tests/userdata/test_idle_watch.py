@@ -235,6 +235,41 @@ def test_typed_input_counts_once(box: Box, sample: Any) -> None:
     assert sample().moved["input"] == 0, "output is not input"
 
 
+KERNEL = "/opt/env/bin/python -m ipykernel_launcher -f /run/jupyter/kernel-ab.json"
+ANSWER = {"x86_64": "7 0x7ffc 0x1 0xa 0x0 0x0 0x0 0x7ffc 0x7f12\n", "aarch64": "73 0x7ffc 0x1 0x\n"}
+
+
+@pytest.mark.parametrize("unit", ["gpustation-jupyter.service", "run-notebook.service"])
+@pytest.mark.parametrize(
+    ("command", "call", "asks", "cpu", "counts"),
+    [
+        (KERNEL, ANSWER[os.uname().machine], 96 * 60, 1.4, False),
+        (KERNEL.replace("kernel-ab", "kernel-v3f"), ANSWER[os.uname().machine], 3100, 1.4, False),
+        (KERNEL, ANSWER[os.uname().machine], 60, 1.4, True),
+        (KERNEL, ANSWER[os.uname().machine], 96 * 60, 6.0, True),
+        (KERNEL, ANSWER[os.uname().machine], 110 * 60, 1.4, True),
+        (KERNEL, "230 0x1 0x1 0x7ffc 0x0 0x0 0x0 0x7ffc 0x7f12\n", 96 * 60, 1.4, True),
+        (KERNEL, "running\n", 96 * 60, 1.4, True),
+        ("python3 train.py", ANSWER[os.uname().machine], 96 * 60, 1.4, True),
+    ],
+    ids=["input", "busy-cpu", "computes-at-times", "computes", "reads", "sleeps", "runs", "other"],
+)
+def test_a_kernel_that_waits_in_input_is_no_work(
+    box: Box, sample: Any, unit: str, command: str, call: str, asks: int, cpu: float, counts: bool
+) -> None:
+    def at(seconds: int, asked: int, used: float) -> Any:
+        box.put("proc/uptime", f"{1000 + seconds}.00 1.00\n")
+        box.process(80, f"/system.slice/{unit}", command, cpu=5 + used)
+        box.put("proc/80/status", f"Name:\tpython\nvoluntary_ctxt_switches:\t{500 + asked}\n")
+        box.put("proc/80/syscall", call)
+        box.group("system.slice", 8 + used)
+        return sample().moved["cpu"]
+
+    assert at(0, 0, 0) == 0
+    assert at(60, asks, cpu) == pytest.approx(cpu if counts else 0)
+    assert at(120, asks, cpu + 0.3) == pytest.approx(0.3), "not twice"
+
+
 def test_who_is_there(box: Box, sample: Any) -> None:
     box.put("sessions", "1 1000 ubuntu - pts/0\n2 1000 ubuntu - -\n3 0 root\n4 1000 ubuntu\n")
     for name, kind, state in (

@@ -16,7 +16,18 @@ from typing import Any
 
 from asking import ask
 from decide import SIGNALS, Sample
-from system import PROC, ROOT, Hung, Process, one_line, read_process, run, uptime
+from system import (
+    PROC,
+    ROOT,
+    Hung,
+    Process,
+    asks_for_a_socket,
+    one_line,
+    read_process,
+    read_switches,
+    run,
+    uptime,
+)
 
 CGROUPS = Path(ROOT + "/sys/fs/cgroup")
 TERMINALS = Path(ROOT + "/dev/pts")
@@ -60,6 +71,13 @@ CARRIERS = re.compile(
 #: Programs whose bytes on the network are their own: names of processes, as ss prints them.
 OWN_TRAFFIC = re.compile(r'\(\("(amazon-ssm-agen|ssm-[^"]*|snapd)"')
 JUPYTER = "gpustation-jupyter.service"
+#: The command line of an IPython kernel, whoever started it.
+KERNEL = re.compile(r"\bipykernel|/kernel-[^/\s]*\.json")
+#: How often per second a kernel in input() wakes: it looks for an answer every 10 ms, and later
+#: where the CPU is busy (ipykernel 5 to 7.4, Kernel._input_request; 96 measured).
+ASKS_PER_SECOND = (50.0, 101.0)
+#: CPU seconds of the kernel for each time: 0.20 to 0.28 ms measured; more on a slow or busy CPU.
+ASK_SECONDS = 0.001
 #: Bytes of the headers of IPv4 and TCP with time stamps, which the rules count and ss does not.
 HEADERS = 52
 TABLE = "gpustation_idle"
@@ -104,6 +122,8 @@ class Sampler:
         self.units: dict[str, dict[str, str]] = {}
         self.processes: list[Process] = []
         self.busy_kernels: list[str] = []
+        #: CPU seconds of the kernels that wait in input(), since the sample before, by process.
+        self.waiting: dict[str, float] = {}
 
     def sample(self, gpu_samples: int, pause: float) -> Sample:
         """Sample everything; the GPUs as often as given, with a pause of seconds before each."""
@@ -123,6 +143,7 @@ class Sampler:
                 if name == "cpu":
                     self.read_units()
                     self.read_processes()
+                    self.read_waiting()
                 moved[name] = collect()
             except Exception as error:
                 moved[name] = None
@@ -183,6 +204,29 @@ class Sampler:
             if is_login and not self.is_carrier(process):
                 self.units.pop(process.unit, None)
 
+    def read_waiting(self) -> None:
+        """Find the kernels that have waited in input() since the sample before.
+
+        Each uses 2 % of a core to look for its answer, and so several more than work may.
+        """
+        now, known = uptime(), self.before.get("waiting", {})
+        values: dict[str, list[float]] = {}
+        for process in self.processes:
+            if not KERNEL.search(process.command) or self.is_upkeep(process):
+                continue
+            # It may have ended in the meantime.
+            with contextlib.suppress(OSError):
+                values[process.key] = [now, process.cpu, read_switches(process.pid)]
+                if process.key not in known:
+                    continue
+                changes = zip(values[process.key], known[process.key], strict=True)
+                passed, cpu, asked = (new - old for new, old in changes)
+                fewest, most = (rate * passed for rate in ASKS_PER_SECOND)
+                is_cheap = fewest <= asked <= most and cpu <= ASK_SECONDS * asked
+                if is_cheap and asks_for_a_socket(process.pid):
+                    self.waiting[process.key] = cpu
+        self.counters["waiting"] = values
+
     def _require_units(self) -> None:
         """Raise an error if the units could not be read; cpu has the reason."""
         if JUPYTER not in self.units:
@@ -239,7 +283,7 @@ class Sampler:
         }
         moved = self.since("cpu", groups)
         moved -= self.since("upkeep", upkeep) + self.since("carriers", carriers)
-        return max(moved, 0.0)
+        return max(moved - sum(self.waiting.values()), 0.0)
 
     def disk(self) -> float:
         """Return the bytes that programs read from disks and wrote to them."""
@@ -316,7 +360,7 @@ class Sampler:
         return values
 
     def kernels(self) -> float:
-        """Return the CPU seconds of notebook kernels that are busy."""
+        """Return the CPU seconds of notebook kernels that are busy and do not wait in input()."""
         if self.units.get(JUPYTER, {}).get("ActiveState") != "active":
             return 0.0
         token = re.sub(r"[^0-9A-Za-z]", "", (STATE / "jupyter-token").read_text(errors="replace"))
@@ -328,16 +372,18 @@ class Sampler:
         states = {kernel["id"]: kernel["execution_state"] for kernel in kernels}
         self.busy_kernels = sorted(name for name, state in states.items() if state == "busy")
         used: dict[str, float] = {}
-        busy = set()
+        busy: dict[str, float] = {}
         for name in states:
             for process in self._tree(f"kernel-{name}.json"):
                 key = f"{name} {process.key}"
                 used[key] = process.cpu + process.cpu_of_children
                 if name in self.busy_kernels:
-                    busy.add(key)
+                    busy[key] = self.waiting.get(process.key, 0.0)
         self.counters["kernels"] = used
         before = self.before.get("kernels")
-        return 0.0 if before is None else sum(_grown(before, used, key) for key in busy)
+        if before is None:
+            return 0.0
+        return sum(max(_grown(before, used, key) - waited, 0.0) for key, waited in busy.items())
 
     def _tree(self, word: str) -> list[Process]:
         """Return the processes with a word in their command line, and their descendants."""

@@ -15,8 +15,7 @@ RATES = {
     "cpu": 0.03,  # CPU seconds: 3 % of one core
     "disk": 100_000 / 60,  # bytes: 100 KB per minute
     "network": 100_000 / 60,
-    # CPU seconds of kernels while they are busy. One that waits in input() asks for its answer a
-    # hundred times per second, and needs 1 % of a core (measured, ipykernel 7.4).
+    # CPU seconds of kernels while they are busy, but not of those that wait in input().
     "kernels": 0.02,
 }
 #: Values above which one sample alone counts.

@@ -2,13 +2,18 @@
 
 import dataclasses
 import os
+import re
 import subprocess
+import time
 from pathlib import Path
 
 ROOT = os.environ.get("GPUSTATION_ROOT", "")
 PROC = Path(ROOT + "/proc")
 #: Seconds for one command; the driver of a GPU may hang.
 COMMAND_SECONDS = 10.0
+#: How /proc/PID/syscall begins while a program waits 10 ms for one socket, by machine: number of
+#: the call, address, number of sockets, and milliseconds for poll (ppoll has them in memory).
+SOCKET_WAITS = {"x86_64": r"7 \S+ 0x1 0xa\s", "aarch64": r"73 \S+ 0x1\s"}
 
 
 class Hung(OSError):
@@ -105,6 +110,36 @@ def read_process(path: Path) -> Process | None:
         cpu=(int(fields[11]) + int(fields[12])) / ticks,
         cpu_of_children=(int(fields[13]) + int(fields[14])) / ticks,
     )
+
+
+def read_switches(pid: int) -> float:
+    """Return how often a process's main thread has waited for something.
+
+    Raises:
+        OSError: It has ended.
+    """
+    status = (PROC / str(pid) / "status").read_text(errors="replace")
+    found = re.search(r"^voluntary_ctxt_switches:\s*(\d+)", status, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def asks_for_a_socket(pid: int, looks: int = 10) -> bool:
+    """Return whether a process's main thread waits 10 ms for one socket, again and again.
+
+    It is looked at until it does, because on a busy CPU it may wait for that.
+
+    Raises:
+        OSError: It has ended, or Linux does not tell.
+    """
+    waits = SOCKET_WAITS.get(os.uname().machine)
+    for look in range(looks):
+        call = (PROC / str(pid) / "syscall").read_text()
+        if waits and re.match(waits, call):
+            return True
+        if not call.startswith("running"):
+            return False
+        time.sleep(0.002 * look)
+    return False
 
 
 def _unit(cgroup: str) -> str:
