@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
     from localaws.account.world import World
     from localaws.machines.records import RecordMachines
 
-CALL_SECONDS = 30
-"""How long a call may take, beside the seconds that it waits for something."""
+CALL_SECONDS = 90
+"""How long a call may take, beside the seconds that it waits for something: dying machines do."""
 MOST_SECONDS = 3600.0
 """How long a call may take at all: `advance` may be given years."""
 NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -465,8 +466,21 @@ class Control:
         return server.url
 
     def machine_run(self, instance_id: str, *words: str, seconds: float = 60) -> CommandResult:
-        """Run a command as root in a machine that boots."""
-        done = self._booted("machine_run").get(instance_id).namespaces.run(*words, seconds=seconds)
+        """Run a command as root in a machine that boots.
+
+        Raises:
+            ValueError: It did not end in time; the message has what it printed.
+        """
+        inside = self._booted("machine_run").get(instance_id).namespaces
+        try:
+            done = inside.run(*words, seconds=seconds)
+        except subprocess.TimeoutExpired as error:
+            # Bytes, although text was asked for
+            printed = b"".join(each for each in (error.stdout, error.stderr) if each)
+            raise ValueError(
+                f"{' '.join(words)[:200]} did not end within {seconds:.0f} s on {instance_id}; "
+                f"it printed {printed[-1000:].decode(errors='replace')!r}"
+            ) from None
         return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def forward(self, instance_id: str, port: int) -> int:

@@ -67,6 +67,13 @@ def test_systemd_and_cloud_init_are_content(station: Workstation) -> None:
     assert station.sh(f"systemd-analyze verify {units} 2>&1") == ""
 
 
+def test_a_command_that_does_not_end_is_told_with_what_it_printed(station: Workstation) -> None:
+    run = station.aws.control.machine_run
+    with pytest.raises(ValueError, match=r"sleep 99 did not end within 1 s on i-\w+; .*'begun\\n'"):
+        run(station.box, "bash", "-c", "echo begun; exec sleep 99", seconds=1)
+    station.sh("pkill -x sleep || true")
+
+
 def test_metadata_service_refuses_without_a_token(station: Workstation) -> None:
     asked = "curl -s -o /dev/null -w '%{http_code}' http://169.254.169.254/latest/meta-data/"
     assert station.sh(asked) == "401"

@@ -43,8 +43,8 @@ class Workstation:
     box: str
 
     def sh(self, script: str) -> str:
-        """Output of a script that must succeed inside."""
-        done = self.aws.control.machine_run(self.box, "bash", "-c", script)
+        """Output of a script that must succeed inside, within minutes on a busy computer."""
+        done = self.aws.control.machine_run(self.box, "bash", "-c", script, seconds=300)
         assert done.status == 0, f"{script}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
 
