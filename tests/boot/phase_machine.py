@@ -67,7 +67,9 @@ class Machine:
 
     def sh(self, script: str, status: int = 0) -> str:
         done = self._machines.get(self._name).namespaces.run("bash", "-c", script, seconds=300)
-        assert done.returncode == status, f"{script}: {done.stdout}{done.stderr}"
+        assert done.returncode == status, (
+            f"exit status {done.returncode} of {script}: {done.stdout}{done.stderr}"
+        )
         return f"{done.stdout}{done.stderr}".strip()
 
     def phase(

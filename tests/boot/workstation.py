@@ -45,7 +45,9 @@ class Workstation:
     def sh(self, script: str) -> str:
         """Output of a script that must succeed inside, within minutes on a busy computer."""
         done = self.aws.control.machine_run(self.box, "bash", "-c", script, seconds=300)
-        assert done.status == 0, f"{script}: {done.stdout}{done.stderr}"
+        assert done.status == 0, (
+            f"exit status {done.status} of {script}: {done.stdout}{done.stderr}"
+        )
         return done.stdout.strip()
 
     def put(self, path: str, text: str, owner: str = "ubuntu") -> None:
