@@ -185,17 +185,21 @@ _RULES = (
         re.compile(r"(?:[0-9a-f]{2}:){5,}[0-9a-f]{2}", re.IGNORECASE),
     ),
     _Rule(
+        "an IPv6 address",
+        "<address>",
+        # Also with its last part as an IPv4 address, of which nothing in front may stay
+        re.compile(
+            r"(?<![\w:])[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:"
+            r"(?:[0-9]+(?:\.[0-9]+){3}|[0-9A-Fa-f:]*)(?![\w:])"
+        ),
+        applies=_is_ipv6,
+    ),
+    _Rule(
         "an IPv4 address",
         "<address>",
         # A revision of an Ubuntu package ends like one: 580.126.09-0ubuntu0.24.04.1
         re.compile(r"(?<![0-9.])(?<!ubuntu)[0-9]+(?:\.[0-9]+){3,}"),
         applies=_is_ipv4,
-    ),
-    _Rule(
-        "an IPv6 address",
-        "<address>",
-        re.compile(r"(?<![\w:])[0-9A-Fa-f:]*:[0-9A-Fa-f:]*:[0-9A-Fa-f:]*(?![\w:])"),
-        applies=_is_ipv6,
     ),
     _Rule(
         "an account id",

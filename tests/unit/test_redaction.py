@@ -100,6 +100,8 @@ APART = {
         .filter(lambda address: int(address) > 1)
         .map(lambda address: address.exploded),
     ),
+    "mapped IPv4": ("IPv6", formed("::ffff:{a}.{b}.{a}.{b}", a=NUMBER, b=NUMBER)),
+    "IPv4 in IPv6": ("IPv6", formed("2600:1f18:{a}::{b}.0.0.{a}", a=NUMBER, b=NUMBER)),
     "hardware": (
         "hardware",
         formed("02:{a}:{a}:{b}:{b}:{a}", a=characters(HEX, 2), b=characters(HEX, 2)),
@@ -237,3 +239,8 @@ def test_only_printable_ascii_is_published() -> None:
     hidden = "12345\u200b6789012 \u0661"
     assert "not printable ASCII" in refusals(json.dumps([hidden]))[0]
     assert redact(hidden) == "12345?6789012 ?"
+
+
+@pytest.mark.parametrize("address", ["2001:db8:1:2:3:4:1.2.3.4", "::ffff:0.0.0.0", "2600:1f18::"])
+def test_no_part_of_an_ipv6_address_stays(address: str) -> None:
+    assert redact(f"at [{address}]:22, {address}.") == "at [<address>]:22, <address>."
