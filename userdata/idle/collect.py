@@ -74,7 +74,7 @@ JUPYTER = "gpustation-jupyter.service"
 #: The command line of an IPython kernel, whoever started it.
 KERNEL = re.compile(r"\bipykernel|/kernel-[^/\s]*\.json")
 #: How often per second a kernel in input() wakes: it looks for an answer every 10 ms, and later
-#: where the CPU is busy (ipykernel 5 to 7.4, Kernel._input_request; 96 measured).
+#: where the CPU is busy (ipykernel 7.4, Kernel._input_request; 96 measured).
 ASKS_PER_SECOND = (50.0, 101.0)
 #: CPU seconds of the kernel for each time: 0.20 to 0.28 ms measured; more on a slow or busy CPU.
 ASK_SECONDS = 0.001
