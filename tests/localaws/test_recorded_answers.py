@@ -125,7 +125,7 @@ def _row(recording: dict[str, Any]) -> Any:
     return pytest.param(recording, id=recording["id"], marks=marks)
 
 
-@pytest.mark.parametrize("recording", map(_row, RECORDINGS))
+@pytest.mark.parametrize("recording", list(map(_row, RECORDINGS)))
 def test_answer_is_the_recorded_one(recording: dict[str, Any], account: Account) -> None:
     with pytest.raises(ClientError) as refused:
         ACTIONS[recording["id"]](account)

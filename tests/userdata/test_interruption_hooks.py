@@ -143,7 +143,7 @@ def test_what_a_hook_leaves_in_the_background_keeps_nobody_waiting(
 def test_one_that_prints_without_end_ends(
     spot: Spot, machine_code: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("builtins.print", lambda *_, **__: None)
+    monkeypatch.setattr(machine_code.hooks, "say", lambda _: None)
     spot.hook("prints", f"echo >{spot.root}/ready; exec yes")
     assert run_until(machine_code, lambda: spot.read("ready"))["prints"] == HANGS
 

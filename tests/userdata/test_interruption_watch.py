@@ -368,6 +368,34 @@ def test_terminals_that_hang_keep_no_hook_from_ending(
     turn(watcher)
 
 
+def test_each_line_for_the_journal_is_written_in_one_piece(
+    spot: Spot, service: Service, started: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The threads of hooks, messages and watch share a stream that nothing buffers."""
+    (spot.root.parent / "bin/wall").write_text("#!/bin/bash\nexit 1\n")
+    spot.put("run/motd.d", "a file, where there should be a folder")
+    spot.hook("fails", "echo oops; exit 4")
+    spot.hook("refused", "true", 0o757)
+    pieces: list[str] = []
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(write=pieces.append, flush=lambda: None))
+    watcher = started()
+    service.announce(120)
+    turn(watcher)
+    told = "".join(pieces)
+    for words in (
+        "hooks in ",
+        "hook refused would not run",
+        "EC2 STOPS",
+        "fails: oops\n",
+        "fails: exited 4\n",
+        "nobody was told on their terminals",
+        "the message at login was not changed",
+        "hooks failed: ",
+    ):
+        assert words in told
+    assert [piece for piece in pieces if not piece.endswith("\n") or piece == "\n"] == []
+
+
 def watching(spot: Spot) -> subprocess.Popen[str]:
     """The program as systemd runs it."""
     return subprocess.Popen(

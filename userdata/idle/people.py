@@ -1,10 +1,11 @@
-"""Tells people on this machine something: on their terminals, and in a file of their home folder.
+"""Tells people something: in the journal, on their terminals, and in a file of the home folder.
 
 Also for the other watchers of this machine, see phases/13-watch-interruption.
 """
 
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +32,14 @@ def moment(clock: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(clock))
 
 
+def say(line: str) -> None:
+    """Print a line, for the journal, in one piece.
+
+    ``print`` writes a line's end by itself: unbuffered, the lines of two threads would mix.
+    """
+    sys.stdout.write(f"{line}\n")
+
+
 def home_of(settings: Mapping[str, Any]) -> str:
     """Return the person's home folder."""
     return ROOT + str(settings.get("home") or "/home/ubuntu")
@@ -41,7 +50,7 @@ def wall(text: str) -> None:
     try:
         run("wall", text)
     except OSError as error:
-        print(f"warning: nobody was told on their terminals: {error}")
+        say(f"warning: nobody was told on their terminals: {error}")
 
 
 def show_file(settings: Mapping[str, Any], prefix: str, name: str = "", text: str = "") -> None:
@@ -63,4 +72,4 @@ def show_file(settings: Mapping[str, Any], prefix: str, name: str = "", text: st
     try:
         run("bash", "-c", scripts, "bash", home, "bash", "-c", change, "bash", name, text=text)
     except OSError as error:
-        print(f"warning: the notice in {home} was not changed: {error}")
+        say(f"warning: the notice in {home} was not changed: {error}")

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from people import home_of
+from people import home_of, say
 from system import ROOT
 
 FOLDER = Path(ROOT + "/etc/gpustation/on-interruption.d")
@@ -257,7 +257,7 @@ class Run:
             try:
                 os.killpg(process.pid, number)
             except OSError as error:
-                print(f"warning: a hook cannot be ended: {error}")
+                say(f"warning: a hook cannot be ended: {error}")
 
     def _end(self, name: str, result: str) -> None:
         self._running.pop(name, None)
@@ -266,13 +266,13 @@ class Run:
             self._readers.pop(name).join(0.5)
         if result:
             self.results[name] = result
-            print(f"{name}: {result}")
+            say(f"{name}: {result}")
 
 
 def _pass_on(name: str, output: IO[bytes]) -> None:
     """Print what a hook prints, each line with its name."""
     while line := output.readline(LINE):
-        print(f"{name}: {line.decode(errors='replace').rstrip()}")
+        say(f"{name}: {line.decode(errors='replace').rstrip()}")
 
 
 def _in_words(status: int) -> str:

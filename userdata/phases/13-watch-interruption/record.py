@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from notice import Notice
-from people import moment, show_file, wall, write
+from people import moment, say, show_file, wall, write
 from system import ROOT, one_line
 
 PUBLIC = Path(ROOT + "/run/gpustation/interruption.json")
@@ -152,4 +152,4 @@ def show_message(text: str) -> None:
         MESSAGE.parent.mkdir(parents=True, exist_ok=True)
         MESSAGE.write_text(f"gpustation: {text}\n")
     except OSError as error:
-        print(f"warning: the message at login was not changed: {error}")
+        say(f"warning: the message at login was not changed: {error}")

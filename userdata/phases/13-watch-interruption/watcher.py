@@ -17,7 +17,7 @@ from typing import Any
 import hooks
 import record
 from notice import Metadata, Notice, UnreadableError
-from people import show_file, write
+from people import say, show_file, write
 
 #: Seconds from one look to the next, as EC2 recommends.
 PAUSE = 5.0
@@ -49,13 +49,13 @@ class Watcher:
         past = _try(record.note_start)
         if past:
             text = _try(lambda: record.in_past(past)) or ""
-            print(text)
+            say(text)
             _try(lambda: record.show_message(text))
             _try(lambda: show_file(record.settings(), record.FILE))
         found = hooks.find_roots()
-        print(f"hooks in {hooks.FOLDER}: {len(found.hooks)}")
+        say(f"hooks in {hooks.FOLDER}: {len(found.hooks)}")
         for name, reason in found.refused.items():
-            print(f"warning: hook {name} would not run: {reason}")
+            say(f"warning: hook {name} would not run: {reason}")
 
     def watch(self) -> None:
         """Look until SIGTERM; hooks that run then may end, but in their time."""
@@ -89,9 +89,9 @@ class Watcher:
                 self._withdraw()
         if fault != self._fault:
             if fault:
-                print(f"warning: the metadata service: {fault}; the watch goes on")
+                say(f"warning: the metadata service: {fault}; the watch goes on")
             elif self._fault:
-                print("the metadata service answers again")
+                say("the metadata service answers again")
             self._fault = fault
         _try(lambda: write(record.LOOK, {"at": int(time.time()), "fault": fault}))
 
@@ -103,18 +103,18 @@ class Watcher:
         if not self._run.ended:
             return
         results, self._run = self._run.results, None
-        print(record.in_words(results))
+        say(record.in_words(results))
         _try(lambda: record.note(hooks=results))
         # Without waiting: a hanging disk must not keep the watch from going on
         _try(lambda: subprocess.Popen(["sync"], stdin=subprocess.DEVNULL))
 
     def _react(self, notice: Notice) -> None:
         if notice != self._notice:
-            print(record.describe(notice))
+            say(record.describe(notice))
             self._notice = notice
             _try(lambda: record.publish(notice))
             if notice.time in self._handled:
-                print("the hooks of this notice have run")
+                say("the hooks of this notice have run")
                 _try(record.note_pending)
                 _try(lambda: record.show_message(record.describe(notice)))
         # Those of an earlier time first
@@ -138,7 +138,7 @@ class Watcher:
     def _withdraw(self) -> None:
         self._notice = None
         text = "EC2 does not interrupt this spot machine: its notice is gone"
-        print(text)
+        say(text)
         _try(lambda: record.note(withdrawn_at=int(time.time())))
         _try(lambda: record.take_back(text))
 
@@ -148,7 +148,7 @@ def _try(action: Callable[[], Any]) -> Any:
     try:
         return action()
     except Exception as error:
-        print(f"warning: {error!r}")
+        say(f"warning: {error!r}")
         return None
 
 
@@ -163,7 +163,7 @@ def _tell_systemd(text: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as connection:
             connection.sendto(text.encode(), where)
     except OSError as error:
-        print(f"warning: systemd was not told that this program works: {error}")
+        say(f"warning: systemd was not told that this program works: {error}")
 
 
 def main() -> None:
