@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -135,19 +136,24 @@ class Commands:
 
     @contextlib.contextmanager
     def started(self, words: Sequence[str]) -> Iterator[Started]:
-        """A command that runs beside the block, and is ended with it, as by Ctrl-C."""
+        """A command that runs beside the block, and is ended with it, as by Ctrl-C.
+
+        The CDK CLI gets a folder for its synthesis, so that a run of two hours neither waits for a
+        person's ``cdk deploy`` in this checkout, nor is in its way.
+        """
         self._count += 1
         verb = re.sub(r"[^a-z-]", "", "-".join(words[:2]))
         path = self._logs / f"{self._count:02}-{self.part}-{verb}"
         command = [sys.executable, "-m", *words] if words[0] == "gpustation" else list(words)
         with (
+            tempfile.TemporaryDirectory(prefix="gpustation-acceptance-") as scratch,
             path.with_suffix(".out").open("wb") as out,
             path.with_suffix(".err").open("wb") as err,
             # In a session of its own, as the terminal's Ctrl-C is for the run, which passes it on
             subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=self._environment,
+                env={**self._environment, "CDK_OUTPUT": str(Path(scratch, "cdk.out"))},
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

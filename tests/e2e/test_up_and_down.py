@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 
 from gpustation.console.statuses import FINDING, NO_CAPACITY
 from localaws import LocalAws
-from tests.support.cdk_cli import SHORT_WAITS, STACK, Account, Cdk, stack_status
+from tests.support.cdk_cli import CDK, SHORT_WAITS, STACK, Account, Cdk, stack_status
 from tests.support.probe_stack import G_QUOTA
 from tests.support.synthesis import ROOT
 
@@ -31,6 +33,8 @@ class Person:
             "CDK_VALIDATION": "false",
             "NODE_OPTIONS": f'--require="{SHORT_WAITS}"',
             "XDG_STATE_HOME": str(folder / "state"),
+            # Of this test alone; the CDK CLI reads it as its option --output
+            "CDK_OUTPUT": str(folder / "cdk.out"),
         }
 
     def begins(self, *words: str) -> subprocess.Popen[str]:
@@ -50,6 +54,20 @@ class Person:
             out, err = command.communicate(timeout=300)
         print(f"$ gpustation {' '.join(words)}\n{out}{err}exit status {command.returncode}")
         return command.returncode, out, err
+
+    @contextlib.contextmanager
+    def busy_cdk_out(self) -> Iterator[None]:
+        """The CDK CLI refuses another command, as while ``cdk deploy`` runs in the same folder."""
+        folder = Path(self._environment["CDK_OUTPUT"])
+        folder.mkdir(exist_ok=True)
+        lock = folder / f"read.{os.getpid()}.1.lock"
+        lock.write_text(str(os.getpid()))
+        refused = subprocess.run(
+            [CDK, "list"], cwd=ROOT, env=self._environment, capture_output=True, text=True
+        )
+        assert refused.returncode != 0 and "Other CLIs" in refused.stderr
+        yield
+        lock.unlink()
 
 
 def validated(verb: str, text: str) -> Any:
@@ -91,7 +109,8 @@ def test_from_nothing_to_a_machine_and_back(
     status, out, err = person.runs("down")
     assert (status, machine in out, "70 GiB" in out, "--yes" in err) == (FINDING, True, True, True)
     assert stack_status(aws, STACK) == "CREATE_COMPLETE"
-    status, out, _ = person.runs("down", "--yes", "--json")
+    with person.busy_cdk_out():
+        status, out, _ = person.runs("down", "--yes", "--json")
     assert status == 0
     assert validated("down", out)["leftovers"]["left"] == []
     assert aws.inventory() == []

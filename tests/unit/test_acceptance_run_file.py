@@ -89,6 +89,17 @@ def test_what_a_command_prints_is_kept(shell: Shell) -> None:
     assert names == ["01-deploy-sh--c.err", "01-deploy-sh--c.out"]
 
 
+def test_the_cdk_cli_synthesizes_into_a_folder_of_each_command(shell: Shell) -> None:
+    with shell.commands.started(("sh", "-c", "echo $CDK_OUTPUT; exec sleep 60")) as command:
+        while not command.out.endswith("\n"):
+            time.sleep(0.05)
+        first = Path(command.out.strip())
+        assert first.parent.is_dir()
+        second = Path(shell.commands.run(("sh", "-c", "echo $CDK_OUTPUT")).out.strip())
+    assert first.is_absolute() and first != second
+    assert not first.parent.exists() and not second.parent.exists()
+
+
 def test_a_status_that_is_not_expected_is_told_with_the_last_words(shell: Shell) -> None:
     with pytest.raises(PartFailedError, match="ended with exit status 1: why it failed"):
         shell.commands.run(("sh", "-c", "echo something; echo why it failed >&2; exit 1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -75,6 +76,9 @@ def destroy(
 ) -> None:
     """Delete a stack with ``cdk destroy``, and wait until it is gone.
 
+    The app is synthesized into a folder of its own: the CDK CLI refuses a second command in
+    ``cdk.out``, as long as a deploy of another stack goes on from there.
+
     Args:
         session: Account and region.
         options: Options that select the app and the stack.
@@ -88,16 +92,17 @@ def destroy(
     """
     cloudformation = session.client("cloudformation")
     log = _log_file("destroy", stack)
-    status = _run(
-        cloudformation,
-        ["destroy", "--force", *options],
-        log,
-        stack,
-        say,
-        _ids(cloudformation, stack),
-        live=live,
-        deletes=True,
-    )
+    with tempfile.TemporaryDirectory(prefix="gpustation-down-") as scratch:
+        status = _run(
+            cloudformation,
+            ["destroy", "--force", *options, "--output", str(Path(scratch, "cdk.out"))],
+            log,
+            stack,
+            say,
+            _ids(cloudformation, stack),
+            live=live,
+            deletes=True,
+        )
     if status != 0:
         why = failure(_events(cloudformation, stack)) or _last_line(log)
         raise CommandError(
